@@ -1,0 +1,26 @@
+//! The vocabulary: names, counts, times, and the questions and answers a replica deals in.
+//!
+//! Everything here is plain data with its own limits. Types that are persisted or sent to
+//! peers derive `minicbor` with numbered fields: a number is never reused, and a field added
+//! later is an `Option`, so that old bytes stay readable (see `docs/internals/formats.md`).
+
+pub mod answer;
+pub mod cell;
+pub mod command;
+pub mod id;
+pub mod item;
+pub mod reservation;
+pub mod time;
+pub mod units;
+
+pub use answer::{
+    Answer, CheckReport, Claimed, Heard, ItemView, NodeStatus, Outcome, Refusal, Reply, Shortfall, Verdict,
+    Violation,
+};
+pub use cell::{Cell, CellValue};
+pub use command::{Command, IdempotencyKey, Movement, Operation, Put, Request, Sell, Transfer};
+pub use id::{ClusterId, InvalidName, NodeName, Region, ReplicaId, ReservationId, Sku};
+pub use item::{Books, NodeBooks, Policy, Quota, Rebalance, Totals};
+pub use reservation::{Durability, Line, Reservation, ReservationState};
+pub use time::{Millis, Timestamp};
+pub use units::{Overflow, Position, Seq, Units};

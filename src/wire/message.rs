@@ -1,0 +1,163 @@
+//! What peers say to each other.
+//!
+//! All messages may be lost, repeated, delayed or reordered without harm: rights move only
+//! by rows, and a row may be merged any number of times. Numbers 8 (`vote`) and up are free.
+
+use minicbor::{Decode, Encode};
+
+use super::entry::{Entry, Session};
+use crate::types::{ClusterId, NodeName, Outcome, ReplicaId, Request, Seq, Sku, Timestamp, Units};
+
+/// The protocol that this release speaks.
+pub const PROTOCOL: u32 = 1;
+/// Most entries in one frame of a pass, and in one [`Given`].
+pub const MAX_ENTRIES: usize = 256;
+/// Most lines in one [`Ask`].
+pub const MAX_ASK_LINES: usize = 1_000;
+/// Longest encoded message, in bytes.
+pub const MAX_MESSAGE_BYTES: usize = 1 << 20;
+
+#[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
+pub enum Message {
+    #[n(0)]
+    Hello(#[n(0)] Hello),
+    #[n(1)]
+    Digest(#[n(0)] Digest),
+    #[n(2)]
+    Pass(#[n(0)] Pass),
+    #[n(3)]
+    Ask(#[n(0)] Ask),
+    #[n(4)]
+    Given(#[n(0)] Given),
+    #[n(5)]
+    Forward(#[n(0)] Forward),
+    #[n(6)]
+    Forwarded(#[n(0)] Forwarded),
+}
+
+impl Message {
+    /// Control messages overtake passes: a buyer may be waiting for them.
+    pub fn is_urgent(&self) -> bool {
+        !matches!(self, Message::Digest(_) | Message::Pass(_))
+    }
+}
+
+/// The first message each way on a link.
+#[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
+pub struct Hello {
+    #[n(0)]
+    pub protocol: u32,
+    #[n(1)]
+    pub cluster: ClusterId,
+    #[n(2)]
+    pub node: NodeName,
+    #[n(3)]
+    pub replica: ReplicaId,
+    #[n(4)]
+    pub session: Session,
+    /// Own log, durable here to this sequence.
+    #[n(5)]
+    pub watermark: Seq,
+    #[n(6)]
+    pub digest: Digest,
+}
+
+/// How far each log is here, durably and without a gap. It states nothing else.
+#[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
+pub struct Digest {
+    /// By replica, the sender's own too.
+    #[n(0)]
+    pub watermarks: Vec<(ReplicaId, Seq)>,
+    /// The sender's ledger time.
+    #[n(1)]
+    pub stamp: Timestamp,
+    /// The newest stamp that the sender had from the receiver: what it says is no older.
+    #[n(2)]
+    pub echo: Option<Timestamp>,
+}
+
+/// A piece of one run over one log.
+#[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
+pub struct Pass {
+    #[n(0)]
+    pub origin: ReplicaId,
+    /// Tells the frames of one run from those of another on this link.
+    #[n(1)]
+    pub number: u64,
+    /// The receiver's watermark must be at least this for the run to lift it.
+    #[n(2)]
+    pub from: Seq,
+    /// This frame's place in the run, from 0.
+    #[n(3)]
+    pub frame: u32,
+    /// In the last frame only: with all frames stored, the log is complete to here.
+    #[n(4)]
+    pub upto: Option<Seq>,
+    #[n(5)]
+    pub entries: Vec<Entry>,
+}
+
+/// Wants rights. Asking binds nobody.
+#[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
+pub struct Ask {
+    #[n(0)]
+    pub id: u64,
+    #[n(1)]
+    pub lines: Vec<AskLine>,
+    /// The asker's ledger time: the answer's rows are no older.
+    #[n(2)]
+    pub stamp: Timestamp,
+    /// When the buyer who waits for this came, by the asker's ledger time. Of two nodes that
+    /// want each other's units, the one with the earlier (since, replica id) is served.
+    #[n(3)]
+    pub since: Option<Timestamp>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
+pub struct AskLine {
+    #[n(0)]
+    pub sku: Sku,
+    /// Units that waiting buyers need.
+    #[n(1)]
+    pub need: Units,
+    /// Units that would be welcome beyond those.
+    #[n(2)]
+    pub want: Units,
+    /// The asker's demand gauge, in thousandths of a unit.
+    #[n(3)]
+    pub demand: u64,
+}
+
+/// Answers an [`Ask`]: the giver's rows about the items asked for, after giving what it could.
+#[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
+pub struct Given {
+    #[n(0)]
+    pub id: u64,
+    /// The ask's stamp.
+    #[n(1)]
+    pub stamp: Timestamp,
+    #[n(2)]
+    pub entries: Vec<Entry>,
+    /// Items asked for that the giver has no row about: it never had a unit.
+    #[n(3)]
+    pub none: Vec<Sku>,
+}
+
+/// A request for the node that owns what it is about. It is decided there and never forwarded on.
+#[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
+pub struct Forward {
+    #[n(0)]
+    pub id: u64,
+    #[n(1)]
+    pub request: Request,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
+pub struct Forwarded {
+    #[n(0)]
+    pub id: u64,
+    #[n(1)]
+    pub outcome: Outcome,
+    #[n(2)]
+    pub replayed: bool,
+}

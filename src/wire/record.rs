@@ -1,0 +1,189 @@
+//! Records of the journal: durable changes, in absolute values.
+//!
+//! Because a record says what a value *is* and not how it changed, applying one twice, or
+//! over a newer checkpoint, does no harm; so a checkpoint can be taken while batches go on,
+//! and recovery is [`Replica::apply`](crate::replica::Replica) over what was stored.
+
+use minicbor::{Decode, Encode};
+
+use super::entry::{Entry, Member};
+use crate::types::{
+    CellValue, ClusterId, NodeName, Outcome, Region, ReplicaId, Reservation, Seq, Sku, Timestamp,
+};
+
+/// All records of one commit, in order.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Encode, Decode)]
+pub struct Batch {
+    /// Ledger time when it was sealed: after a restart the ledger clock begins no earlier.
+    #[n(0)]
+    pub time: Timestamp,
+    #[n(1)]
+    pub records: Vec<Record>,
+}
+
+/// One durable change.
+#[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
+pub enum Record {
+    /// Who this replica is. The first record of a journal.
+    #[n(0)]
+    Genesis(#[n(0)] Genesis),
+    /// Something this replica did.
+    #[n(1)]
+    Change(#[n(0)] Box<Change>),
+    /// Entries of other replicas' logs, taken in.
+    #[n(2)]
+    Merge(#[n(0)] Merge),
+    /// In checkpoints only: own entries as they stand.
+    #[n(3)]
+    Own(#[n(0)] Vec<Entry>),
+    /// In checkpoints only: a reservation as it stands.
+    #[n(4)]
+    Reservation(#[n(0)] Reservation),
+    /// In checkpoints only: a remembered request.
+    #[n(5)]
+    Request(#[n(0)] Remembered),
+    /// In checkpoints only: how far a log is here without a gap.
+    #[n(6)]
+    Watermark {
+        #[n(0)]
+        origin: ReplicaId,
+        #[n(1)]
+        upto: Seq,
+    },
+}
+
+/// Identity and founding roster, written once when a data directory is prepared.
+#[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
+pub struct Genesis {
+    #[n(0)]
+    pub cluster: ClusterId,
+    #[n(1)]
+    pub replica: ReplicaId,
+    #[n(2)]
+    pub name: NodeName,
+    #[n(3)]
+    pub region: Region,
+    /// All founders, this one too.
+    #[n(4)]
+    pub founders: Vec<Member>,
+}
+
+/// Why something changed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Encode, Decode)]
+#[cbor(index_only)]
+pub enum Cause {
+    #[n(0)]
+    Start,
+    #[n(1)]
+    Stop,
+    #[n(2)]
+    Reserve,
+    #[n(3)]
+    Replace,
+    #[n(4)]
+    Confirm,
+    #[n(5)]
+    Cancel,
+    #[n(6)]
+    Extend,
+    #[n(7)]
+    Expire,
+    #[n(8)]
+    Sell,
+    #[n(9)]
+    Return,
+    #[n(10)]
+    Receive,
+    #[n(11)]
+    WriteOff,
+    #[n(12)]
+    SetItem,
+    /// An admin's transfer left.
+    #[n(13)]
+    Transfer,
+    /// Rights given because a buyer waited at the asker.
+    #[n(14)]
+    GiveForBuyer,
+    /// Rights given because the asker ran low.
+    #[n(15)]
+    GiveForBalance,
+    /// Rights from a peer were taken in.
+    #[n(16)]
+    Credit,
+    /// Only an answer was remembered.
+    #[n(17)]
+    Remember,
+}
+
+/// Something this replica did, with all it changed: one atomic effect.
+#[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
+pub struct Change {
+    #[n(0)]
+    pub time: Timestamp,
+    #[n(1)]
+    pub cause: Cause,
+    /// Who wanted it: a caller's name, a peer's, or nothing when the replica itself did.
+    #[n(2)]
+    pub actor: Option<String>,
+    /// The client's reference or reason.
+    #[n(3)]
+    pub reference: Option<String>,
+    #[n(4)]
+    pub rows: Vec<Raise>,
+    /// Own entries that are not rows.
+    #[n(5)]
+    pub entries: Vec<Entry>,
+    #[n(6)]
+    pub reservation: Option<Reservation>,
+    #[n(7)]
+    pub request: Option<Remembered>,
+}
+
+/// Cells of an own row, raised to these values under this sequence.
+#[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
+pub struct Raise {
+    #[n(0)]
+    pub sku: Sku,
+    #[n(1)]
+    pub seq: Seq,
+    #[n(2)]
+    pub cells: Vec<CellValue>,
+    /// The demand gauge as of this sequence.
+    #[n(3)]
+    pub demand: u64,
+}
+
+/// Entries of other replicas' logs, and how far one of the logs is now complete.
+#[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
+pub struct Merge {
+    #[n(0)]
+    pub entries: Vec<Entry>,
+    #[n(1)]
+    pub claim: Option<Claim>,
+}
+
+/// Nothing of `origin`'s log at or below `upto` is missing here.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Encode, Decode)]
+pub struct Claim {
+    #[n(0)]
+    pub origin: ReplicaId,
+    #[n(1)]
+    pub upto: Seq,
+}
+
+/// A request under a key and the answer it got.
+#[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
+pub struct Remembered {
+    /// First 16 bytes of the BLAKE3 hash of caller, scope and key.
+    #[n(0)]
+    #[cbor(with = "minicbor::bytes")]
+    pub id: [u8; 16],
+    /// First 16 bytes of the BLAKE3 hash of the command.
+    #[n(1)]
+    #[cbor(with = "minicbor::bytes")]
+    pub fingerprint: [u8; 16],
+    #[n(2)]
+    pub outcome: Outcome,
+    #[n(3)]
+    pub time: Timestamp,
+}
