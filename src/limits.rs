@@ -1,1 +1,70 @@
-//! Bounds of the core.
+//! Bounds of the core. What can be configured is a field of [`Limits`]; what cannot is a
+//! constant, with what it costs to change it.
+
+use crate::types::Millis;
+
+/// Longest time a held reservation may be given at once.
+pub const MAX_TTL: Millis = Millis::from_secs(86_400);
+/// Longest time a buyer may wait for rights.
+pub const MAX_WAIT: Millis = Millis(10_000);
+
+/// A digest goes to every peer this often: how soon a lost message is noticed, and how stale
+/// the product page's `sold_out` may be. Each costs 24 bytes a replica.
+pub const DIGEST_INTERVAL: Millis = Millis(500);
+/// Changed rows go to every peer this often: a hot item travels once in each interval.
+pub const PASS_INTERVAL: Millis = Millis(20);
+/// Frames of passes sent to one peer in one interval; the rest waits, so that a catch-up of a
+/// million rows does not fill the peer's queue.
+pub const PASS_FRAMES: usize = 16;
+/// Entries in one frame of a pass. A frame must stay under the longest message.
+pub const PASS_ENTRIES: usize = 256;
+
+/// An ask that was not answered by then is taken for lost.
+pub const ASK_TIMEOUT: Millis = Millis(1_000);
+/// A donor that gave too little is asked again after this, doubled each time up to
+/// [`ASK_PAUSE_MAX`].
+pub const ASK_PAUSE: Millis = Millis(20);
+pub const ASK_PAUSE_MAX: Millis = Millis(320);
+/// How often items that sold lately are looked at for a pull ahead of need.
+pub const BALANCE_INTERVAL: Millis = Millis(100);
+
+/// How long all members are asked for the owner of a reservation.
+pub const FIND_TIMEOUT: Millis = Millis(2_000);
+/// How long the owner is waited for beyond what the request itself may wait.
+pub const FORWARD_TIMEOUT: Millis = Millis(3_000);
+
+/// Rows at most this old may prove `sold_out` to a buyer who does not wait.
+pub const FRESH: Millis = Millis(2_000);
+
+/// Reservations that expire in one step; the rest follows in the next.
+pub const EXPIRE_AT_ONCE: usize = 1_000;
+/// Requests that wait for rights or for other nodes. Beyond, a short one is refused at once.
+pub const MAX_JOBS: usize = 20_000;
+/// Rows of one item: members past and present.
+pub const MAX_REPLICAS: usize = 256;
+
+/// The configurable bounds of a replica.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Limits {
+    /// How long a key or an ended reservation is remembered.
+    pub remember_for: Millis,
+    /// Bytes that reservations and remembered requests may take, about. A reservation of
+    /// three lines takes some 400.
+    pub remember_max_bytes: u64,
+    /// Nothing younger is forgotten for want of room: new keyed writes are refused instead.
+    pub min_horizon: Millis,
+    /// After a start, how long to wait for every member to say what it knows of this
+    /// replica's log, before serving without having heard.
+    pub start_wait: Millis,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Limits {
+            remember_for: Millis::from_secs(86_400),
+            remember_max_bytes: 1 << 30,
+            min_horizon: Millis::from_secs(300),
+            start_wait: Millis(3_000),
+        }
+    }
+}

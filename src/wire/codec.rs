@@ -26,6 +26,21 @@ pub fn encode<T: Encode<()>>(value: &T) -> Vec<u8> {
     bytes
 }
 
+/// How many bytes a value's body takes.
+pub fn encoded_len<T: Encode<()>>(value: &T) -> usize {
+    struct Count(usize);
+    impl minicbor::encode::Write for Count {
+        type Error = std::convert::Infallible;
+        fn write_all(&mut self, bytes: &[u8]) -> Result<(), Self::Error> {
+            self.0 += bytes.len();
+            Ok(())
+        }
+    }
+    let mut count = Count(0);
+    minicbor::encode(value, &mut count).expect("counting cannot fail");
+    count.0
+}
+
 /// The value in `bytes`, all of which it must fill.
 ///
 /// # Errors

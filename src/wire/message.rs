@@ -60,6 +60,10 @@ pub struct Hello {
     pub watermark: Seq,
     #[n(6)]
     pub digest: Digest,
+    /// The newest session of the receiver that the sender has heard of: if the receiver's log is
+    /// known past the start of its present session, but from another one, its disk went back.
+    #[n(7)]
+    pub known: Option<Session>,
 }
 
 /// How far each log is here, durably and without a gap. It states nothing else.

@@ -1,0 +1,396 @@
+//! From a request to its answer: keys first, then the command on the own books.
+
+use super::Replica;
+use super::decide::{No, Yes};
+use super::draft::Draft;
+use super::effects::{Effects, Token};
+use super::jobs::{Asker, Job};
+use super::requests::{fingerprint, request_id};
+use crate::limits::MAX_JOBS;
+use crate::types::{
+    Answer, Command, Line, Movement, Outcome, Policy, Put, Refusal, ReplicaId, Request, Sku, Timestamp,
+    Transfer,
+};
+use crate::wire::{Cause, Change, Record, Remembered};
+
+/// What deciding came to.
+pub enum Attempt {
+    Done(Outcome),
+    /// Not all of these lines is here. The flag: the refusal would be that it expired.
+    Short(Vec<Line>, bool),
+    /// Another member may own the reservation, or must make the transfer.
+    NotMine,
+}
+
+impl Replica {
+    pub(super) fn request(&mut self, now: Timestamp, token: Token, request: Request, out: &mut Effects) {
+        self.stats.requests += 1;
+        self.take_request(now, Asker::Client(token), request, out);
+    }
+
+    /// A request from a client, or forwarded by a peer.
+    pub(super) fn take_request(&mut self, now: Timestamp, asker: Asker, request: Request, out: &mut Effects) {
+        if self.is_rolled_back() {
+            return self.answer(asker, Err(Refusal::RolledBack), false, out);
+        }
+        if !self.standing.is_ready() {
+            return self.answer(asker, Err(Refusal::NotReady), false, out);
+        }
+        let key = request_id(&request).map(|id| (id, fingerprint(&request.command)));
+        if let Some((id, fingerprint)) = key {
+            if let Some(known) = self.state.requests.find(&id) {
+                let same = known.fingerprint == fingerprint;
+                let outcome = if same { known.outcome.clone() } else { Err(Refusal::KeyReused) };
+                self.stats.replayed += u64::from(same);
+                return self.answer(asker, outcome, same, out);
+            }
+            if let Some(twin) = self.jobs.with_key(&id) {
+                if twin.key.is_some_and(|(_, first)| first == fingerprint) {
+                    twin.twins.push(asker);
+                } else {
+                    self.answer(asker, Err(Refusal::KeyReused), false, out);
+                }
+                return;
+            }
+        }
+        if (key.is_some() || adds_memory(&request.command)) && !self.state.has_room(now) {
+            return self.answer(asker, Err(Refusal::MemoryFull), false, out);
+        }
+        if self.jobs.len() >= MAX_JOBS {
+            return self.answer(asker, Err(Refusal::Overloaded), false, out);
+        }
+        self.gauge(now, &request.command);
+        let id = self.jobs.fresh_id();
+        self.run(now, id, Job::new(asker, request, key, now), out);
+    }
+
+    /// Counts what buyers ask for, served or not.
+    fn gauge(&mut self, now: Timestamp, command: &Command) {
+        let lines = match command {
+            Command::Put(put) => &put.lines,
+            Command::Sell(sell) => &sell.lines,
+            _ => return,
+        };
+        for line in lines {
+            if self.state.items.contains_key(&line.sku) {
+                self.demand.asked(now, &line.sku, line.quantity);
+                self.shortages.sold(&line.sku);
+            }
+        }
+    }
+
+    /// Decides the job's command on the own books, and applies what it comes to.
+    pub(super) fn attempt(&mut self, now: Timestamp, job: &Job, out: &mut Effects) -> Attempt {
+        match job.current() {
+            Command::Put(put) => self.put(now, job, &put, out),
+            Command::Confirm { id, if_match, .. } => {
+                let decision = self.state.decide_confirm(now, &id, if_match);
+                let decision = decision.map(|yes| self.sealed(now, yes));
+                self.reserved(now, job, decision, out)
+            }
+            Command::Cancel { id } => {
+                let decision = self.state.decide_cancel(now, &id).map(|yes| self.sealed(now, yes));
+                self.reserved(now, job, decision, out)
+            }
+            Command::Extend { id, ttl } => {
+                let decision = self.state.decide_extend(now, &id, ttl).map(|yes| self.sealed(now, yes));
+                self.reserved(now, job, decision, out)
+            }
+            Command::Sell(sell) => {
+                let decision = self.state.decide_sell(now, &sell).map(|yes| self.sealed(now, yes));
+                self.reserved(now, job, decision, out)
+            }
+            Command::Read { id } => match self.state.reservations.find(&id) {
+                Some(known) => {
+                    Attempt::Done(Ok(Answer::Reservation(self.state.claimed(known.clone(), false))))
+                }
+                None => Attempt::NotMine,
+            },
+            Command::Return(movement) => self.arrival(now, job, &movement, Cause::Return, out),
+            Command::Receive(movement) => self.arrival(now, job, &movement, Cause::Receive, out),
+            Command::WriteOff(movement) => {
+                let decision = self.state.decide_write_off(now, &movement).map(|draft| self.seal(now, draft));
+                self.moved(now, job, &movement.sku, decision, out)
+            }
+            Command::Transfer(transfer) => self.transfer(now, job, &transfer, out),
+            Command::SetItem { sku, policy } => self.set_item(now, job, &sku, &policy, out),
+            Command::Batch(_) => unreachable!("a job decides a batch operation by operation"),
+            read => Attempt::Done(self.read(&read)),
+        }
+    }
+
+    fn put(&mut self, now: Timestamp, job: &Job, put: &Put, out: &mut Effects) -> Attempt {
+        let mine = self.state.reservations.find(&put.id).is_some();
+        let may_be_elsewhere = !matches!(job.asker, Asker::Peer(..)) && !job.searched;
+        if put.retry && !mine && may_be_elsewhere && self.state.others().next().is_some() {
+            return Attempt::NotMine;
+        }
+        let decision = self.state.decide_put(now, put).map(|yes| self.sealed(now, yes));
+        self.reserved(now, job, decision, out)
+    }
+
+    fn sealed(&self, now: Timestamp, yes: Yes<'_>) -> Sealed {
+        let Yes { draft, reservation, created } = yes;
+        Sealed { change: draft.map(|draft| self.seal(now, draft)), reservation, created }
+    }
+
+    /// Finishes a draft with the items' gauges.
+    pub(super) fn seal(&self, now: Timestamp, draft: Draft<'_>) -> Change {
+        draft.seal(|sku| self.demand.milli(now, sku))
+    }
+
+    fn reserved(
+        &mut self,
+        now: Timestamp,
+        job: &Job,
+        decision: Result<Sealed, No>,
+        out: &mut Effects,
+    ) -> Attempt {
+        match decision {
+            Ok(Sealed { change, reservation, created }) => {
+                let outcome = Ok(Answer::Reservation(self.state.claimed(reservation, created)));
+                self.commit_answer(now, job, change, &outcome, out);
+                Attempt::Done(outcome)
+            }
+            Err(no) => self.refused(now, job, no, out),
+        }
+    }
+
+    fn refused(&mut self, now: Timestamp, job: &Job, no: No, out: &mut Effects) -> Attempt {
+        match no {
+            No::Refused(refusal) => {
+                let outcome = Err(refusal);
+                self.remember_refusal(now, job, &outcome, out);
+                Attempt::Done(outcome)
+            }
+            No::Short { wanted, expired } => Attempt::Short(wanted, expired),
+            No::NotMine => Attempt::NotMine,
+        }
+    }
+
+    fn arrival(
+        &mut self,
+        now: Timestamp,
+        job: &Job,
+        movement: &Movement,
+        cause: Cause,
+        out: &mut Effects,
+    ) -> Attempt {
+        let decision = self.state.decide_arrival(now, movement, cause).map(|draft| self.seal(now, draft));
+        if cause != Cause::Return {
+            return self.moved(now, job, &movement.sku, decision, out);
+        }
+        match decision {
+            Ok(change) => {
+                let outcome = Ok(Answer::Returned {
+                    sku: movement.sku.clone(),
+                    quantity: movement.quantity,
+                    reference: movement.reference.clone(),
+                    node: self.name().clone(),
+                    region: self.region().clone(),
+                    at: now,
+                });
+                self.commit_answer(now, job, Some(change), &outcome, out);
+                Attempt::Done(outcome)
+            }
+            Err(no) => self.refused(now, job, no, out),
+        }
+    }
+
+    /// Answers with the books as they will be.
+    fn moved(
+        &mut self,
+        now: Timestamp,
+        job: &Job,
+        sku: &Sku,
+        decision: Result<Change, No>,
+        out: &mut Effects,
+    ) -> Attempt {
+        match decision {
+            Ok(change) => {
+                let created = !matches!(job.request.command, Command::Transfer(_));
+                let outcome = self.books_after(now, sku, &change, created);
+                self.commit_answer(now, job, Some(change), &outcome, out);
+                Attempt::Done(outcome)
+            }
+            Err(no) => self.refused(now, job, no, out),
+        }
+    }
+
+    fn transfer(&mut self, now: Timestamp, job: &Job, transfer: &Transfer, out: &mut Effects) -> Attempt {
+        for (field, node) in [("from", &transfer.from), ("to", &transfer.to)] {
+            if self.state.member_named(node).is_none() {
+                let refusal = Refusal::UnknownNode { field: field.into(), node: node.clone() };
+                return self.refused(now, job, No::Refused(refusal), out);
+            }
+        }
+        if transfer.from != *self.name() {
+            return Attempt::NotMine;
+        }
+        let decision = self.state.decide_transfer(now, transfer).map(|draft| self.seal(now, draft));
+        if decision.is_ok() {
+            self.stats.transfers += 1;
+            self.stats.transferred_units += transfer.quantity.0;
+        }
+        self.moved(now, job, &transfer.sku, decision, out)
+    }
+
+    fn set_item(
+        &mut self,
+        now: Timestamp,
+        job: &Job,
+        sku: &Sku,
+        policy: &Policy,
+        out: &mut Effects,
+    ) -> Attempt {
+        let unknown = policy.quotas.keys().find(|node| self.state.member_named(node).is_none());
+        if let Some(node) = unknown {
+            let refusal = Refusal::UnknownNode { field: format!("quotas.{node}"), node: node.clone() };
+            return self.refused(now, job, No::Refused(refusal), out);
+        }
+        let (draft, created) = self.state.decide_set_item(now, sku, policy);
+        let outcome = match draft.map(|draft| self.seal(now, draft)) {
+            Some(change) => {
+                let outcome = self.books_after(now, sku, &change, created);
+                self.commit_answer(now, job, Some(change), &outcome, out);
+                outcome
+            }
+            None => {
+                let outcome = self.read(&Command::Books { sku: sku.clone() });
+                self.commit_answer(now, job, None, &outcome, out);
+                outcome
+            }
+        };
+        Attempt::Done(outcome)
+    }
+
+    fn books_after(&self, now: Timestamp, sku: &Sku, change: &Change, created: bool) -> Outcome {
+        let heard = |replica: ReplicaId| self.as_of(now, replica);
+        match self.state.books_after(sku, change, heard) {
+            Some(books) => Ok(Answer::Books { books, created }),
+            None => Err(Refusal::UnknownSku { sku: sku.clone(), line: None }),
+        }
+    }
+
+    /// Applies the change, with the answer remembered in the same record.
+    fn commit_answer(
+        &mut self,
+        now: Timestamp,
+        job: &Job,
+        change: Option<Change>,
+        outcome: &Outcome,
+        out: &mut Effects,
+    ) {
+        match change {
+            Some(mut change) => {
+                if !job.is_batch() {
+                    change.request = remembered(now, job, outcome);
+                }
+                self.commit(now, change, out);
+            }
+            None if !job.is_batch() => self.remember(now, job, outcome, out),
+            None => {}
+        }
+    }
+
+    /// Remembers an answer that changed nothing else.
+    pub(super) fn remember(&mut self, now: Timestamp, job: &Job, outcome: &Outcome, out: &mut Effects) {
+        if let Some(request) = remembered(now, job, outcome) {
+            let mut change = Draft::new(&self.state, now, Cause::Remember).seal(|_| 0);
+            change.request = Some(request);
+            self.note(now, Record::Change(Box::new(change)), out);
+        }
+    }
+
+    pub(super) fn remember_refusal(
+        &mut self,
+        now: Timestamp,
+        job: &Job,
+        outcome: &Outcome,
+        out: &mut Effects,
+    ) {
+        if !job.is_batch() {
+            self.remember(now, job, outcome, out);
+        }
+    }
+
+    /// Lets overdue reservations go, a bounded number in a step.
+    pub(super) fn expire(&mut self, now: Timestamp, out: &mut Effects) {
+        for _ in 0..crate::limits::EXPIRE_AT_ONCE {
+            let Some(overdue) = self.state.reservations.overdue(now) else { return };
+            let Ok(yes) = self.state.decide_expire(now, overdue) else { return };
+            let Sealed { change, .. } = self.sealed(now, yes);
+            if let Some(change) = change {
+                self.commit(now, change, out);
+                self.stats.expired += 1;
+            }
+        }
+    }
+
+    fn read(&self, command: &Command) -> Outcome {
+        match command {
+            Command::Books { sku } => {
+                match self.state.books(sku, |replica| self.as_of(self.state.time, replica)) {
+                    Some(books) => Ok(Answer::Books { books, created: false }),
+                    None => Err(Refusal::UnknownSku { sku: sku.clone(), line: None }),
+                }
+            }
+            Command::Items { after, limit } => Ok(self.list_items(after.as_ref(), *limit)),
+            Command::Reservations { state, sku, after, limit } => {
+                let fits = |r: &&crate::types::Reservation| {
+                    state.is_none_or(|state| r.state == state)
+                        && sku.as_ref().is_none_or(|sku| r.lines.iter().any(|line| line.sku == *sku))
+                };
+                let limit = *limit as usize;
+                let all = self.state.reservations.after(after.as_ref());
+                let mut found: Vec<_> = all.filter(fits).take(limit + 1).cloned().collect();
+                let more = found.len() > limit;
+                found.truncate(limit);
+                let next = if more { found.last().map(|r| r.id.clone()) } else { None };
+                let (node, region) = (self.name().clone(), self.region().clone());
+                Ok(Answer::Reservations { reservations: found, next, node, region })
+            }
+            Command::Nodes => Ok(Answer::Nodes { node: self.name().clone(), nodes: self.node_statuses() }),
+            Command::Check => Ok(Answer::Check(self.check())),
+            _ => unreachable!("writes are decided before reads"),
+        }
+    }
+
+    fn list_items(&self, after: Option<&Sku>, limit: u32) -> Answer {
+        use std::ops::Bound::{Excluded, Unbounded};
+        let from = after.map_or(Unbounded, |sku| Excluded(sku.clone()));
+        let skus = self.state.items.range((from, Unbounded));
+        let books = skus.filter_map(|(sku, _)| self.state.books(sku, |r| self.as_of(self.state.time, r)));
+        let mut items: Vec<_> = books.take(limit as usize + 1).collect();
+        let more = items.len() > limit as usize;
+        items.truncate(limit as usize);
+        let next = if more { items.last().map(|books| books.sku.clone()) } else { None };
+        Answer::Items { items, next }
+    }
+
+    /// How fresh a replica's rows are here.
+    pub(super) fn as_of(&self, now: Timestamp, replica: ReplicaId) -> Timestamp {
+        if replica == self.state.me() { now } else { self.links.heard(replica).unwrap_or(Timestamp::ZERO) }
+    }
+}
+
+/// A decision, ready to be applied.
+struct Sealed {
+    change: Option<Change>,
+    reservation: crate::types::Reservation,
+    created: bool,
+}
+
+/// Whether a command leaves something behind that must be remembered.
+fn adds_memory(command: &Command) -> bool {
+    matches!(command, Command::Put(_) | Command::Sell(_) | Command::Batch(_))
+}
+
+/// The answer as its key remembers it; nothing without a key, or for answers of the moment.
+fn remembered(now: Timestamp, job: &Job, outcome: &Outcome) -> Option<Remembered> {
+    let (id, fingerprint) = job.key?;
+    if outcome.as_ref().is_err_and(|refusal| !refusal.is_remembered()) {
+        return None;
+    }
+    Some(Remembered { id, fingerprint, outcome: outcome.clone(), time: now })
+}

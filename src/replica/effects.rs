@@ -1,0 +1,141 @@
+//! What a step of the replica leads to, and the barrier that lets it out.
+//!
+//! Decisions are made on state whose last records may still be on their way to the disk.
+//! So *every* output, also one that has no record of its own, carries the position of the
+//! last record applied before it, and leaves only when the journal is durable to there.
+//! Without that:
+//!
+//! 1. a sale under key K waits for its sync;
+//! 2. its retry finds K in the table and is answered at once;
+//! 3. power fails, and an acknowledged sale is gone.
+
+use std::collections::VecDeque;
+
+use crate::types::{Heard, ItemView, NodeName, Position, Reply};
+use crate::wire::{Message, Record};
+
+/// Tells the replica's user which request a reply is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Token(pub u64);
+
+/// Something that may be seen outside. Values only: nothing outside reads live state.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Output {
+    Reply {
+        token: Token,
+        reply: Reply,
+    },
+    Send {
+        node: NodeName,
+        message: Message,
+    },
+    /// An item as product pages shall see it.
+    View(ItemView),
+    /// How fresh the other members' rows are.
+    Heard(Vec<Heard>),
+    /// The replica takes requests from now on.
+    Ready,
+    /// The replica has stopped for good: its disk went back in time. Nothing follows.
+    RolledBack(String),
+    /// Something that must not happen did, and was contained. For the log.
+    Alarm(String),
+}
+
+/// An output that must wait for the journal.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Gated {
+    position: Position,
+    output: Output,
+}
+
+/// What the steps since the last [`take`](Effects::take) led to.
+#[derive(Debug, Default)]
+pub struct Effects {
+    records: Vec<Record>,
+    outputs: Vec<Gated>,
+}
+
+impl Effects {
+    /// Notes a record that has just been applied.
+    pub(super) fn record(&mut self, record: Record) {
+        self.records.push(record);
+    }
+
+    /// Notes an output that rests on everything applied so far.
+    pub(super) fn emit(&mut self, position: Position, output: Output) {
+        self.outputs.push(Gated { position, output });
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.records.is_empty() && self.outputs.is_empty()
+    }
+
+    /// The records to make durable, in order. What came of one step must go into one batch.
+    pub fn take_records(&mut self) -> Vec<Record> {
+        std::mem::take(&mut self.records)
+    }
+
+    pub fn records(&self) -> &[Record] {
+        &self.records
+    }
+
+    /// The outputs, for a [`Barrier`].
+    pub fn take_outputs(&mut self) -> Vec<Gated> {
+        std::mem::take(&mut self.outputs)
+    }
+}
+
+/// Holds outputs back until the journal is durable to the position they rest on.
+#[derive(Debug, Default)]
+pub struct Barrier {
+    waiting: VecDeque<Gated>,
+    durable: Position,
+}
+
+impl Barrier {
+    pub fn hold(&mut self, outputs: Vec<Gated>) {
+        self.waiting.extend(outputs);
+    }
+
+    /// The journal is durable up to `position`.
+    pub fn durable(&mut self, position: Position) {
+        assert!(position >= self.durable, "what is durable stays durable");
+        self.durable = position;
+    }
+
+    /// The next output that may leave, in the order in which they were made.
+    pub fn release(&mut self) -> Option<Output> {
+        if self.waiting.front()?.position > self.durable {
+            return None;
+        }
+        self.waiting.pop_front().map(|gated| gated.output)
+    }
+
+    /// Outputs that still wait.
+    pub fn held(&self) -> usize {
+        self.waiting.len()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_output_waits_for_the_records_before_it_and_keeps_its_place() {
+        let mut effects = Effects::default();
+        effects.emit(Position(0), Output::Ready);
+        effects.emit(Position(2), Output::Alarm("after two".into()));
+        effects.emit(Position(2), Output::Ready);
+        let mut barrier = Barrier::default();
+        barrier.hold(effects.take_outputs());
+        assert_eq!(barrier.release(), Some(Output::Ready));
+        assert_eq!(barrier.release(), None);
+        barrier.durable(Position(1));
+        assert_eq!(barrier.release(), None);
+        barrier.durable(Position(2));
+        assert_eq!(barrier.release(), Some(Output::Alarm("after two".into())));
+        assert_eq!(barrier.release(), Some(Output::Ready));
+        assert_eq!(barrier.held(), 0);
+    }
+}

@@ -1,0 +1,240 @@
+//! Requests that another node must decide: finding the owner of a reservation, sending it the
+//! request, and deciding what others send here.
+//!
+//! The owner is looked for with a read at every member, and only then is the request sent, to
+//! one member. So two owners of one id never both act on one confirm; and when an answer is
+//! lost it is known whether anything was sent at all.
+
+use std::collections::BTreeMap;
+
+use super::Replica;
+use super::effects::Effects;
+use super::jobs::{Asker, Job, JobId, Stage};
+use crate::limits::{FIND_TIMEOUT, FORWARD_TIMEOUT};
+use crate::types::{
+    Answer, Claimed, Command, NodeName, Outcome, Put, Refusal, ReplicaId, Request, ReservationId,
+    ReservationState, Timestamp,
+};
+use crate::wire::Message;
+use crate::wire::message::{Forward, Forwarded};
+
+/// A search for the owner of a reservation.
+#[derive(Debug)]
+pub struct Find {
+    /// Members that have not answered, by the number they were asked under.
+    open: BTreeMap<u64, ReplicaId>,
+    /// Those that say it is theirs.
+    owners: Vec<(ReplicaId, Claimed)>,
+    /// Members that could not be asked, or did not answer in time.
+    silent: Vec<NodeName>,
+}
+
+impl Find {
+    pub fn numbers(&self) -> impl Iterator<Item = u64> + '_ {
+        self.open.keys().copied()
+    }
+
+    pub fn awaits(&self, member: ReplicaId) -> bool {
+        self.open.values().any(|asked| *asked == member)
+    }
+
+    /// The one that acts: of several, the oldest reservation's.
+    fn owner(&self) -> Option<&(ReplicaId, Claimed)> {
+        self.owners.iter().min_by_key(|(replica, claimed)| (claimed.reservation.created_at, *replica))
+    }
+}
+
+impl Replica {
+    /// Asks every member for the reservation the job is about; or, for a transfer, sends it to
+    /// its giver at once.
+    ///
+    /// # Errors
+    /// When nobody can be asked, or nobody may: the request was forwarded here already.
+    pub(super) fn find_owner(
+        &mut self,
+        now: Timestamp,
+        job: &Job,
+        out: &mut Effects,
+    ) -> Result<(Stage, Timestamp), Refusal> {
+        let command = job.current();
+        if matches!(job.asker, Asker::Peer(..)) {
+            return Err(Refusal::ReservationNotFound);
+        }
+        if let Command::Transfer(transfer) = &command {
+            let giver = self.state.member_named(&transfer.from).map(|member| member.replica);
+            return match giver.filter(|giver| self.links.is_up(*giver)) {
+                Some(giver) => Ok(self.forward(now, giver, job, command, out)),
+                None => Err(Refusal::NodeUnreachable { node: transfer.from.clone() }),
+            };
+        }
+        let Some(id) = reservation_of(&command) else { return Err(Refusal::ReservationNotFound) };
+        let mut find = Find { open: BTreeMap::new(), owners: Vec::new(), silent: Vec::new() };
+        let members: Vec<_> = self.state.others().map(|m| (m.replica, m.name.clone())).collect();
+        for (replica, name) in members {
+            if !self.links.is_up(replica) {
+                find.silent.push(name);
+                continue;
+            }
+            let number = self.number();
+            find.open.insert(number, replica);
+            let request = Request::plain(Command::Read { id: id.clone() });
+            self.send(replica, Message::Forward(Forward { id: number, request }), out);
+        }
+        if find.open.is_empty() {
+            return Err(nobody_has_it(find.silent));
+        }
+        Ok((Stage::Finding(find), now.after(FIND_TIMEOUT)))
+    }
+
+    fn forward(
+        &mut self,
+        now: Timestamp,
+        owner: ReplicaId,
+        job: &Job,
+        command: Command,
+        out: &mut Effects,
+    ) -> (Stage, Timestamp) {
+        let number = self.number();
+        // The owner decides; it must not go looking again.
+        let command = match command {
+            Command::Put(put) => Command::Put(Put { retry: false, ..put }),
+            other => other,
+        };
+        let key = if job.is_batch() { None } else { job.request.key.clone() };
+        let request = Request { command, key, caller: job.request.caller };
+        self.send(owner, Message::Forward(Forward { id: number, request }), out);
+        (Stage::Forwarded { owner, number }, job.patience.max(now).after(FORWARD_TIMEOUT))
+    }
+
+    /// A peer wants something decided here.
+    pub(super) fn forwarded_here(
+        &mut self,
+        now: Timestamp,
+        from: ReplicaId,
+        forward: Forward,
+        out: &mut Effects,
+    ) {
+        self.take_request(now, Asker::Peer(from, forward.id), forward.request, out);
+    }
+
+    /// A peer answered.
+    pub(super) fn forwarded_back(
+        &mut self,
+        now: Timestamp,
+        from: ReplicaId,
+        answer: Forwarded,
+        out: &mut Effects,
+    ) {
+        let Some(id) = self.jobs.with_number(answer.id) else { return };
+        let Some(mut job) = self.jobs.unpark(id) else { return };
+        match std::mem::replace(&mut job.stage, Stage::Deciding) {
+            Stage::Forwarded { .. } => {
+                job.replayed = answer.replayed;
+                self.resume(now, id, job, answer.outcome, out);
+            }
+            Stage::Finding(mut find) => {
+                find.open.remove(&answer.id);
+                self.found(&mut find, from, answer.outcome);
+                self.go_on_finding(now, id, job, find, out);
+            }
+            Stage::Deciding | Stage::Waiting => unreachable!("only these two stages have numbers"),
+        }
+    }
+
+    fn found(&self, find: &mut Find, from: ReplicaId, outcome: Outcome) {
+        match outcome {
+            Ok(Answer::Reservation(claimed)) => find.owners.push((from, claimed)),
+            Err(Refusal::ReservationNotFound) => {}
+            // It could not look (not ready, rolled back): as good as silent.
+            _ => find.silent.push(self.state.name_of(from)),
+        }
+    }
+
+    fn go_on_finding(&mut self, now: Timestamp, id: JobId, mut job: Job, find: Find, out: &mut Effects) {
+        if !find.open.is_empty() {
+            job.stage = Stage::Finding(find);
+            self.jobs.park(id, job, now.after(FIND_TIMEOUT));
+            return;
+        }
+        let command = job.current();
+        let Some((owner, claimed)) = find.owner().cloned() else {
+            if matches!(command, Command::Put(_)) && find.silent.is_empty() {
+                job.searched = true;
+                return self.run(now, id, job, out);
+            }
+            let outcome = Err(nobody_has_it(find.silent));
+            self.remember_refusal(now, &job, &outcome, out);
+            return self.resume(now, id, job, outcome, out);
+        };
+        self.release_doubles(&find, owner, out);
+        if matches!(command, Command::Read { .. }) {
+            return self.resume(now, id, job, Ok(Answer::Reservation(claimed)), out);
+        }
+        let (stage, deadline) = self.forward(now, owner, &job, command, out);
+        job.stage = stage;
+        self.jobs.park(id, job, deadline);
+    }
+
+    /// Two nodes hold one id: the younger held one is let go.
+    fn release_doubles(&mut self, find: &Find, owner: ReplicaId, out: &mut Effects) {
+        let doubles = find.owners.iter().filter(|(replica, _)| *replica != owner);
+        let held = doubles.filter(|(_, claimed)| claimed.reservation.state == ReservationState::Held);
+        for (replica, claimed) in held.cloned().collect::<Vec<_>>() {
+            let id = self.number();
+            let request = Request::plain(Command::Cancel { id: claimed.reservation.id });
+            self.send(replica, Message::Forward(Forward { id, request }), out);
+        }
+    }
+
+    /// The search took too long: who has not answered is silent.
+    pub(super) fn give_up_finding(
+        &mut self,
+        now: Timestamp,
+        id: JobId,
+        job: Job,
+        mut find: Find,
+        out: &mut Effects,
+    ) {
+        let silent: Vec<_> = find.open.values().map(|replica| self.state.name_of(*replica)).collect();
+        find.silent.extend(silent);
+        find.open.clear();
+        self.go_on_finding(now, id, job, find, out);
+    }
+
+    /// A link went down: who waits for that node waits no longer.
+    pub(super) fn lost_contact(&mut self, now: Timestamp, member: ReplicaId, out: &mut Effects) {
+        for id in self.jobs.sent_to(member) {
+            let Some(mut job) = self.jobs.unpark(id) else { continue };
+            match std::mem::replace(&mut job.stage, Stage::Deciding) {
+                Stage::Finding(mut find) => {
+                    find.open.retain(|_, asked| *asked != member);
+                    find.silent.push(self.state.name_of(member));
+                    self.go_on_finding(now, id, job, find, out);
+                }
+                _ => self.resume(now, id, job, Err(Refusal::OutcomeUnknown), out),
+            }
+        }
+    }
+}
+
+fn reservation_of(command: &Command) -> Option<&ReservationId> {
+    match command {
+        Command::Put(put) => Some(&put.id),
+        Command::Confirm { id, .. }
+        | Command::Cancel { id }
+        | Command::Extend { id, .. }
+        | Command::Read { id } => Some(id),
+        _ => None,
+    }
+}
+
+/// Nobody who answered has it: it does not exist, or a silent member has it.
+fn nobody_has_it(mut silent: Vec<NodeName>) -> Refusal {
+    silent.sort();
+    silent.dedup();
+    if silent.is_empty() {
+        Refusal::ReservationNotFound
+    } else {
+        Refusal::OwnerUnreachable { unreachable: silent }
+    }
+}

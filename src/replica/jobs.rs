@@ -1,0 +1,338 @@
+//! Requests that cannot be answered in the step in which they came: they wait for rights, or
+//! for another node.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::Replica;
+use super::commands::Attempt;
+use super::effects::{Effects, Output, Token};
+use super::forward::Find;
+use super::requests::{Fingerprint, RequestId};
+use crate::types::{
+    Answer, Claimed, Command, Line, Millis, Operation, Outcome, Put, Refusal, ReplicaId, Reply, Request,
+    Sell, Sku, Timestamp,
+};
+use crate::wire::Message;
+use crate::wire::message::Forwarded;
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct JobId(pub u64);
+
+/// Who gets the answer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Asker {
+    Client(Token),
+    /// A peer that forwarded the request under this number.
+    Peer(ReplicaId, u64),
+}
+
+/// One request on its way to its answer.
+#[derive(Debug)]
+pub struct Job {
+    pub asker: Asker,
+    pub request: Request,
+    /// Under which it will be remembered.
+    pub key: Option<(RequestId, Fingerprint)>,
+    /// Others with the same key, who get the same answer.
+    pub twins: Vec<Asker>,
+    pub arrived: Timestamp,
+    /// Until when it may wait for rights.
+    pub patience: Timestamp,
+    pub stage: Stage,
+    /// While it waits: all that it wants, short or not.
+    pub wanted: Vec<Line>,
+    /// Outcomes of a batch's operations so far.
+    pub done: Vec<Result<Claimed, Refusal>>,
+    /// The answer is the first answer again, given by the owner.
+    pub replayed: bool,
+    /// All members were asked for the reservation, and none has it.
+    pub searched: bool,
+}
+
+#[derive(Debug)]
+pub enum Stage {
+    /// Being decided.
+    Deciding,
+    /// For rights.
+    Waiting,
+    /// All members are asked who owns the reservation.
+    Finding(Find),
+    /// The owner was sent the request under this number.
+    Forwarded { owner: ReplicaId, number: u64 },
+}
+
+/// Jobs that are parked, and when they must be looked at again.
+#[derive(Debug, Default)]
+pub struct Jobs {
+    parked: BTreeMap<JobId, Job>,
+    timers: BTreeSet<(Timestamp, JobId)>,
+    deadlines: BTreeMap<JobId, Timestamp>,
+    keys: BTreeMap<RequestId, JobId>,
+    /// Jobs that wait for rights to an item.
+    waiting: BTreeMap<Sku, BTreeSet<JobId>>,
+    /// Which job a forwarded number belongs to.
+    numbers: BTreeMap<u64, JobId>,
+    last: u64,
+}
+
+impl Jobs {
+    pub fn len(&self) -> usize {
+        self.parked.len()
+    }
+
+    pub fn next_timer(&self) -> Option<Timestamp> {
+        self.timers.first().map(|(time, _)| *time)
+    }
+
+    pub fn fresh_id(&mut self) -> JobId {
+        self.last += 1;
+        JobId(self.last)
+    }
+
+    pub fn park(&mut self, id: JobId, job: Job, deadline: Timestamp) {
+        if let Some((key, _)) = job.key {
+            self.keys.insert(key, id);
+        }
+        match &job.stage {
+            Stage::Waiting => {
+                for line in &job.wanted {
+                    self.waiting.entry(line.sku.clone()).or_default().insert(id);
+                }
+            }
+            Stage::Finding(find) => self.numbers.extend(find.numbers().map(|number| (number, id))),
+            Stage::Forwarded { number, .. } => {
+                self.numbers.insert(*number, id);
+            }
+            Stage::Deciding => {}
+        }
+        self.timers.insert((deadline, id));
+        self.deadlines.insert(id, deadline);
+        self.parked.insert(id, job);
+    }
+
+    /// Takes a job out of all tables.
+    pub fn unpark(&mut self, id: JobId) -> Option<Job> {
+        let job = self.parked.remove(&id)?;
+        if let Some(deadline) = self.deadlines.remove(&id) {
+            self.timers.remove(&(deadline, id));
+        }
+        if let Some((key, _)) = job.key {
+            self.keys.remove(&key);
+        }
+        match &job.stage {
+            Stage::Waiting => {
+                for line in &job.wanted {
+                    if let Some(ids) = self.waiting.get_mut(&line.sku) {
+                        ids.remove(&id);
+                        if ids.is_empty() {
+                            self.waiting.remove(&line.sku);
+                        }
+                    }
+                }
+            }
+            Stage::Finding(find) => find.numbers().for_each(|number| {
+                self.numbers.remove(&number);
+            }),
+            Stage::Forwarded { number, .. } => {
+                self.numbers.remove(number);
+            }
+            Stage::Deciding => {}
+        }
+        Some(job)
+    }
+
+    pub fn get(&self, id: JobId) -> Option<&Job> {
+        self.parked.get(&id)
+    }
+
+    pub fn with_key(&mut self, key: &RequestId) -> Option<&mut Job> {
+        let id = self.keys.get(key)?;
+        self.parked.get_mut(id)
+    }
+
+    pub fn with_number(&self, number: u64) -> Option<JobId> {
+        self.numbers.get(&number).copied()
+    }
+
+    /// Those that wait for rights to `sku`, the first come first.
+    pub fn waiting_for(&self, sku: &Sku) -> impl Iterator<Item = (JobId, &Job)> {
+        let ids = self.waiting.get(sku).into_iter().flatten();
+        ids.filter_map(|id| Some((*id, self.parked.get(id)?)))
+    }
+
+    pub fn is_waited_for(&self, sku: &Sku) -> bool {
+        self.waiting.contains_key(sku)
+    }
+
+    pub fn overdue(&self, now: Timestamp) -> Option<JobId> {
+        let (time, id) = self.timers.first()?;
+        if *time <= now { Some(*id) } else { None }
+    }
+
+    /// Jobs that were sent to `owner`, or ask it.
+    pub fn sent_to(&self, owner: ReplicaId) -> Vec<JobId> {
+        let concerns = |job: &Job| match &job.stage {
+            Stage::Finding(find) => find.awaits(owner),
+            Stage::Forwarded { owner: to, .. } => *to == owner,
+            Stage::Deciding | Stage::Waiting => false,
+        };
+        self.parked.iter().filter(|(_, job)| concerns(job)).map(|(id, _)| *id).collect()
+    }
+}
+
+impl Job {
+    pub fn new(asker: Asker, request: Request, key: Option<(RequestId, Fingerprint)>, now: Timestamp) -> Job {
+        let patience = now.after(wait_of(&request.command));
+        Job {
+            asker,
+            request,
+            key,
+            twins: Vec::new(),
+            arrived: now,
+            patience,
+            stage: Stage::Deciding,
+            wanted: Vec::new(),
+            done: Vec::new(),
+            replayed: false,
+            searched: false,
+        }
+    }
+
+    /// What is to be decided next: the command, or a batch's next operation.
+    pub fn current(&self) -> Command {
+        let Command::Batch(operations) = &self.request.command else { return self.request.command.clone() };
+        match &operations[self.done.len()] {
+            Operation::Reserve(put) => Command::Put(Put { wait: Millis(0), ..put.clone() }),
+            Operation::Confirm { id } => Command::Confirm { id: id.clone(), if_match: None, wait: Millis(0) },
+            Operation::Cancel { id } => Command::Cancel { id: id.clone() },
+            Operation::Sell(sell) => Command::Sell(Sell { wait: Millis(0), ..sell.clone() }),
+        }
+    }
+
+    pub fn is_batch(&self) -> bool {
+        matches!(self.request.command, Command::Batch(_))
+    }
+
+    fn operations(&self) -> usize {
+        match &self.request.command {
+            Command::Batch(operations) => operations.len(),
+            _ => 1,
+        }
+    }
+}
+
+fn wait_of(command: &Command) -> Millis {
+    match command {
+        Command::Put(put) => put.wait,
+        Command::Sell(sell) => sell.wait,
+        Command::Confirm { wait, .. } => *wait,
+        _ => Millis(0),
+    }
+}
+
+impl Replica {
+    /// Decides a job as far as it goes: to its answer, or to where it must wait.
+    pub(super) fn run(&mut self, now: Timestamp, id: JobId, mut job: Job, out: &mut Effects) {
+        loop {
+            let outcome = match self.attempt(now, &job, out) {
+                Attempt::Done(outcome) => outcome,
+                Attempt::Short(wanted, expired) => {
+                    if self.may_wait(now, &job, &wanted) {
+                        return self.park_waiting(id, job, wanted);
+                    }
+                    let outcome = Err(self.shortfall_refusal(now, &wanted, expired));
+                    self.remember_refusal(now, &job, &outcome, out);
+                    outcome
+                }
+                Attempt::NotMine => match self.find_owner(now, &job, out) {
+                    Ok((stage, deadline)) => {
+                        job.stage = stage;
+                        return self.jobs.park(id, job, deadline);
+                    }
+                    Err(refusal) => {
+                        let outcome = Err(refusal);
+                        self.remember_refusal(now, &job, &outcome, out);
+                        outcome
+                    }
+                },
+            };
+            match self.progress(now, job, outcome, out) {
+                Some(rest) => job = rest,
+                None => return,
+            }
+        }
+    }
+
+    /// Takes the outcome of what was decided: answers, or gives the batch back for its next
+    /// operation.
+    fn progress(&mut self, now: Timestamp, mut job: Job, outcome: Outcome, out: &mut Effects) -> Option<Job> {
+        if !job.is_batch() {
+            self.finish(job, outcome, out);
+            return None;
+        }
+        job.done.push(match outcome {
+            Ok(Answer::Reservation(claimed)) => Ok(claimed),
+            Ok(_) => unreachable!("operations of a batch answer with reservations"),
+            Err(refusal) => Err(refusal),
+        });
+        if job.done.len() < job.operations() {
+            job.stage = Stage::Deciding;
+            return Some(job);
+        }
+        let outcome = Ok(Answer::Batch(std::mem::take(&mut job.done)));
+        self.remember(now, &job, &outcome, out);
+        self.finish(job, outcome, out);
+        None
+    }
+
+    /// A job that was parked goes on with this outcome.
+    pub(super) fn resume(
+        &mut self,
+        now: Timestamp,
+        id: JobId,
+        mut job: Job,
+        outcome: Outcome,
+        out: &mut Effects,
+    ) {
+        job.stage = Stage::Deciding;
+        if let Some(rest) = self.progress(now, job, outcome, out) {
+            self.run(now, id, rest, out);
+        }
+    }
+
+    /// Answers the asker, and the twins with the same.
+    pub(super) fn finish(&mut self, job: Job, outcome: Outcome, out: &mut Effects) {
+        for twin in job.twins {
+            self.answer(twin, outcome.clone(), true, out);
+        }
+        self.answer(job.asker, outcome, job.replayed, out);
+    }
+
+    pub(super) fn answer(&mut self, asker: Asker, outcome: Outcome, replayed: bool, out: &mut Effects) {
+        match asker {
+            Asker::Client(token) => {
+                let reply = Reply { outcome, replayed };
+                self.emit(Output::Reply { token, reply }, out);
+            }
+            Asker::Peer(peer, id) => {
+                self.send(peer, Message::Forwarded(Forwarded { id, outcome, replayed }), out);
+            }
+        }
+    }
+
+    /// Jobs whose time is up.
+    pub(super) fn jobs_tick(&mut self, now: Timestamp, out: &mut Effects) {
+        while let Some(id) = self.jobs.overdue(now) {
+            let Some(mut job) = self.jobs.unpark(id) else { return };
+            match std::mem::replace(&mut job.stage, Stage::Deciding) {
+                // Its patience is over, so this decides for good.
+                Stage::Waiting | Stage::Deciding => {
+                    self.shortages.news(job.wanted.iter().map(|line| line.sku.clone()));
+                    self.run(now, id, job, out);
+                }
+                Stage::Finding(find) => self.give_up_finding(now, id, job, find, out),
+                Stage::Forwarded { .. } => self.resume(now, id, job, Err(Refusal::OutcomeUnknown), out),
+            }
+        }
+    }
+}

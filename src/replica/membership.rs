@@ -1,0 +1,164 @@
+//! Whether this replica may answer, and who its peers are.
+
+use std::collections::BTreeSet;
+
+use super::Replica;
+use super::draft::Draft;
+use super::effects::{Effects, Output};
+use crate::types::{NodeName, NodeStatus, ReplicaId, Timestamp};
+use crate::wire::message::{Hello, PROTOCOL};
+use crate::wire::{Body, Cause, Key, Session};
+
+/// How a replica stands with its own past.
+#[derive(Debug)]
+pub enum Standing {
+    /// The journal is being read.
+    Loading,
+    /// Waits for every member to say what it knows of this replica's log: one that knows more
+    /// than the disk does proves that the disk went back in time.
+    Unproven {
+        until: Timestamp,
+        silent: BTreeSet<ReplicaId>,
+    },
+    Ready,
+    /// A clean stop was written.
+    Stopped,
+    /// The disk went back in time. It answers nothing more.
+    RolledBack,
+}
+
+impl Standing {
+    pub fn is_ready(&self) -> bool {
+        matches!(self, Standing::Ready)
+    }
+
+    pub fn deadline(&self) -> Option<Timestamp> {
+        match self {
+            Standing::Unproven { until, .. } => Some(*until),
+            _ => None,
+        }
+    }
+}
+
+impl Replica {
+    pub(super) fn start(&mut self, now: Timestamp, nonce: u64, out: &mut Effects) {
+        assert!(matches!(self.standing, Standing::Loading), "a replica starts once");
+        self.next_number = nonce;
+        let silent: BTreeSet<_> = self.state.others().map(|member| member.replica).collect();
+        let nothing_to_lose = self.state.logs[&self.state.me()].is_empty();
+        let first = self.state.own_watermark().next();
+        let mut draft = Draft::new(&self.state, now, Cause::Start);
+        draft.write(Key::Session, Body::Session(Session { nonce, first }));
+        let change = draft.seal(|_| 0);
+        self.commit(now, change, out);
+        self.views.extend(self.state.items.keys().cloned());
+        let until = now.after(self.state.limits().start_wait);
+        self.standing = Standing::Unproven { until, silent };
+        if nothing_to_lose {
+            self.proven(out);
+        }
+        self.stand(now, out);
+    }
+
+    pub(super) fn stop(&mut self, now: Timestamp, out: &mut Effects) {
+        if matches!(self.standing, Standing::Unproven { .. } | Standing::Ready) {
+            let mut draft = Draft::new(&self.state, now, Cause::Stop);
+            draft.write(Key::Closed, Body::Closed);
+            let change = draft.seal(|_| 0);
+            self.commit(now, change, out);
+            self.standing = Standing::Stopped;
+        }
+    }
+
+    /// Goes from unproven to ready when everyone was heard or the wait is over.
+    pub(super) fn stand(&mut self, now: Timestamp, out: &mut Effects) {
+        if let Standing::Unproven { until, silent } = &self.standing
+            && (silent.is_empty() || now >= *until)
+        {
+            self.proven(out);
+        }
+    }
+
+    fn proven(&mut self, out: &mut Effects) {
+        self.standing = Standing::Ready;
+        self.emit(Output::Ready, out);
+    }
+
+    /// A member said what it knows of this replica's log, and it was no more than is here.
+    pub(super) fn vouched(&mut self, now: Timestamp, by: ReplicaId, out: &mut Effects) {
+        if let Standing::Unproven { silent, .. } = &mut self.standing {
+            silent.remove(&by);
+        }
+        self.stand(now, out);
+    }
+
+    /// Proof that this disk is older than what it once told others: stop, for good.
+    pub(super) fn rolled_back(&mut self, proof: String, out: &mut Effects) {
+        if !matches!(self.standing, Standing::RolledBack) {
+            self.standing = Standing::RolledBack;
+            self.emit(Output::RolledBack(proof), out);
+        }
+    }
+
+    pub(super) fn is_rolled_back(&self) -> bool {
+        matches!(self.standing, Standing::RolledBack)
+    }
+
+    pub(super) fn alarm(&mut self, text: String, out: &mut Effects) {
+        self.stats.alarms += 1;
+        self.emit(Output::Alarm(text), out);
+    }
+
+    pub(super) fn hello(&self, now: Timestamp, to: &NodeName) -> Option<Hello> {
+        let receiver = self.state.member_named(to).map(|member| member.replica);
+        let known = receiver.and_then(|replica| self.state.logs.get(&replica)?.session);
+        let log = &self.state.logs[&self.state.me()];
+        Some(Hello {
+            protocol: PROTOCOL,
+            cluster: self.state.genesis.cluster,
+            node: self.state.genesis.name.clone(),
+            replica: self.state.me(),
+            session: log.session?,
+            watermark: log.watermark,
+            digest: self.digest(now, None),
+            known,
+        })
+    }
+
+    /// Who says this hello, if it may be believed.
+    ///
+    /// # Errors
+    /// What is wrong with it.
+    pub(super) fn check_hello(&self, node: &NodeName, hello: &Hello) -> Result<ReplicaId, String> {
+        if hello.protocol != PROTOCOL {
+            return Err(format!("{node} speaks protocol {}, this node {PROTOCOL}", hello.protocol));
+        }
+        if hello.cluster != self.state.genesis.cluster {
+            return Err(format!("{node} belongs to another cluster, {}", hello.cluster));
+        }
+        if hello.node != *node {
+            return Err(format!("{node}'s certificate is used by a node that calls itself {}", hello.node));
+        }
+        match self.state.roster.get(&hello.replica) {
+            Some(member) if member.name == *node && hello.replica != self.state.me() => Ok(hello.replica),
+            _ => Err(format!("{node} runs replica {}, which is no member", hello.replica)),
+        }
+    }
+
+    pub(super) fn node_statuses(&self) -> Vec<NodeStatus> {
+        let me = self.state.me();
+        let status = |member: &crate::wire::Member| NodeStatus {
+            name: member.name.clone(),
+            region: member.region.clone(),
+            replica_id: member.replica,
+            is_self: member.replica == me,
+            linked: member.replica == me || self.links.is_up(member.replica),
+            lag: self.links.lag(member.replica, &self.state),
+            last_heard: if member.replica == me { None } else { self.links.heard(member.replica) },
+            watermark: self.state.logs[&member.replica].watermark,
+        };
+        let mut nodes: Vec<NodeStatus> = self.state.roster.values().map(status).collect();
+        nodes.sort_by(|a, b| a.name.cmp(&b.name));
+        nodes
+    }
+}

@@ -1,0 +1,404 @@
+//! The durable state of a replica, and the one way to change it: [`State::apply`].
+//!
+//! `apply` cannot fail. It is the same code for a record just decided and for one read back
+//! from the journal, so recovery is nothing but applying what was stored. Records hold
+//! absolute values and versions, so one that is applied twice, or over a newer checkpoint,
+//! changes nothing.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use crdts::{CmRDT, Dot};
+
+use super::escrow::Row;
+use super::log::{Logs, NextSeq};
+use super::requests::Requests;
+use super::reservations::Reservations;
+use crate::limits::Limits;
+use crate::types::{
+    Books, Millis, NodeBooks, NodeName, Policy, ReplicaId, Seq, Sku, Timestamp, Totals, Units,
+};
+use crate::wire::{Body, Change, Entry, Genesis, Key, Member, Merge, Raise, Record, Setting};
+
+/// One item: everybody's rows, and what admins set.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Item {
+    /// By owner. A replica without a row never had a unit.
+    pub rows: BTreeMap<ReplicaId, Row>,
+    /// The winning setting, by (time, replica). An item exists once it has one.
+    pub setting: Option<(Timestamp, ReplicaId, Policy)>,
+}
+
+impl Item {
+    pub fn policy(&self) -> Option<&Policy> {
+        self.setting.as_ref().map(|(_, _, policy)| policy)
+    }
+
+    /// The newest by (time, replica) wins, whatever order they come in.
+    fn take_setting(&mut self, origin: ReplicaId, setting: &Setting) {
+        let newer = self.setting.as_ref().is_none_or(|(time, by, _)| (setting.time, origin) > (*time, *by));
+        if newer {
+            self.setting = Some((setting.time, origin, setting.policy.clone()));
+        }
+    }
+
+    /// Units sent from one to the other that are not credited yet; `None` when the receiver
+    /// has credited more than the giver's row here says was sent: that row is late.
+    pub fn in_flight(&self, from: ReplicaId, to: ReplicaId) -> Option<Units> {
+        let sent = self.rows.get(&from).map_or(Units::ZERO, |row| row.sent_to(to));
+        let credited = self.rows.get(&to).map_or(Units::ZERO, |row| row.credited_from(from));
+        sent.minus(credited)
+    }
+}
+
+/// Everything a restart must bring back.
+#[derive(Clone, Debug)]
+pub struct State {
+    pub genesis: Genesis,
+    /// Members by id.
+    pub roster: BTreeMap<ReplicaId, Member>,
+    pub items: BTreeMap<Sku, Item>,
+    pub logs: Logs,
+    pub reservations: Reservations,
+    pub requests: Requests,
+    /// The newest ledger time in any record.
+    pub time: Timestamp,
+    limits: Limits,
+    /// Items changed since [`State::take_touched`].
+    touched: BTreeSet<Sku>,
+}
+
+impl State {
+    pub fn new(genesis: Genesis, limits: Limits) -> State {
+        let roster: BTreeMap<_, _> = genesis.founders.iter().map(|m| (m.replica, m.clone())).collect();
+        let mut logs = Logs::new();
+        for replica in roster.keys().chain([&genesis.replica]) {
+            logs.entry(*replica).or_default();
+        }
+        State {
+            genesis,
+            roster,
+            items: BTreeMap::new(),
+            logs,
+            reservations: Reservations::default(),
+            requests: Requests::default(),
+            time: Timestamp::ZERO,
+            limits,
+            touched: BTreeSet::new(),
+        }
+    }
+
+    pub fn me(&self) -> ReplicaId {
+        self.genesis.replica
+    }
+
+    pub fn limits(&self) -> &Limits {
+        &self.limits
+    }
+
+    pub fn next_seq(&self) -> NextSeq {
+        NextSeq(self.own_watermark())
+    }
+
+    pub fn own_watermark(&self) -> Seq {
+        self.logs[&self.me()].watermark
+    }
+
+    /// The nonce of the running session; 0 before the first.
+    pub fn session(&self) -> u64 {
+        self.logs[&self.me()].session.map_or(0, |s| s.nonce)
+    }
+
+    /// The other members.
+    pub fn others(&self) -> impl Iterator<Item = &Member> {
+        let me = self.me();
+        self.roster.values().filter(move |member| member.replica != me)
+    }
+
+    pub fn member_named(&self, name: &NodeName) -> Option<&Member> {
+        self.roster.values().find(|member| member.name == *name)
+    }
+
+    /// The name to show for a replica; its id when it is no member.
+    pub fn name_of(&self, replica: ReplicaId) -> NodeName {
+        match self.roster.get(&replica) {
+            Some(member) => member.name.clone(),
+            None => NodeName::new(&replica.to_string()).expect("a UUID has the form of a name"),
+        }
+    }
+
+    pub fn own_row(&self, sku: &Sku) -> Option<&Row> {
+        self.items.get(sku)?.rows.get(&self.me())
+    }
+
+    /// Units of `sku` that this replica may spend now.
+    pub fn available_here(&self, sku: &Sku) -> Units {
+        self.own_row(sku).map_or(Units::ZERO, Row::spendable)
+    }
+
+    /// Items changed since the last call.
+    pub fn take_touched(&mut self) -> BTreeSet<Sku> {
+        std::mem::take(&mut self.touched)
+    }
+
+    /// Changes the state as the record says.
+    pub fn apply(&mut self, record: &Record) {
+        match record {
+            Record::Genesis(_) => {}
+            Record::Change(change) => self.apply_change(change),
+            Record::Merge(merge) => self.apply_merge(merge),
+            Record::Own(entries) => entries.iter().for_each(|entry| self.apply_own(entry)),
+            Record::Reservation(reservation) => self.reservations.put(reservation.clone()),
+            Record::Request(request) => self.requests.put(request.clone()),
+            Record::Watermark { origin, upto } => self.claim(*origin, *upto),
+        }
+    }
+
+    fn apply_change(&mut self, change: &Change) {
+        self.time = self.time.max(change.time);
+        change.rows.iter().for_each(|raise| self.apply_raise(raise));
+        change.entries.iter().for_each(|entry| self.apply_own(entry));
+        if let Some(reservation) = &change.reservation {
+            self.reservations.put(reservation.clone());
+        }
+        if let Some(request) = &change.request {
+            self.requests.put(request.clone());
+        }
+        self.forget();
+    }
+
+    fn apply_raise(&mut self, raise: &Raise) {
+        let (me, session) = (self.me(), self.session());
+        let row = self.items.entry(raise.sku.clone()).or_default().rows.entry(me).or_default();
+        if raise.seq <= row.seq {
+            return;
+        }
+        let old = row.seq;
+        raise_row(row, raise, session);
+        debug_assert!(row.validate().is_ok(), "an own row stays balanced: {row:?}");
+        self.log(me).moved(Key::Item(raise.sku.clone()), old, raise.seq);
+        self.claim(me, raise.seq);
+        self.touched.insert(raise.sku.clone());
+    }
+
+    fn apply_own(&mut self, entry: &Entry) {
+        self.take_entry(entry);
+        self.claim(entry.origin, entry.seq);
+    }
+
+    fn apply_merge(&mut self, merge: &Merge) {
+        merge.entries.iter().for_each(|entry| self.take_entry(entry));
+        if let Some(claim) = merge.claim {
+            self.claim(claim.origin, claim.upto);
+        }
+    }
+
+    /// Takes an entry unless a newer version of its key is here.
+    fn take_entry(&mut self, entry: &Entry) {
+        match (&entry.key, &entry.body) {
+            (Key::Item(sku), Body::Item(body)) => {
+                let item = self.items.entry(sku.clone()).or_default();
+                let row = item.rows.entry(entry.origin).or_default();
+                if entry.seq <= row.seq {
+                    return;
+                }
+                let old = row.seq;
+                *row = Row::from_body(entry.seq, entry.session, body);
+                self.log(entry.origin).moved(entry.key.clone(), old, entry.seq);
+                self.touched.insert(sku.clone());
+            }
+            (Key::Setting(sku), Body::Setting(setting)) => {
+                if self.log(entry.origin).take(entry) {
+                    self.take_setting(sku, entry.origin, setting);
+                }
+            }
+            (Key::Member(_), Body::Member(member)) => {
+                if self.log(entry.origin).take(entry) {
+                    self.roster.insert(member.replica, member.clone());
+                    self.log(member.replica);
+                }
+            }
+            _ => {
+                self.log(entry.origin).take(entry);
+            }
+        }
+    }
+
+    fn take_setting(&mut self, sku: &Sku, origin: ReplicaId, setting: &Setting) {
+        self.items.entry(sku.clone()).or_default().take_setting(origin, setting);
+        self.touched.insert(sku.clone());
+    }
+
+    fn log(&mut self, origin: ReplicaId) -> &mut super::log::Log {
+        self.logs.entry(origin).or_default()
+    }
+
+    fn claim(&mut self, origin: ReplicaId, upto: Seq) {
+        let log = self.log(origin);
+        log.watermark = log.watermark.max(upto);
+    }
+
+    /// Forgets what may be forgotten by now. Runs on ledger time as recorded, so that a replay
+    /// forgets what the live run forgot.
+    fn forget(&mut self) {
+        let limits = self.limits;
+        loop {
+            let (request, reservation) = (self.requests.oldest(), self.reservations.oldest_ended());
+            let oldest = match (request, reservation) {
+                (Some(a), Some(b)) => a.min(b),
+                (a, b) => match a.or(b) {
+                    Some(one) => one,
+                    None => return,
+                },
+            };
+            let age = self.time.since(oldest);
+            let too_old = age > limits.remember_for;
+            let too_many = self.remembered_bytes() > limits.remember_max_bytes && age >= limits.min_horizon;
+            if !too_old && !too_many {
+                return;
+            }
+            if request == Some(oldest) {
+                self.requests.forget_oldest();
+            } else {
+                self.reservations.forget_oldest_ended();
+            }
+        }
+    }
+
+    /// Bytes that reservations and remembered requests take, about.
+    pub fn remembered_bytes(&self) -> u64 {
+        self.requests.bytes() + self.reservations.bytes()
+    }
+
+    /// For how long things are remembered at present.
+    pub fn horizon(&self) -> Millis {
+        if self.remembered_bytes() < self.limits.remember_max_bytes {
+            return self.limits.remember_for;
+        }
+        let oldest = [self.requests.oldest(), self.reservations.oldest_ended()].into_iter().flatten().min();
+        oldest.map_or(self.limits.remember_for, |time| self.time.since(time))
+    }
+
+    /// Whether something new can be remembered without forgetting what is too young.
+    pub fn has_room(&self, now: Timestamp) -> bool {
+        if self.remembered_bytes() < self.limits.remember_max_bytes {
+            return true;
+        }
+        let oldest = [self.requests.oldest(), self.reservations.oldest_ended()].into_iter().flatten().min();
+        oldest.is_some_and(|time| now.since(time) >= self.limits.min_horizon)
+    }
+
+    /// A key's newest version in `origin`'s log, as it is known here.
+    pub fn entry(&self, origin: ReplicaId, key: &Key) -> Option<Entry> {
+        let Key::Item(sku) = key else { return self.logs.get(&origin)?.other(key).cloned() };
+        let row = self.items.get(sku)?.rows.get(&origin)?;
+        let body = Body::Item(row.body());
+        Some(Entry { origin, session: row.session, seq: row.seq, key: key.clone(), body })
+    }
+
+    /// An item's books; `heard` says how fresh a replica's rows are.
+    pub fn books(&self, sku: &Sku, heard: impl Fn(ReplicaId) -> Timestamp) -> Option<Books> {
+        self.books_of(sku, self.items.get(sku)?, heard)
+    }
+
+    /// An item's books as they will be once `change` is applied.
+    pub fn books_after(
+        &self,
+        sku: &Sku,
+        change: &Change,
+        heard: impl Fn(ReplicaId) -> Timestamp,
+    ) -> Option<Books> {
+        let mut item = self.items.get(sku).cloned().unwrap_or_default();
+        for raise in change.rows.iter().filter(|raise| raise.sku == *sku) {
+            raise_row(item.rows.entry(self.me()).or_default(), raise, self.session());
+        }
+        for entry in &change.entries {
+            if let (Key::Setting(of), Body::Setting(setting)) = (&entry.key, &entry.body)
+                && of == sku
+            {
+                item.take_setting(entry.origin, setting);
+            }
+        }
+        self.books_of(sku, &item, heard)
+    }
+
+    fn books_of(&self, sku: &Sku, item: &Item, heard: impl Fn(ReplicaId) -> Timestamp) -> Option<Books> {
+        let policy = item.policy()?.clone();
+        let nodes = item.rows.iter().filter_map(|(id, row)| self.node_books(*id, row, heard(*id))).collect();
+        let (totals, balanced) = totals(item);
+        Some(Books { sku: sku.clone(), policy, balanced, totals, nodes })
+    }
+
+    fn node_books(&self, replica_id: ReplicaId, row: &Row, as_of: Timestamp) -> Option<NodeBooks> {
+        use crate::types::Cell::{Received, Retired, Returned, Sold};
+        let member = self.roster.get(&replica_id)?;
+        let balances = row.balances().ok()?;
+        Some(NodeBooks {
+            node: member.name.clone(),
+            region: member.region.clone(),
+            replica_id,
+            received: row.count(Received),
+            returned: row.count(Returned),
+            retired: row.count(Retired),
+            sold: row.count(Sold),
+            held: balances.held,
+            available: balances.available,
+            given: balances.credited,
+            sent: balances.sent,
+            as_of,
+        })
+    }
+}
+
+fn raise_row(row: &mut Row, raise: &Raise, session: u64) {
+    row.seq = raise.seq;
+    row.session = session;
+    row.demand = raise.demand;
+    for cell in &raise.cells {
+        row.apply(Dot::new(cell.cell, cell.value));
+    }
+}
+
+/// Sums over all rows, and whether they balance: with every row here on which another rests.
+pub fn totals(item: &Item) -> (Totals, bool) {
+    match try_totals(item) {
+        Some(totals) => {
+            let left =
+                i128::from(totals.received.0) + i128::from(totals.returned.0) - i128::from(totals.retired.0);
+            let right = [totals.sold, totals.held, totals.available, totals.in_flight];
+            let right: i128 = right.iter().map(|units| i128::from(units.0)).sum();
+            (totals, left == right)
+        }
+        None => (Totals::default(), false),
+    }
+}
+
+/// `None` when a row is late, contradicts itself, or a sum does not fit.
+fn try_totals(item: &Item) -> Option<Totals> {
+    use crate::types::Cell::{Received, Retired, Returned, Sold};
+    let mut totals = Totals::default();
+    let add = |sum: &mut Units, more: Units| {
+        *sum = sum.plus(more).ok()?;
+        Some(())
+    };
+    for (id, row) in &item.rows {
+        let balances = row.balances().ok()?;
+        add(&mut totals.received, row.count(Received))?;
+        add(&mut totals.returned, row.count(Returned))?;
+        add(&mut totals.retired, row.count(Retired))?;
+        add(&mut totals.sold, row.count(Sold))?;
+        add(&mut totals.held, balances.held)?;
+        add(&mut totals.available, balances.available)?;
+        for other in item.rows.keys() {
+            add(&mut totals.in_flight, item.in_flight(*id, *other)?)?;
+        }
+        // Units may also be on their way to a replica that has no row yet.
+        for cell in row.cells() {
+            if let crate::types::Cell::Sent(to) = cell.cell
+                && !item.rows.contains_key(&to)
+            {
+                add(&mut totals.in_flight, Units(cell.value))?;
+            }
+        }
+    }
+    Some(totals)
+}

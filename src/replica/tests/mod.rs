@@ -1,0 +1,6 @@
+//! Tests of whole replicas: a few of them, a network that delivers when told, and journals.
+
+mod bed;
+mod moving;
+mod selling;
+mod syncing;

@@ -1,0 +1,177 @@
+//! Logs travel by any path, twice or not at all, and an old disk is found out.
+
+use super::bed::*;
+use crate::types::*;
+use crate::wire::Message;
+
+#[test]
+fn rows_reach_a_node_through_others() {
+    let mut bed = Bed::new(3);
+    bed.unlink(0, 2);
+    bed.item(0, "TEE", 7);
+    bed.run(3_000);
+    assert_eq!(bed.digests().len(), 1);
+    assert!(bed.hosts[2].views.contains_key(&sku("TEE")));
+}
+
+#[test]
+fn lost_messages_are_made_good_by_digests() {
+    let mut bed = Bed::new(2);
+    bed.item(0, "TEE", 7);
+    // Everything from 0 to 1 is lost for a while, on a link that stays up.
+    bed.cut.insert((0, 1));
+    for n in 0..600 {
+        bed.call(0, Command::SetItem { sku: sku(&format!("I{n}")), policy: Policy::default() }).unwrap();
+    }
+    bed.call(0, put("A", &[("TEE", 1)])).unwrap();
+    bed.run(3_000);
+    assert!(!bed.hosts[1].views.contains_key(&sku("I599")));
+    bed.cut.clear();
+    bed.run(3_000);
+    assert_eq!(bed.digests().len(), 1);
+    assert!((0..600).all(|n| bed.hosts[1].views.contains_key(&sku(&format!("I{n}")))));
+}
+
+#[test]
+fn a_pass_with_a_frame_missing_claims_nothing() {
+    let mut bed = Bed::new(2);
+    bed.isolate(1);
+    for n in 0..600 {
+        bed.call(0, Command::SetItem { sku: sku(&format!("I{n}")), policy: Policy::default() }).unwrap();
+    }
+    bed.link(0, 1);
+    let mut lost = 0;
+    for _ in 0..400 {
+        bed.run(1);
+        let before = bed.wire.len();
+        bed.wire.retain(|(_, _, m)| !matches!(m, Message::Pass(p) if p.frame == 1 && lost == 0));
+        lost += before - bed.wire.len();
+    }
+    // `run` delivers at once, so lose one by hand.
+    bed.isolate(1);
+    for n in 600..1_400 {
+        bed.call(0, Command::SetItem { sku: sku(&format!("I{n}")), policy: Policy::default() }).unwrap();
+    }
+    bed.link(0, 1);
+    let mut dropped = false;
+    for _ in 0..10_000 {
+        if let Some(at) = bed.wire.iter().position(|(_, _, m)| matches!(m, Message::Pass(p) if p.frame == 1))
+            && !dropped
+        {
+            bed.wire.remove(at);
+            dropped = true;
+        }
+        if !bed.deliver() {
+            if dropped {
+                break;
+            }
+            bed.now = Timestamp(bed.now.0 + 1);
+            bed.step(0, crate::replica::Input::Tick);
+        }
+    }
+    assert!(dropped);
+    let claimed = bed.hosts[1].replica.state.logs[&bed.hosts[0].genesis.replica].watermark;
+    let own = bed.hosts[0].replica.state.own_watermark();
+    assert!(claimed < own, "a frame is missing, so {claimed} must be below {own}");
+    bed.run(3_000);
+    let claimed = bed.hosts[1].replica.state.logs[&bed.hosts[0].genesis.replica].watermark;
+    assert_eq!(claimed, bed.hosts[0].replica.state.own_watermark());
+    assert!((0..1_400).all(|n| bed.hosts[1].views.contains_key(&sku(&format!("I{n}")))));
+}
+
+#[test]
+fn repeated_and_reordered_messages_change_nothing() {
+    let mut bed = Bed::new(3);
+    bed.item(0, "TEE", 50);
+    let mut old: Vec<(usize, usize, Message)> = Vec::new();
+    for n in 0..20 {
+        let token = bed.send(n % 3, Request::plain(put(&format!("A{n}"), &[("TEE", 2)])));
+        for _ in 0..50 {
+            old.extend(bed.wire.iter().cloned());
+            bed.wire.make_contiguous().reverse();
+            if n % 2 == 0 {
+                bed.wire.extend(old.iter().rev().take(5).cloned().collect::<Vec<_>>());
+            }
+            bed.run(20);
+        }
+        assert!(bed.replies.contains_key(&token));
+    }
+    bed.run(3_000);
+    assert_eq!(bed.digests().len(), 1);
+    let totals = bed.books(1, "TEE").totals;
+    assert_eq!(totals.held.0 + totals.available.0, 50);
+}
+
+#[test]
+fn a_restarted_node_catches_up_and_goes_on() {
+    let mut bed = Bed::new(3);
+    bed.item(0, "TEE", 30);
+    bed.call(1, put("A", &[("TEE", 5)])).unwrap();
+    bed.restart(1);
+    assert!(!bed.hosts[1].ready, "it waits for its peers to vouch for its disk");
+    assert_eq!(bed.call(1, put("B", &[("TEE", 1)])), Err(Refusal::NotReady));
+    bed.rejoin(1);
+    bed.run(100);
+    assert!(bed.hosts[1].ready);
+    assert!(bed.call(1, confirm("A")).is_ok());
+    assert!(bed.call(1, put("B", &[("TEE", 25)])).is_ok());
+    bed.run(2_000);
+    assert_eq!(bed.digests().len(), 1);
+}
+
+#[test]
+fn a_restarted_node_that_nobody_answers_serves_after_a_while() {
+    let mut bed = Bed::new(2);
+    bed.item(0, "TEE", 30);
+    bed.restart(0);
+    bed.run(3_100);
+    assert!(bed.hosts[0].ready);
+    assert!(bed.call(0, put("A", &[("TEE", 5)])).is_ok());
+}
+
+#[test]
+fn a_disk_that_went_back_in_time_is_found_out_before_it_answers() {
+    let mut bed = Bed::new(3);
+    bed.item(0, "TEE", 30);
+    let old = bed.hosts[0].journal.len();
+    bed.call(0, put("A", &[("TEE", 5)])).unwrap();
+    bed.run(1_000);
+    bed.hosts[0].journal.truncate(old);
+    bed.restart(0);
+    bed.rejoin(0);
+    bed.run(100);
+    assert!(bed.hosts[0].rolled_back.is_some());
+    assert!(!bed.hosts[0].ready);
+    assert_eq!(bed.call(0, put("B", &[("TEE", 1)])), Err(Refusal::RolledBack));
+}
+
+#[test]
+fn settings_of_two_admins_end_the_same_everywhere() {
+    let mut bed = Bed::new(3);
+    bed.item(0, "TEE", 3);
+    bed.isolate(2);
+    let named = |name: &str| Policy { name: Some(name.into()), ..Policy::default() };
+    bed.call(2, Command::SetItem { sku: sku("TEE"), policy: named("first") }).unwrap();
+    bed.run(10);
+    bed.call(0, Command::SetItem { sku: sku("TEE"), policy: named("second") }).unwrap();
+    bed.rejoin(2);
+    bed.run(2_000);
+    for n in 0..3 {
+        assert_eq!(bed.books(n, "TEE").policy.name.as_deref(), Some("second"));
+    }
+}
+
+#[test]
+fn nobody_is_alarmed_by_ordinary_life() {
+    let mut bed = Bed::new(3);
+    bed.item(0, "TEE", 30);
+    for n in 0..30 {
+        bed.call(n % 3, put(&format!("A{n}"), &[("TEE", 1)])).unwrap();
+        if n % 7 == 0 {
+            bed.restart(n % 3);
+            bed.rejoin(n % 3);
+            bed.run(50);
+        }
+    }
+    assert_eq!(bed.alarms, Vec::<String>::new());
+}

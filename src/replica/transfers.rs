@@ -1,0 +1,141 @@
+//! Rights on the move: given by the giver's record, taken in by the receiver's.
+//!
+//! A transfer is nothing but two counters: the giver raises `sent`, durably, before anything
+//! leaves; the receiver, once it has the giver's row, raises `credited` to the same number. So
+//! any number of repeats, in any order, over any path, move each unit once.
+
+use super::Replica;
+use super::draft::Draft;
+use super::effects::Effects;
+use crate::types::{Cell, ReplicaId, Sku, Timestamp, Units};
+use crate::wire::message::{Ask, AskLine, Given, MAX_ENTRIES};
+use crate::wire::{Cause, Entry, Key, Merge, Message, Record};
+
+impl Replica {
+    /// A peer wants rights: gives what the policy says, and answers with the rows as they are then.
+    pub(super) fn asked(&mut self, now: Timestamp, from: ReplicaId, ask: Ask, out: &mut Effects) {
+        if !self.standing.is_ready() {
+            return;
+        }
+        self.stats.asks_answered += 1;
+        self.give(now, from, &ask, out);
+        let (mut entries, mut none) = (Vec::new(), Vec::new());
+        for line in ask.lines {
+            match self.state.entry(self.state.me(), &Key::Item(line.sku.clone())) {
+                Some(entry) => entries.push(entry),
+                None => none.push(line.sku),
+            }
+        }
+        // Several answers to one ask when the rows would not fit one message.
+        let mut rest = entries.as_slice();
+        loop {
+            let (part, more) = rest.split_at(rest.len().min(MAX_ENTRIES / 4));
+            let none = std::mem::take(&mut none);
+            let given = Given { id: ask.id, stamp: ask.stamp, entries: part.to_vec(), none };
+            self.send(from, Message::Given(given), out);
+            if more.is_empty() {
+                return;
+            }
+            rest = more;
+        }
+    }
+
+    fn give(&mut self, now: Timestamp, to: ReplicaId, ask: &Ask, out: &mut Effects) {
+        let gifts: Vec<(&AskLine, Units)> =
+            ask.lines.iter().map(|line| (line, self.gift(now, to, line, ask.since))).collect();
+        let for_buyer = gifts.iter().any(|(line, gift)| !gift.is_zero() && !line.need.is_zero());
+        let cause = if for_buyer { Cause::GiveForBuyer } else { Cause::GiveForBalance };
+        let mut draft = Draft::new(&self.state, now, cause);
+        draft.actor = Some(self.state.name_of(to).to_string());
+        let (mut moves, mut units) = (0, 0);
+        let mut seen = std::collections::BTreeSet::new();
+        for (line, gift) in gifts {
+            // A line repeated in one ask counts once: the gift was reckoned without the other.
+            if gift.is_zero() || !seen.insert(&line.sku) {
+                continue;
+            }
+            if draft.raise(&line.sku, Cell::Sent(to), gift).is_ok() {
+                moves += 1;
+                units += gift.0;
+            }
+        }
+        if moves > 0 {
+            let change = self.seal(now, draft);
+            self.commit(now, change, out);
+            self.stats.transfers += moves;
+            self.stats.transferred_units += units;
+        }
+    }
+
+    fn gift(&self, now: Timestamp, to: ReplicaId, line: &AskLine, since: Option<Timestamp>) -> Units {
+        if !self.state.items.contains_key(&line.sku) {
+            return Units::ZERO;
+        }
+        let mut situation = self.situation(now, &line.sku);
+        if let Some(asker) = situation.others.iter_mut().find(|h| h.replica == to) {
+            asker.demand = asker.demand.max(line.demand);
+        }
+        // Of two that want each other's units the one whose buyer came first is served. Both
+        // compare the same two pairs, so exactly one of them yields.
+        let own = self.claim_of_waiting(&line.sku);
+        let mine_first = match (own.span, since) {
+            (None, _) => false,
+            (Some(_), None) => true,
+            (Some((own_since, _)), Some(since)) => (own_since, self.state.me()) < (since, to),
+        };
+        let claimed = if mine_first { own.units } else { Units::ZERO };
+        situation.gift(to, line.need, line.want, claimed)
+    }
+
+    /// An answer to an ask: the giver's rows, perhaps with units for here.
+    pub(super) fn given(&mut self, now: Timestamp, from: ReplicaId, given: Given, out: &mut Effects) {
+        let skus: Vec<Sku> = given.entries.iter().filter_map(|entry| sku_of(entry).cloned()).collect();
+        let before: Vec<Units> = skus.iter().map(|sku| self.credited(sku, from)).collect();
+        let sent_by_giver: Vec<Entry> =
+            given.entries.into_iter().filter(|entry| entry.origin == from).collect();
+        self.merge(now, from, sent_by_giver, None, out);
+        for (sku, before) in skus.iter().zip(before) {
+            let gave = self.credited(sku, from).excess_over(before);
+            self.shortages.answered(now, sku, from, given.stamp, gave);
+        }
+        for sku in &given.none {
+            self.shortages.answered(now, sku, from, given.stamp, Units::ZERO);
+        }
+    }
+
+    fn credited(&self, sku: &Sku, from: ReplicaId) -> Units {
+        self.state.own_row(sku).map_or(Units::ZERO, |row| row.credited_from(from))
+    }
+
+    /// Journals entries of others, with what they lift, and takes in the units they send here.
+    pub(super) fn take_in(&mut self, now: Timestamp, merge: Merge, out: &mut Effects) {
+        let me = self.state.me();
+        let rows: Vec<(ReplicaId, Sku)> =
+            merge.entries.iter().filter_map(|e| Some((e.origin, sku_of(e)?.clone()))).collect();
+        self.stats.entries_merged += merge.entries.len() as u64;
+        self.note(now, Record::Merge(merge), out);
+        let mut draft = Draft::new(&self.state, now, Cause::Credit);
+        let mut credits = 0;
+        for (giver, sku) in rows {
+            let sent = self.state.items[&sku].rows[&giver].sent_to(me);
+            let new = sent.excess_over(self.credited(&sku, giver));
+            if !new.is_zero() && draft.raise(&sku, Cell::Credited(giver), new).is_ok() {
+                draft.actor = Some(self.state.name_of(giver).to_string());
+                credits += 1;
+            }
+        }
+        if credits > 0 {
+            let change = self.seal(now, draft);
+            self.commit(now, change, out);
+            self.stats.credits += credits;
+        }
+    }
+}
+
+/// The item a row is about.
+pub fn sku_of(entry: &Entry) -> Option<&Sku> {
+    match &entry.key {
+        Key::Item(sku) => Some(sku),
+        _ => None,
+    }
+}
