@@ -5,10 +5,11 @@ use std::time::Duration;
 
 use tokio::sync::{mpsc, oneshot};
 
+use super::clock::LedgerClock;
 use super::link::{LinkId, Outbox, RttTable};
 use super::readiness::Readiness;
 use super::shelf::{Availability, Shelf};
-use crate::types::{ClusterId, NodeName, Region, ReplicaId, Reply, Request, Sku};
+use crate::types::{ClusterId, NodeName, Region, ReplicaId, Reply, Request, Sku, Timestamp};
 use crate::wire::Message;
 
 /// Who this node is.
@@ -57,6 +58,7 @@ struct Inner {
     shelf: Arc<Shelf>,
     readiness: Arc<Readiness>,
     rtts: Arc<RttTable>,
+    clock: Arc<LedgerClock>,
 }
 
 /// The driver's side of a [`Handle`].
@@ -67,6 +69,7 @@ pub struct Arrivals {
     pub shelf: Arc<Shelf>,
     pub readiness: Arc<Readiness>,
     pub rtts: Arc<RttTable>,
+    pub clock: Arc<LedgerClock>,
 }
 
 impl Handle {
@@ -77,14 +80,17 @@ impl Handle {
         let shelf = Arc::new(Shelf::default());
         let readiness = Arc::new(Readiness::default());
         let rtts = Arc::new(RttTable::default());
+        let clock = Arc::new(LedgerClock::starting_at(Timestamp::ZERO));
         let arrivals = Arrivals {
             requests: request_arrivals,
             peers: peer_arrivals,
             shelf: shelf.clone(),
             readiness: readiness.clone(),
             rtts: rtts.clone(),
+            clock: clock.clone(),
         };
-        (Handle { inner: Arc::new(Inner { identity, requests, peers, shelf, readiness, rtts }) }, arrivals)
+        let inner = Inner { identity, requests, peers, shelf, readiness, rtts, clock };
+        (Handle { inner: Arc::new(inner) }, arrivals)
     }
 
     pub fn identity(&self) -> &Identity {
@@ -110,7 +116,7 @@ impl Handle {
 
     /// What a product page needs, from memory: durable state only, in the order asked for.
     pub fn availability(&self, skus: &[Sku]) -> Vec<Availability> {
-        self.inner.shelf.read(skus)
+        self.inner.shelf.read(self.inner.clock.now(), skus)
     }
 
     /// Round-trip time to a node, as its link last measured it.

@@ -4,12 +4,22 @@
 //! the replica decide, append the records, and release every effect once the journal is
 //! durable to the position it carries.
 
+mod clock;
+mod committer;
+mod driver;
+mod entropy;
 pub mod handle;
 pub mod link;
+mod metrics;
 pub mod readiness;
+mod recovery;
 pub mod shelf;
 
+pub use clock::LedgerClock;
+pub use driver::{DriverOptions, NodeError, run};
 pub use handle::{Arrival, Arrivals, CallError, Handle, Identity};
 pub use link::{LinkId, Outbox};
+pub use metrics::NodeMetrics;
 pub use readiness::{NotReadyReason, Readiness};
+pub use recovery::{Recovered, Recovery};
 pub use shelf::{Availability, Shelf, StockStatus};

@@ -54,14 +54,12 @@ pub struct Shelf {
 struct Views {
     items: HashMap<Sku, ItemView>,
     heard: Vec<Heard>,
-    now: Timestamp,
 }
 
 impl Shelf {
     /// Replaces these items' views, and what is known of the members' freshness.
-    pub fn publish(&self, now: Timestamp, views: Vec<ItemView>, heard: Option<Vec<Heard>>) {
+    pub fn publish(&self, views: Vec<ItemView>, heard: Option<Vec<Heard>>) {
         let mut shelf = self.views.write().unwrap_or_else(|poisoned| poisoned.into_inner());
-        shelf.now = shelf.now.max(now);
         for view in views {
             shelf.items.insert(view.sku.clone(), view);
         }
@@ -70,12 +68,12 @@ impl Shelf {
         }
     }
 
-    pub fn read(&self, skus: &[Sku]) -> Vec<Availability> {
+    /// What is here, in the order asked for; `now` is ledger time.
+    pub fn read(&self, now: Timestamp, skus: &[Sku]) -> Vec<Availability> {
         let shelf = self.views.read().unwrap_or_else(|poisoned| poisoned.into_inner());
-        let oldest =
-            shelf.heard.iter().map(|h| h.as_of.unwrap_or(Timestamp::ZERO)).min().unwrap_or(shelf.now);
-        let as_of = oldest.min(shelf.now);
-        let stale = shelf.now.since(as_of);
+        let oldest = shelf.heard.iter().map(|h| h.as_of.unwrap_or(Timestamp::ZERO)).min();
+        let as_of = oldest.unwrap_or(now).min(now);
+        let stale = now.since(as_of);
         skus.iter().map(|sku| availability(sku, shelf.items.get(sku), as_of, stale)).collect()
     }
 }

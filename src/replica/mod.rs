@@ -128,6 +128,10 @@ impl Replica {
         self.state.me()
     }
 
+    pub fn genesis(&self) -> &Genesis {
+        &self.state.genesis
+    }
+
     pub fn name(&self) -> &NodeName {
         &self.state.genesis.name
     }

@@ -12,7 +12,7 @@ use crate::wire::{Key, Merge, Record};
 /// Where a checkpoint has got to.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub enum Cursor {
-    /// Sessions, members, settings: entries that are not rows.
+    /// The genesis, then sessions, members, settings: entries that are not rows.
     #[default]
     Start,
     Others(ReplicaId, Key),
@@ -26,7 +26,11 @@ impl Replica {
     /// The next chunk, of about `limit` things, and where to go on; `None`: that was the last.
     pub fn snapshot(&self, cursor: &Cursor, limit: usize) -> (Vec<Record>, Option<Cursor>) {
         match cursor {
-            Cursor::Start => self.others_chunk(None, limit),
+            Cursor::Start => {
+                let (mut records, next) = self.others_chunk(None, limit);
+                records.insert(0, Record::Genesis(self.state.genesis.clone()));
+                (records, next)
+            }
             Cursor::Others(origin, key) => self.others_chunk(Some((origin, key)), limit),
             Cursor::Items(after) => self.items_chunk(after.as_ref(), limit),
             Cursor::Reservations(after) => self.reservations_chunk(after.as_ref(), limit),

@@ -24,7 +24,7 @@ pub struct Batch {
 /// One durable change.
 #[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
 pub enum Record {
-    /// Who this replica is. The first record of a journal.
+    /// Who this replica is. The first record of a journal, and of a checkpoint.
     #[n(0)]
     Genesis(#[n(0)] Genesis),
     /// Something this replica did.

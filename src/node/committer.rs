@@ -1,0 +1,123 @@
+//! The thread that owns the store: it makes batches durable, one after the other, while the
+//! driver decides the next one.
+
+use std::sync::mpsc;
+use std::time::Instant;
+
+use tokio::sync::mpsc as tokio_mpsc;
+
+use crate::store::{CheckpointWriter, FinishedCheckpoint, Store, StoreError, StoreSize};
+use crate::types::Position;
+use crate::wire::{Batch, Record, codec};
+
+/// What the driver wants of the store.
+pub enum Order {
+    /// Make this durable; with it the journal reaches `position`.
+    Commit {
+        batch: Batch,
+        position: Position,
+    },
+    BeginCheckpoint,
+    Adopt(FinishedCheckpoint),
+}
+
+/// What became of it.
+pub enum Done {
+    Committed {
+        position: Position,
+        records: u64,
+        micros: u64,
+        size: StoreSize,
+    },
+    CheckpointBegun(Box<dyn CheckpointWriter>),
+    /// Chunks may go to disk through this thread's own channel, off the commit path.
+    CheckpointWritten(FinishedCheckpoint),
+    Failed(StoreError),
+}
+
+/// The driver's end.
+pub struct Committer {
+    orders: mpsc::Sender<Order>,
+    done: tokio_mpsc::UnboundedReceiver<Done>,
+    done_sender: tokio_mpsc::UnboundedSender<Done>,
+}
+
+impl Committer {
+    /// Starts the thread. At most one commit and one checkpoint are ordered at a time, so
+    /// neither channel grows.
+    pub fn start(mut store: Box<dyn Store>) -> std::io::Result<Committer> {
+        let (orders, order_queue) = mpsc::channel();
+        let (done_sender, done) = tokio_mpsc::unbounded_channel();
+        let reports = done_sender.clone();
+        std::thread::Builder::new().name("commit".into()).spawn(move || {
+            while let Ok(order) = order_queue.recv() {
+                let report = carry_out(&mut *store, order);
+                let failed = matches!(report, Some(Done::Failed(_)));
+                if report.is_some_and(|report| reports.send(report).is_err()) || failed {
+                    return;
+                }
+            }
+        })?;
+        Ok(Committer { orders, done, done_sender })
+    }
+
+    /// False when the thread is gone.
+    pub fn order(&self, order: Order) -> bool {
+        self.orders.send(order).is_ok()
+    }
+
+    /// `None` when the thread is gone.
+    pub async fn done(&mut self) -> Option<Done> {
+        self.done.recv().await
+    }
+
+    /// Starts a thread that writes a checkpoint's chunks. Dropping the sender without a
+    /// [`Piece::End`] leaves the checkpoint unfinished.
+    pub fn write_checkpoint(
+        &self,
+        mut writer: Box<dyn CheckpointWriter>,
+    ) -> std::io::Result<tokio_mpsc::Sender<Piece>> {
+        let (pieces, mut queue) = tokio_mpsc::channel(2);
+        let reports = self.done_sender.clone();
+        std::thread::Builder::new().name("checkpoint".into()).spawn(move || {
+            while let Some(piece) = queue.blocking_recv() {
+                let result = match piece {
+                    Piece::Chunk(records) => writer.chunk(&codec::encode(&records)),
+                    Piece::End => {
+                        let report = writer.finish().map_or_else(Done::Failed, Done::CheckpointWritten);
+                        // The driver may be gone by now; then nobody adopts it, and that is fine.
+                        let _ = reports.send(report);
+                        return;
+                    }
+                };
+                if let Err(error) = result {
+                    let _ = reports.send(Done::Failed(error));
+                    return;
+                }
+            }
+        })?;
+        Ok(pieces)
+    }
+}
+
+/// A part of a checkpoint on its way to disk.
+pub enum Piece {
+    Chunk(Vec<Record>),
+    End,
+}
+
+fn carry_out(store: &mut dyn Store, order: Order) -> Option<Done> {
+    let result = match order {
+        Order::Commit { batch, position } => {
+            let records = batch.records.len() as u64;
+            let start = Instant::now();
+            store.append(&codec::encode(&batch)).map(|_| {
+                let micros = u64::try_from(start.elapsed().as_micros()).unwrap_or(u64::MAX);
+                Some(Done::Committed { position, records, micros, size: store.size() })
+            })
+        }
+        Order::BeginCheckpoint => store.begin_checkpoint().map(|writer| Some(Done::CheckpointBegun(writer))),
+        Order::Adopt(finished) => store.adopt(finished).map(|()| None),
+    };
+    result.unwrap_or_else(|error| Some(Done::Failed(error)))
+}

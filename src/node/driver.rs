@@ -1,0 +1,361 @@
+//! The driver: takes what arrives, lets the replica decide, has it made durable, lets it out.
+//!
+//! While one batch syncs the next one is decided; all that was decided meanwhile goes into one
+//! commit. No output leaves before the journal is durable to the position it carries: the
+//! barrier sees to that. When a commit fails, nothing more is let out: connections close
+//! unanswered and the process ends, because what was being written may or may not be there.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use tokio::sync::{mpsc, oneshot, watch};
+use tracing::{error, info, warn};
+
+use super::clock::LedgerClock;
+use super::committer::{Committer, Done, Order, Piece};
+use super::handle::{Arrival, Arrivals};
+use super::link::{LinkId, Outbox};
+use super::metrics::NodeMetrics;
+use super::readiness::{NotReadyReason, Readiness};
+use super::recovery::Recovered;
+use super::shelf::Shelf;
+use crate::replica::{Barrier, Cursor, Effects, Input, Output, Replica, Token};
+use crate::store::{Store, StoreError};
+use crate::types::{NodeName, Position, Reply};
+use crate::wire::{Batch, Record};
+
+/// Records that wait for their commit, at most: beyond, nothing new is taken in, the request
+/// queue fills, and new requests are refused early.
+const MAX_PENDING_RECORDS: usize = 8_192;
+/// Arrivals handled before the store and the timers are looked at again.
+const ARRIVALS_AT_ONCE: usize = 512;
+/// Things in one chunk of a checkpoint: so long does the driver stop for it.
+const CHUNK: usize = 500;
+
+#[derive(Clone, Copy, Debug)]
+pub struct DriverOptions {
+    /// A checkpoint begins when a restart would replay this many bytes.
+    pub checkpoint_every_bytes: u64,
+}
+
+impl Default for DriverOptions {
+    fn default() -> Self {
+        DriverOptions { checkpoint_every_bytes: 64 << 20 }
+    }
+}
+
+/// Why a driver ended other than by being told to.
+#[derive(Debug, thiserror::Error)]
+pub enum NodeError {
+    #[error("the journal cannot be written: {0}. Nothing more is acknowledged; the node stops")]
+    Store(#[from] StoreError),
+    #[error("a thread cannot be started: {0}")]
+    Thread(#[from] std::io::Error),
+    #[error("the commit thread ended by itself")]
+    CommitterGone,
+}
+
+struct Driver {
+    replica: Replica,
+    effects: Effects,
+    barrier: Barrier,
+    committer: Committer,
+    /// Decided, not yet given to the committer.
+    pending: Vec<Record>,
+    committing: bool,
+    durable: Position,
+    checkpoint: Checkpoint,
+    options: DriverOptions,
+    replies: HashMap<Token, oneshot::Sender<Reply>>,
+    last_token: u64,
+    outboxes: HashMap<NodeName, (LinkId, Outbox)>,
+    clock: Arc<LedgerClock>,
+    shelf: Arc<Shelf>,
+    readiness: Arc<Readiness>,
+    metrics: NodeMetrics,
+}
+
+/// Where the running checkpoint is.
+enum Checkpoint {
+    None,
+    Begun,
+    Writing {
+        pieces: mpsc::Sender<Piece>,
+        cursor: Cursor,
+    },
+    /// All chunks are taken; they show records up to here, which must be durable first: a
+    /// checkpoint must not know more than the journal.
+    Waiting {
+        pieces: mpsc::Sender<Piece>,
+        position: Position,
+    },
+    Ending,
+}
+
+/// Drives a recovered replica until `shutdown` becomes true.
+///
+/// # Errors
+/// When the store fails. The caller must end the process without answering anybody.
+pub async fn run(
+    recovered: Recovered,
+    store: Box<dyn Store>,
+    options: DriverOptions,
+    arrivals: Arrivals,
+    metrics: NodeMetrics,
+    shutdown: watch::Receiver<bool>,
+) -> Result<(), NodeError> {
+    arrivals.clock.not_before(recovered.time);
+    let mut driver = Driver {
+        replica: recovered.replica,
+        effects: Effects::default(),
+        barrier: Barrier::default(),
+        committer: Committer::start(store)?,
+        pending: Vec::new(),
+        committing: false,
+        durable: Position(0),
+        checkpoint: Checkpoint::None,
+        options,
+        replies: HashMap::new(),
+        last_token: 0,
+        outboxes: HashMap::new(),
+        clock: arrivals.clock.clone(),
+        shelf: arrivals.shelf.clone(),
+        readiness: arrivals.readiness.clone(),
+        metrics,
+    };
+    let result = driver.drive(arrivals, shutdown).await;
+    if let Err(error) = &result {
+        driver.readiness.set(NotReadyReason::StoreFailed, true);
+        error!(%error, "stopping");
+    }
+    result
+}
+
+impl Driver {
+    async fn drive(
+        &mut self,
+        mut arrivals: Arrivals,
+        mut shutdown: watch::Receiver<bool>,
+    ) -> Result<(), NodeError> {
+        self.readiness.set(NotReadyReason::WaitingForPeers, true);
+        self.durable = self.replica.position();
+        self.barrier.durable(self.durable);
+        self.step(Input::Start { nonce: super::entropy::nonce() });
+        loop {
+            self.flush();
+            self.let_out();
+            let room = self.pending.len() < MAX_PENDING_RECORDS;
+            let deadline = self.replica.next_deadline().map(|time| self.clock.until(time));
+            tokio::select! {
+                biased;
+                done = self.committer.done() => self.done(done.ok_or(NodeError::CommitterGone)?)?,
+                _ = shutdown.wait_for(|stop| *stop) => break,
+                () = sleep(deadline) => self.step(Input::Tick),
+                Some(arrival) = arrivals.peers.recv(), if room => {
+                    self.take(arrival);
+                    self.take_more(&mut arrivals);
+                }
+                Some(arrival) = arrivals.requests.recv(), if room => {
+                    self.take(arrival);
+                    self.take_more(&mut arrivals);
+                }
+                piece = self.checkpoint.room() => self.next_chunk(piece),
+            }
+        }
+        self.stop().await
+    }
+
+    /// Handles what has arrived meanwhile, peers and clients in turn.
+    fn take_more(&mut self, arrivals: &mut Arrivals) {
+        for _ in 0..ARRIVALS_AT_ONCE {
+            let peer = arrivals.peers.try_recv().ok();
+            let request = arrivals.requests.try_recv().ok();
+            if (peer.is_none() && request.is_none()) || self.pending.len() >= MAX_PENDING_RECORDS {
+                // What was taken out is handled all the same.
+                peer.into_iter().chain(request).for_each(|arrival| self.take(arrival));
+                return;
+            }
+            peer.into_iter().chain(request).for_each(|arrival| self.take(arrival));
+        }
+    }
+
+    fn take(&mut self, arrival: Arrival) {
+        match arrival {
+            Arrival::Request { request, reply } => {
+                self.last_token += 1;
+                let token = Token(self.last_token);
+                self.replies.insert(token, reply);
+                self.step(Input::Request { token, request });
+            }
+            Arrival::LinkUp { node, link, outbox } => {
+                self.outboxes.insert(node.clone(), (link, outbox));
+                self.step(Input::LinkUp { node });
+            }
+            Arrival::LinkDown { node, link } => {
+                if self.outboxes.get(&node).is_some_and(|(current, _)| *current == link) {
+                    self.outboxes.remove(&node);
+                    self.step(Input::LinkDown { node });
+                }
+            }
+            Arrival::Message { node, link, message } => {
+                if self.outboxes.get(&node).is_some_and(|(current, _)| *current == link) {
+                    self.step(Input::Message { node, message });
+                }
+            }
+        }
+    }
+
+    fn step(&mut self, input: Input) {
+        self.replica.handle(self.clock.now(), input, &mut self.effects);
+        self.pending.extend(self.effects.take_records());
+        self.barrier.hold(self.effects.take_outputs());
+    }
+
+    /// Gives what is pending to the committer, if it is idle.
+    fn flush(&mut self) {
+        if self.committing || self.pending.is_empty() {
+            return;
+        }
+        let batch = Batch { time: self.clock.now(), records: std::mem::take(&mut self.pending) };
+        self.committing = self.committer.order(Order::Commit { batch, position: self.replica.position() });
+    }
+
+    fn done(&mut self, done: Done) -> Result<(), NodeError> {
+        match done {
+            Done::Committed { position, records, micros, size } => {
+                self.committing = false;
+                self.durable = position;
+                self.barrier.durable(position);
+                let stats = self.replica.stats();
+                self.metrics.update(|numbers| {
+                    numbers.replica = stats;
+                    numbers.store = size;
+                    numbers.commits += 1;
+                    numbers.records += records;
+                    numbers.commit_micros += micros;
+                });
+                self.end_checkpoint();
+                let due = size.replay_bytes >= self.options.checkpoint_every_bytes;
+                if due && matches!(self.checkpoint, Checkpoint::None) {
+                    self.committer.order(Order::BeginCheckpoint);
+                    self.checkpoint = Checkpoint::Begun;
+                }
+            }
+            Done::CheckpointBegun(writer) => {
+                let pieces = self.committer.write_checkpoint(writer)?;
+                self.checkpoint = Checkpoint::Writing { pieces, cursor: Cursor::default() };
+            }
+            Done::CheckpointWritten(finished) => {
+                info!(covers = finished.covers.0, bytes = finished.bytes, "checkpoint written");
+                self.committer.order(Order::Adopt(finished));
+                self.checkpoint = Checkpoint::None;
+            }
+            Done::Failed(error) => return Err(error.into()),
+        }
+        Ok(())
+    }
+
+    /// Takes the next chunk of the checkpoint.
+    fn next_chunk(&mut self, has_room: bool) {
+        let checkpoint = std::mem::replace(&mut self.checkpoint, Checkpoint::Ending);
+        let Checkpoint::Writing { pieces, cursor } = checkpoint else {
+            self.checkpoint = checkpoint;
+            return;
+        };
+        // Without room its thread is gone, and has told why.
+        if !has_room {
+            return;
+        }
+        let (records, next) = self.replica.snapshot(&cursor, CHUNK);
+        let sent = pieces.try_send(Piece::Chunk(records)).is_ok();
+        self.checkpoint = match next {
+            Some(cursor) if sent => Checkpoint::Writing { pieces, cursor },
+            None if sent => Checkpoint::Waiting { pieces, position: self.replica.position() },
+            _ => Checkpoint::Ending,
+        };
+        self.end_checkpoint();
+    }
+
+    fn end_checkpoint(&mut self) {
+        if let Checkpoint::Waiting { pieces, position } = &self.checkpoint
+            && *position <= self.durable
+            && pieces.try_send(Piece::End).is_ok()
+        {
+            self.checkpoint = Checkpoint::Ending;
+        }
+    }
+
+    /// Lets out what the journal is durable for. Product pages are told before the buyer, so
+    /// that a buyer who looks again sees what it did.
+    fn let_out(&mut self) {
+        let (mut views, mut heard, mut rest) = (Vec::new(), None, Vec::new());
+        while let Some(output) = self.barrier.release() {
+            match output {
+                Output::View(view) => views.push(view),
+                Output::Heard(newer) => heard = Some(newer),
+                other => rest.push(other),
+            }
+        }
+        if !views.is_empty() || heard.is_some() {
+            self.shelf.publish(views, heard);
+        }
+        for output in rest {
+            match output {
+                Output::Reply { token, reply } => {
+                    // A client that went away meanwhile is no concern: what it did is done.
+                    if let Some(sender) = self.replies.remove(&token) {
+                        let _ = sender.send(reply);
+                    }
+                }
+                Output::Send { node, message } => {
+                    let sent = self.outboxes.get(&node).is_some_and(|(_, outbox)| outbox.send(message));
+                    if !sent {
+                        self.metrics.update(|numbers| numbers.dropped_messages += 1);
+                    }
+                }
+                Output::Ready => {
+                    info!("ready");
+                    self.readiness.set(NotReadyReason::WaitingForPeers, false);
+                }
+                Output::RolledBack(proof) => {
+                    error!(%proof, "this disk went back in time; the node answers nothing more. \
+                        Stop it, keep the data directory, and do not start it from a backup");
+                    self.readiness.set(NotReadyReason::RolledBack, true);
+                }
+                Output::Alarm(text) => warn!(%text, "alarm"),
+                Output::View(_) | Output::Heard(_) => {}
+            }
+        }
+    }
+
+    /// A clean stop: everything decided is made durable and answered.
+    async fn stop(&mut self) -> Result<(), NodeError> {
+        self.step(Input::Stop);
+        while self.committing || !self.pending.is_empty() {
+            self.flush();
+            let done = self.committer.done().await.ok_or(NodeError::CommitterGone)?;
+            self.done(done)?;
+            self.let_out();
+        }
+        self.let_out();
+        info!("stopped cleanly");
+        Ok(())
+    }
+}
+
+impl Checkpoint {
+    /// Ready when the next chunk may be taken. False: its thread is gone.
+    async fn room(&self) -> bool {
+        match self {
+            Checkpoint::Writing { pieces, .. } => pieces.reserve().await.is_ok(),
+            _ => std::future::pending().await,
+        }
+    }
+}
+
+async fn sleep(span: Option<std::time::Duration>) {
+    match span {
+        Some(span) => tokio::time::sleep(span).await,
+        None => std::future::pending().await,
+    }
+}

@@ -1,0 +1,129 @@
+//! What a node counts, for `/metrics`. The driver leaves a copy of its numbers here; a scrape
+//! reads the copy and never troubles the driver.
+
+use std::fmt;
+use std::sync::{Arc, Mutex};
+
+use prometheus_client::collector::Collector;
+use prometheus_client::encoding::{DescriptorEncoder, EncodeMetric};
+use prometheus_client::metrics::counter::ConstCounter;
+use prometheus_client::metrics::gauge::ConstGauge;
+
+use crate::replica::Stats;
+use crate::store::StoreSize;
+
+/// The newest numbers of a running node.
+#[derive(Clone, Default)]
+pub struct NodeMetrics {
+    numbers: Arc<Mutex<Numbers>>,
+}
+
+/// All that is counted.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Numbers {
+    pub replica: Stats,
+    pub store: StoreSize,
+    pub commits: u64,
+    pub records: u64,
+    /// Sum of the time that commits took, in microseconds.
+    pub commit_micros: u64,
+    pub dropped_messages: u64,
+}
+
+impl NodeMetrics {
+    pub fn update(&self, change: impl FnOnce(&mut Numbers)) {
+        change(&mut self.numbers.lock().unwrap_or_else(|poisoned| poisoned.into_inner()));
+    }
+
+    pub fn read(&self) -> Numbers {
+        *self.numbers.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
+    }
+}
+
+impl fmt::Debug for NodeMetrics {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.read().fmt(f)
+    }
+}
+
+/// Name, help and value. Counters get `_total` from the encoder.
+type Row = (&'static str, &'static str, u64);
+
+fn counters(n: &Numbers) -> [Row; 18] {
+    let r = &n.replica;
+    [
+        ("stockade_requests", "Requests that reached the replica", r.requests),
+        ("stockade_requests_replayed", "Answers given again under the same key", r.replayed),
+        ("stockade_requests_waited", "Requests that waited for rights", r.waited),
+        ("stockade_lines_sold_out", "Short lines refused as sold_out", r.refused_sold_out),
+        ("stockade_lines_elsewhere", "Short lines refused as elsewhere", r.refused_elsewhere),
+        ("stockade_lines_unknown", "Short lines refused as unknown", r.refused_unknown),
+        ("stockade_transfers", "Moves of rights made by this node as the giver", r.transfers),
+        ("stockade_transferred_units", "Units moved by this node as the giver", r.transferred_units),
+        ("stockade_credits", "Moves of rights taken in", r.credits),
+        ("stockade_asks_sent", "Asks sent to peers", r.asks_sent),
+        ("stockade_asks_answered", "Asks of peers answered", r.asks_answered),
+        ("stockade_reservations_expired", "Reservations that expired", r.expired),
+        ("stockade_peer_messages_sent", "Messages to peers", r.messages_sent),
+        (
+            "stockade_peer_messages_dropped",
+            "Messages to peers dropped because a queue was full",
+            n.dropped_messages,
+        ),
+        ("stockade_entries_merged", "Log entries of peers taken in", r.entries_merged),
+        ("stockade_entries_rejected", "Log entries of peers refused", r.entries_rejected),
+        ("stockade_alarms", "Things that must not happen and were contained", r.alarms),
+        ("stockade_commits", "Batches made durable", n.commits),
+    ]
+}
+
+fn gauges(n: &Numbers) -> [Row; 13] {
+    let (r, s) = (&n.replica, &n.store);
+    [
+        ("stockade_records_written", "Records made durable since the start", n.records),
+        ("stockade_commit_microseconds", "Time spent in commits since the start", n.commit_micros),
+        ("stockade_items", "Items known", r.items),
+        ("stockade_reservations_held", "Reservations held", r.reservations_held),
+        ("stockade_reservations_remembered", "Reservations held or remembered", r.reservations_remembered),
+        ("stockade_keys_remembered", "Idempotency keys remembered", r.requests_remembered),
+        ("stockade_remembered_bytes", "Bytes that reservations and keys take, about", r.remembered_bytes),
+        ("stockade_horizon_seconds", "For how long keys are remembered at present", r.horizon_ms / 1_000),
+        ("stockade_requests_waiting", "Requests that wait for rights or other nodes", r.jobs_waiting),
+        ("stockade_links_up", "Peer links that are up", r.links_up),
+        ("stockade_journal_bytes", "Size of the journal file", s.journal_bytes),
+        ("stockade_checkpoint_bytes", "Size of the checkpoints", s.checkpoint_bytes),
+        ("stockade_replay_bytes", "Bytes of batches that a start would replay", s.replay_bytes),
+    ]
+}
+
+impl Collector for NodeMetrics {
+    fn encode(&self, mut encoder: DescriptorEncoder<'_>) -> Result<(), fmt::Error> {
+        let numbers = self.read();
+        for (name, help, value) in counters(&numbers) {
+            let counter = ConstCounter::new(value);
+            counter.encode(encoder.encode_descriptor(name, help, None, counter.metric_type())?)?;
+        }
+        for (name, help, value) in gauges(&numbers) {
+            let gauge = ConstGauge::new(i64::try_from(value).unwrap_or(i64::MAX));
+            gauge.encode(encoder.encode_descriptor(name, help, None, gauge.metric_type())?)?;
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_scrape_shows_what_the_driver_left() {
+        let metrics = NodeMetrics::default();
+        metrics.update(|n| n.replica.transfers = 7);
+        let mut registry = prometheus_client::registry::Registry::default();
+        registry.register_collector(Box::new(metrics));
+        let mut text = String::new();
+        prometheus_client::encoding::text::encode(&mut text, &registry).unwrap();
+        assert!(text.contains("stockade_transfers_total 7"), "{text}");
+        assert!(text.contains("stockade_links_up 0"), "{text}");
+    }
+}
