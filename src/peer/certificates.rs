@@ -5,11 +5,12 @@
 //! <node dir>/ca.crt  node.crt  node.key   what a node runs with
 //! ```
 //!
-//! Keys are ECDSA P-256, which all common tools read. Key files have mode 0600 and directories
-//! made here 0700; a directory that was there keeps its mode. The authority lives
-//! [`AUTHORITY_YEARS`], a node's certificate [`NODE_YEARS`], both from a day before now, so
-//! that a slow clock does not refuse them. A node's certificate serves both ends of a link, and names its node as
-//! [`tls`](super::tls) says. An authority made by other tools works as well, as long as its key is PKCS#8 PEM.
+//! Keys are ECDSA P-256, which all common tools read. Key files have mode 0600 and directories made
+//! here 0700; a directory that was there keeps its mode. The authority lives [`AUTHORITY_YEARS`], a
+//! node's certificate [`NODE_YEARS`], both from a day before now, so that a slow clock does not
+//! refuse them. A node's certificate serves both ends of a link, and names its node as
+//! [`tls`](super::tls) says. An authority made by other tools works as well, as long as its key is
+//! PKCS#8 PEM.
 
 use std::fs::{self, DirBuilder, OpenOptions};
 use std::io::{self, Write};

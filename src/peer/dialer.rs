@@ -1,8 +1,8 @@
 //! Dials one peer for as long as there is no link to it.
 //!
 //! One attempt at a time: a pause (none before the first), resolve, shake hands, prove who
-//! answered, hand the connection to the keeper, and wait until it has settled. An attempt ends at once
-//! when a link comes up in another way.
+//! answered, hand the connection to the keeper, and wait until it has settled. An attempt ends at
+//! once when a link comes up in another way.
 
 use std::net::SocketAddr;
 use std::sync::Arc;

@@ -7,9 +7,9 @@
 //! bulk:   frames
 //! ```
 //!
-//! A writer drains its queue and puts all that waits into one write. A reader gives each
-//! message to the driver before it reads on, so a slow driver fills the windows and thereby slows the
-//! peer. A link runs in one task and ends for one reason, the first that occurs.
+//! A writer drains its queue and puts all that waits into one write. A reader gives each message to
+//! the driver before it reads on, so a slow driver fills the windows and thereby slows the peer. A
+//! link runs in one task and ends for one reason, the first that occurs.
 
 use std::fmt;
 use std::sync::Arc;

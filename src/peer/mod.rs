@@ -26,8 +26,9 @@
 //! ```
 //!
 //! `dialer` dials a peer whenever there is no link to it; `endpoint` accepts. Both prove the
-//! identity ([`tls`]) and hand the connection to the peer's `keeper`, which greets it, has
-//! `choice` decide which connection becomes the link, and runs the `link`. The reasons are in `docs/internals/decisions/0003-peer-links.md`.
+//! identity ([`tls`]) and hand the connection to the peer's `keeper`, which greets it, has `choice`
+//! decide which connection becomes the link, and runs the `link`. The reasons are in
+//! `docs/internals/decisions/0003-peer-links.md`.
 
 mod choice;
 mod close;

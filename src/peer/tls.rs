@@ -1,8 +1,8 @@
 //! Who is at the other end: TLS 1.3 with certificates both ways, and the node's name in them.
 //!
-//! Only the cluster's own authority is trusted. A certificate names its node in one URI among
-//! its alternative names, `stockade://node/<name>`; the name is read after the handshake and compared with the
-//! peer table by the caller. (The DNS name is the same for all nodes: TLS wants one to ask
+//! Only the cluster's own authority is trusted. A certificate names its node in one URI among its
+//! alternative names, `stockade://node/<name>`; the name is read after the handshake and compared
+//! with the peer table by the caller. (The DNS name is the same for all nodes: TLS wants one to ask
 //! for, and it proves nothing.) The provider is named, never taken from the process, so that
 //! another TLS user in the process cannot change it. Sessions are not resumed and no data is sent
 //! early: each connection proves its node in full.

@@ -6,7 +6,7 @@ use quinn::{Connection, ConnectionError, Endpoint};
 use super::*;
 use crate::peer::choice::Greeting;
 use crate::peer::close::{CloseCode, code_of};
-use crate::peer::endpoint;
+use crate::peer::endpoint::{self, MAX_HANDSHAKES};
 use crate::peer::tls::{self, SERVER_NAME};
 use crate::wire::message::MAX_MESSAGE_BYTES;
 
@@ -138,4 +138,30 @@ async fn a_caller_that_never_greets_is_closed_and_keeps_nobody_out() {
     still_links(&cluster, &mut node, "b", "a").await;
     let error = timeout(PATIENCE, mute.closed()).await.unwrap();
     assert_eq!(code_of(&error), Some(CloseCode::BadGreeting), "{error}");
+}
+
+#[tokio::test]
+async fn a_crowd_of_callers_is_turned_away_or_refused_and_keeps_nobody_out() {
+    let cluster = Cluster::new();
+    let mut node = cluster.start("a", &[("b", nowhere().await)]).await;
+    let crowd = stranger(&cluster, &cluster, "stranger");
+    let mut calls = tokio::task::JoinSet::new();
+    for _ in 0..3 * MAX_HANDSHAKES {
+        let (endpoint, config) = crowd.clone();
+        let connecting = endpoint.connect_with(config, node.address(), SERVER_NAME).unwrap();
+        calls.spawn(async move {
+            match connecting.await {
+                Ok(connection) => connection.closed().await,
+                Err(error) => error,
+            }
+        });
+    }
+    let mut refused = 0;
+    while let Some(error) = timeout(PATIENCE, calls.join_next()).await.expect("an end in time") {
+        refused += u64::from(code_of(&error.unwrap()) == Some(CloseCode::Refused));
+    }
+    let counters = node.peers.counters();
+    assert!(counters.refused.count() >= refused);
+    assert!(refused > 0);
+    still_links(&cluster, &mut node, "a", "b").await;
 }
