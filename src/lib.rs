@@ -15,6 +15,8 @@
 pub mod limits;
 #[cfg(feature = "node")]
 pub mod node;
+#[cfg(feature = "node")]
+pub mod peer;
 #[deny(clippy::disallowed_methods, clippy::disallowed_types)]
 pub mod replica;
 pub mod store;
