@@ -56,6 +56,10 @@ pub struct Put {
     /// The client may have sent this to another node before: ask all members for the id first.
     #[n(5)]
     pub retry: bool,
+    /// The node chose the id, afresh for each request: a retry under the same key bears another
+    /// one, so the id is no part of what makes two requests the same.
+    #[n(6)]
+    pub minted: bool,
 }
 
 /// Sell lines at once: a reservation that is born confirmed.
@@ -69,6 +73,9 @@ pub struct Sell {
     pub wait: Millis,
     #[n(3)]
     pub reference: Option<String>,
+    /// As in [`Put`].
+    #[n(4)]
+    pub minted: bool,
 }
 
 /// Units of one item that come in or leave.
