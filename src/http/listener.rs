@@ -1,6 +1,6 @@
 //! Accepts connections, speaks HTTP/1.1 on them, and lets them end in peace.
 //!
-//! At most [`HttpLimits::connections`] are open on a listener. When all are taken no more
+//! At most [`super::HttpLimits::connections`] are open on a listener. When all are taken no more
 //! are accepted: those who knock wait in the system's queue until one ends, so nothing of
 //! their requests is read and nothing is refused that could have been done a moment later.
 

@@ -1,7 +1,7 @@
 //! What a refused request gets: RFC 9457 problem details.
 //!
 //! [`Code::row`] is the one table of stable codes, their status and title, and
-//! [`Problem::refused`] the one place that turns a replica's refusal into one of them.
+//! `Problem::refused` the one place that turns a replica's refusal into one of them.
 //! `docs/reference/errors.md` explains each code under a heading of its own.
 
 use std::fmt;
