@@ -12,6 +12,8 @@
 #![allow(clippy::disallowed_methods, clippy::disallowed_types)] // the bans hold in the pure modules, below
 #![warn(missing_debug_implementations)]
 
+#[cfg(feature = "node")]
+pub mod http;
 pub mod limits;
 #[cfg(feature = "node")]
 pub mod node;

@@ -1,0 +1,192 @@
+//! What every handler works with: the request taken apart, and the way to the replica.
+
+use std::fmt;
+use std::sync::Arc;
+
+use axum::extract::{FromRequest, FromRequestParts, RawPathParams, Request as AxumRequest};
+use axum::response::{IntoResponse, Response};
+use bytes::Bytes;
+use hyper::header::HeaderValue;
+use hyper::{HeaderMap, Method};
+use prometheus_client::registry::Registry;
+
+use super::headers;
+use super::problem::{Code, Errors, Problem};
+use super::query::{Query, decoded};
+use crate::node::{CallError, Handle};
+use crate::types::{Answer, Command, IdempotencyKey, Reply, Request};
+
+/// Who calls; one constant until callers have tokens.
+const CALLER: u32 = 0;
+
+/// What handlers have at hand.
+#[derive(Clone, Debug)]
+pub(super) struct Api {
+    pub(super) handle: Handle,
+    pub(super) registry: Arc<Registry>,
+}
+
+/// What a handler gives back.
+pub(super) type Answered = Result<Response, Failure>;
+
+/// A request without a good answer.
+#[derive(Debug)]
+pub(super) enum Failure {
+    Problem(Problem),
+    /// The outcome is unknown: the connection is closed without a word.
+    Unanswered,
+}
+
+/// Marks a response that must not be sent; see [`Failure::Unanswered`].
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Unanswered;
+
+impl From<Problem> for Failure {
+    fn from(problem: Problem) -> Failure {
+        Failure::Problem(problem)
+    }
+}
+
+impl IntoResponse for Failure {
+    fn into_response(self) -> Response {
+        match self {
+            Failure::Problem(problem) => problem.into_response(),
+            Failure::Unanswered => {
+                let mut response = Response::default();
+                response.extensions_mut().insert(Unanswered);
+                response
+            }
+        }
+    }
+}
+
+impl Api {
+    /// Refuses while the node is not ready to decide or to say what is true.
+    pub(super) fn demand_ready(&self) -> Result<(), Problem> {
+        let reasons = self.handle.readiness().reasons();
+        if reasons.is_empty() { Ok(()) } else { Err(Problem::not_ready(&reasons)) }
+    }
+
+    /// Lets the replica decide.
+    pub(super) async fn ask(&self, command: Command, key: Option<IdempotencyKey>) -> Result<Reply, Failure> {
+        self.demand_ready()?;
+        self.handle.call(Request { command, key, caller: CALLER }).await.map_err(|e| match e {
+            CallError::Overloaded => Problem::new(Code::Overloaded).into(),
+            CallError::Gone => Failure::Unanswered,
+        })
+    }
+
+    /// Lets the replica decide and shows what it said. `places`: see [`Problem::refused`];
+    /// `show` gives `None` for an answer that does not belong to the command.
+    pub(super) async fn decide(
+        &self,
+        command: Command,
+        key: Option<IdempotencyKey>,
+        places: &[usize],
+        show: impl FnOnce(Answer) -> Option<Response>,
+    ) -> Answered {
+        let Reply { outcome, replayed } = self.ask(command, key).await?;
+        let mut response = match outcome {
+            Ok(answer) => show(answer).ok_or_else(misplaced)?,
+            Err(refusal) => Problem::refused(refusal, places).into_response(),
+        };
+        if replayed {
+            response.headers_mut().insert(headers::IDEMPOTENT_REPLAYED, HeaderValue::from_static("true"));
+        }
+        Ok(response)
+    }
+}
+
+/// A defect of the node: what was done is not what was asked, or is not known.
+fn misplaced() -> Failure {
+    tracing::error!("the replica's answer does not belong to the command; closing without an answer");
+    Failure::Unanswered
+}
+
+/// The body of a request, read whole before it is routed.
+#[derive(Clone, Debug)]
+pub(super) struct Payload(pub(super) Bytes);
+
+/// A request, taken apart.
+#[derive(Debug)]
+pub(super) struct Call {
+    method: Method,
+    path: String,
+    params: Vec<(String, String)>,
+    pub(super) query: Query,
+    pub(super) headers: HeaderMap,
+    body: Bytes,
+}
+
+impl<S: Send + Sync> FromRequest<S> for Call {
+    type Rejection = Problem;
+
+    async fn from_request(request: AxumRequest, state: &S) -> Result<Call, Problem> {
+        let (mut parts, _) = request.into_parts();
+        let params = match RawPathParams::from_request_parts(&mut parts, state).await {
+            Ok(params) => params.iter().map(|(name, value)| (name.to_owned(), value.to_owned())).collect(),
+            Err(axum::extract::rejection::RawPathParamsRejection::InvalidUtf8InPathParam(_)) => {
+                return Err(Problem::field("path", "is not UTF-8"));
+            }
+            Err(_) => Vec::new(),
+        };
+        let body = parts.extensions.remove::<Payload>().map(|payload| payload.0).unwrap_or_default();
+        let query = Query::parse(parts.uri.query())?;
+        // Escaped or not, a path is the same path.
+        let path = decoded(parts.uri.path(), false).unwrap_or_else(|| parts.uri.path().to_owned());
+        Ok(Call { method: parts.method, path, params, query, headers: parts.headers, body })
+    }
+}
+
+impl Call {
+    /// A name or id in the path, of the form that `new` checks.
+    pub(super) fn path_id<T, E: fmt::Display>(
+        &self,
+        name: &str,
+        new: impl FnOnce(&str) -> Result<T, E>,
+        errors: &mut Errors,
+    ) -> Option<T> {
+        let value = self.params.iter().find(|(known, _)| known == name).map_or("", |(_, value)| value);
+        errors.check(name, new(value))
+    }
+
+    /// Notes query parameters on a call that has none.
+    pub(super) fn refuse_query(&self, errors: &mut Errors) {
+        self.query.allow(&[], &[], errors);
+    }
+
+    /// The `Idempotency-Key` within its scope, if there is one.
+    pub(super) fn key(&self, errors: &mut Errors) -> Option<IdempotencyKey> {
+        let key = headers::idempotency_key(&self.headers, errors)?;
+        Some(IdempotencyKey { scope: format!("{} {}", self.method, self.path), key })
+    }
+
+    /// The same for a call that is not safe to repeat without one.
+    ///
+    /// # Errors
+    /// `idempotency_key_required`.
+    pub(super) fn required_key(&self, errors: &mut Errors) -> Result<Option<IdempotencyKey>, Problem> {
+        if !self.headers.contains_key(headers::IDEMPOTENCY_KEY) {
+            let detail = "Send an Idempotency-Key of your own choice, and the same one with each retry.";
+            return Err(Problem::new(Code::IdempotencyKeyRequired).detail(detail.to_owned()));
+        }
+        Ok(self.key(errors))
+    }
+
+    /// The body of a call that needs one.
+    ///
+    /// # Errors
+    /// `unsupported_media_type`.
+    pub(super) fn json(&self) -> Result<&[u8], Problem> {
+        headers::demand_json(&self.headers)?;
+        Ok(&self.body)
+    }
+
+    /// The body of a call that needs none: an empty one reads as `{}`.
+    ///
+    /// # Errors
+    /// `unsupported_media_type`, when there is a body.
+    pub(super) fn optional_json(&self) -> Result<&[u8], Problem> {
+        if self.body.is_empty() { Ok(b"{}") } else { self.json() }
+    }
+}

@@ -1,0 +1,133 @@
+//! An admin's items: settings, books, deliveries, write-offs, transfers.
+
+use std::collections::BTreeMap;
+
+use axum::extract::State;
+use axum::response::Response;
+use hyper::StatusCode;
+
+use super::call::{Answered, Api, Call};
+use super::fields::{Fields, read_body};
+use super::model::{BooksView, Page, created_or_ok, plain};
+use super::problem::Errors;
+use super::{reservations, sales};
+use crate::types::units::MAX_QUANTITY;
+use crate::types::{Answer, Command, Movement, NodeName, Policy, Quota, Rebalance, Sku, Transfer, Units};
+
+/// Largest weight of a node's quota.
+const MAX_WEIGHT: u64 = 1_000;
+
+const REBALANCE: [(&str, Rebalance); 2] = [("auto", Rebalance::Auto), ("manual", Rebalance::Manual)];
+
+/// `PUT /v1/items/{sku}`
+pub(super) async fn put(State(api): State<Api>, call: Call) -> Answered {
+    let body = call.json()?;
+    let mut errors = Errors::default();
+    call.refuse_query(&mut errors);
+    let sku = call.path_id("sku", Sku::new, &mut errors);
+    let key = call.key(&mut errors);
+    let (sku, policy) = read_body(body, errors, |fields| sku.zip(policy(fields)))?;
+    let show = |answer| books(answer, created_or_ok);
+    api.decide(Command::SetItem { sku, policy }, key, &[], show).await
+}
+
+fn policy(fields: &mut Fields<'_, '_>) -> Option<Policy> {
+    let name = fields.text("name");
+    let low_stock = fields.integer("low_stock", 0..=MAX_QUANTITY).map(Units);
+    let max_per_order = fields.integer("max_per_order", 1..=MAX_QUANTITY).map(Units);
+    let rebalance = fields.word("rebalance", &REBALANCE).unwrap_or_default();
+    let quotas = fields.named_objects("quotas", |node, fields| {
+        let node = NodeName::new(node).map_err(|e| fields.wrong_here(e)).ok();
+        node.zip(quota(fields))
+    });
+    let quotas: BTreeMap<NodeName, Quota> = quotas.unwrap_or_default().into_iter().collect();
+    Some(Policy { name, low_stock, max_per_order, rebalance, quotas })
+}
+
+fn quota(fields: &mut Fields<'_, '_>) -> Option<Quota> {
+    let weight = fields.integer("weight", 0..=MAX_WEIGHT);
+    let min = fields.integer("min", 0..=MAX_QUANTITY).map(Units);
+    let max = fields.integer("max", 0..=MAX_QUANTITY).map(Units);
+    let pinned = fields.integer("pinned", 0..=MAX_QUANTITY).map(Units);
+    if min.zip(max).is_some_and(|(min, max)| min > max) {
+        fields.wrong("min", "must not be above max");
+    }
+    Some(Quota { weight, min, max, pinned })
+}
+
+/// `GET /v1/items/{sku}`
+pub(super) async fn get(State(api): State<Api>, call: Call) -> Answered {
+    let mut errors = Errors::default();
+    call.refuse_query(&mut errors);
+    let sku = call.path_id("sku", Sku::new, &mut errors);
+    let sku = errors.finish(sku)?;
+    api.decide(Command::Books { sku }, None, &[], |answer| books(answer, |_| StatusCode::OK)).await
+}
+
+/// `GET /v1/items`
+pub(super) async fn list(State(api): State<Api>, call: Call) -> Answered {
+    let mut errors = Errors::default();
+    call.query.allow(&["limit", "cursor"], &[], &mut errors);
+    let after = call.query.first("cursor").and_then(|text| errors.check("cursor", Sku::new(text)));
+    let limit = reservations::limit(&call, &mut errors);
+    let command = errors.finish(Some(Command::Items { after, limit }))?;
+    let page = |answer| match answer {
+        Answer::Items { items, next } => {
+            let items = items.iter().map(BooksView::new).collect();
+            Some(plain(StatusCode::OK, &Page { items, next: next.map(|sku| sku.to_string()) }))
+        }
+        _ => None,
+    };
+    api.decide(command, None, &[], page).await
+}
+
+/// `POST /v1/items/{sku}/receipts`
+pub(super) async fn receive(State(api): State<Api>, call: Call) -> Answered {
+    moved(&api, &call, Command::Receive).await
+}
+
+/// `POST /v1/items/{sku}/write-offs`
+pub(super) async fn write_off(State(api): State<Api>, call: Call) -> Answered {
+    moved(&api, &call, Command::WriteOff).await
+}
+
+async fn moved(api: &Api, call: &Call, command: fn(Movement) -> Command) -> Answered {
+    let body = call.json()?;
+    let mut errors = Errors::default();
+    let key = call.required_key(&mut errors)?;
+    call.refuse_query(&mut errors);
+    let sku = call.path_id("sku", Sku::new, &mut errors);
+    let movement = read_body(body, errors, |fields| {
+        let quantity = sales::quantity(fields);
+        let (reason, reference) = (fields.text("reason"), fields.text("reference"));
+        Some(Movement { sku: sku?, quantity: quantity?, reason, reference })
+    })?;
+    api.decide(command(movement), key, &[], |answer| books(answer, |_| StatusCode::CREATED)).await
+}
+
+/// `POST /v1/items/{sku}/transfers`
+pub(super) async fn transfer(State(api): State<Api>, call: Call) -> Answered {
+    let body = call.json()?;
+    let mut errors = Errors::default();
+    let key = call.required_key(&mut errors)?;
+    call.refuse_query(&mut errors);
+    let sku = call.path_id("sku", Sku::new, &mut errors);
+    let transfer = read_body(body, errors, |fields| {
+        let from = fields.required_id("from", NodeName::new);
+        let to = fields.required_id("to", NodeName::new);
+        let quantity = sales::quantity(fields);
+        let reference = fields.text("reference");
+        if from.is_some() && from == to {
+            fields.wrong("to", "must be another node than from");
+        }
+        Some(Transfer { sku: sku?, from: from?, to: to?, quantity: quantity?, reference })
+    })?;
+    api.decide(Command::Transfer(transfer), key, &[], |answer| books(answer, |_| StatusCode::OK)).await
+}
+
+fn books(answer: Answer, status: impl FnOnce(bool) -> StatusCode) -> Option<Response> {
+    match answer {
+        Answer::Books { books, created } => Some(plain(status(created), &BooksView::new(&books))),
+        _ => None,
+    }
+}

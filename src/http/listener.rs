@@ -1,0 +1,117 @@
+//! Accepts connections, speaks HTTP/1.1 on them, and lets them end in peace.
+//!
+//! At most [`super::HttpLimits::connections`] are open on a listener. When all are taken no more
+//! are accepted: those who knock wait in the system's queue until one ends, so nothing of
+//! their requests is read and nothing is refused that could have been done a moment later.
+
+use std::io;
+use std::pin::pin;
+use std::sync::Arc;
+use std::time::Duration;
+
+use hyper::server::conn::http1;
+use hyper::service::service_fn;
+use hyper_util::rt::TokioIo;
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
+use tokio::task::JoinSet;
+
+use super::exchange::Exchange;
+use super::timed::{Patience, Phase, Timed};
+
+/// Largest head of a request. The longest sensible one asks for 200 skus.
+const MAX_HEAD_BYTES: usize = 64 * 1024;
+/// Most headers of a request.
+const MAX_HEADERS: usize = 100;
+/// Most bytes a connection buffers, beyond bodies.
+const MAX_BUFFER_BYTES: usize = 2 * MAX_HEAD_BYTES;
+/// How long to wait after the system refused to accept (it is out of files, usually).
+const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+
+/// Serves until `shutdown` says true or is dropped, then lets requests under way end, for at
+/// most [`super::HttpLimits::drain_timeout`].
+pub(super) async fn serve(listener: TcpListener, exchange: Exchange, mut shutdown: watch::Receiver<bool>) {
+    let slots = Arc::new(Semaphore::new(exchange.limits.connections));
+    let mut connections = JoinSet::new();
+    loop {
+        let (stream, slot) = tokio::select! {
+            biased;
+            () = stopped(&mut shutdown) => break,
+            Some(_) = connections.join_next() => continue,
+            accepted = accept(&listener, &slots) => accepted,
+        };
+        connections.spawn(converse(stream, slot, exchange.clone(), shutdown.clone()));
+    }
+    drop(listener);
+    let drained = async { while connections.join_next().await.is_some() {} };
+    if tokio::time::timeout(exchange.limits.drain_timeout, drained).await.is_err() {
+        tracing::warn!(
+            connections = connections.len(),
+            "closing connections whose requests did not end in time"
+        );
+    }
+}
+
+/// True was said, or nobody is left to say it.
+async fn stopped(shutdown: &mut watch::Receiver<bool>) {
+    let _ = shutdown.wait_for(|stop| *stop).await;
+}
+
+/// The next connection, with its slot.
+async fn accept(listener: &TcpListener, slots: &Arc<Semaphore>) -> (TcpStream, OwnedSemaphorePermit) {
+    let slot = slots.clone().acquire_owned().await.expect("the semaphore is never closed");
+    loop {
+        match listener.accept().await {
+            Ok((stream, _)) => return (stream, slot),
+            // The one who knocked is gone; the next may be there.
+            Err(error) if error.kind() == io::ErrorKind::ConnectionAborted => {}
+            Err(error) => {
+                tracing::warn!(%error, "cannot accept a connection");
+                tokio::time::sleep(ACCEPT_PAUSE).await;
+            }
+        }
+    }
+}
+
+/// One connection, to its end.
+async fn converse(
+    stream: TcpStream,
+    _slot: OwnedSemaphorePermit,
+    exchange: Exchange,
+    mut shutdown: watch::Receiver<bool>,
+) {
+    // Answers are written whole; waiting to fill a packet only adds latency.
+    let _ = stream.set_nodelay(true);
+    let limits = &exchange.limits;
+    let patience =
+        Patience { head: limits.header_timeout, idle: limits.idle_timeout, write: limits.write_timeout };
+    let phase = Phase::new();
+    let stream = Timed::new(stream, patience, phase.clone());
+    let service = service_fn(|request| {
+        let (exchange, phase) = (exchange.clone(), phase.clone());
+        async move {
+            phase.answering();
+            let answer = exchange.answer(request).await;
+            phase.idle();
+            answer
+        }
+    });
+    let connection = http1::Builder::new()
+        .half_close(true)
+        .header_read_timeout(None)
+        .max_header_size(MAX_HEAD_BYTES)
+        .max_headers(MAX_HEADERS)
+        .max_buf_size(MAX_BUFFER_BYTES)
+        .serve_connection(TokioIo::new(stream), service);
+    let mut connection = pin!(connection);
+    let ended = tokio::select! {
+        ended = connection.as_mut() => ended,
+        () = stopped(&mut shutdown) => {
+            connection.as_mut().graceful_shutdown();
+            connection.await
+        }
+    };
+    if let Err(error) = ended {
+        tracing::trace!(%error, "connection ended");
+    }
+}

@@ -1,0 +1,347 @@
+//! What answers look like: the JSON of the contract, made from the vocabulary's types.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use axum::body::Body;
+use axum::response::Response;
+use hyper::header::{CONTENT_TYPE, HeaderValue};
+use hyper::{HeaderMap, StatusCode};
+use serde::Serialize;
+
+use super::time;
+use crate::node::Availability;
+use crate::types::{
+    Books, CheckReport, Claimed, Line, NodeBooks, NodeName, NodeStatus, Policy, Quota, Region, Reservation,
+    Shortfall, Timestamp, Totals, Violation,
+};
+
+/// A JSON response.
+pub(super) fn json(status: StatusCode, mut headers: HeaderMap, view: &impl Serialize) -> Response {
+    let bytes = serde_json::to_vec(view).expect("views serialise: their maps have text keys");
+    headers.entry(CONTENT_TYPE).or_insert(HeaderValue::from_static("application/json"));
+    let mut response = Response::new(Body::from(bytes));
+    *response.status_mut() = status;
+    *response.headers_mut() = headers;
+    response
+}
+
+/// A JSON response without headers of its own.
+pub(super) fn plain(status: StatusCode, view: &impl Serialize) -> Response {
+    json(status, HeaderMap::new(), view)
+}
+
+/// 201 for what was not there before, else 200.
+pub(super) fn created_or_ok(created: bool) -> StatusCode {
+    if created { StatusCode::CREATED } else { StatusCode::OK }
+}
+
+/// A list, and where the next page begins.
+#[derive(Debug, Serialize)]
+pub(super) struct Page<T> {
+    pub(super) items: Vec<T>,
+    pub(super) next: Option<String>,
+}
+
+#[derive(Debug, Serialize)]
+struct LineView {
+    sku: String,
+    quantity: u64,
+}
+
+#[derive(Debug, Serialize)]
+pub(super) struct ReservationView {
+    id: String,
+    state: &'static str,
+    version: u64,
+    node: String,
+    region: String,
+    #[serde(serialize_with = "time::serialize")]
+    created_at: Timestamp,
+    #[serde(serialize_with = "time::serialize")]
+    expires_at: Timestamp,
+    lines: Vec<LineView>,
+}
+
+impl ReservationView {
+    pub(super) fn new(claimed: &Claimed) -> ReservationView {
+        ReservationView::of(&claimed.reservation, &claimed.node, &claimed.region)
+    }
+
+    /// A reservation of this home.
+    pub(super) fn of(reservation: &Reservation, node: &NodeName, region: &Region) -> ReservationView {
+        let line = |line: &Line| LineView { sku: line.sku.to_string(), quantity: line.quantity.0 };
+        ReservationView {
+            id: reservation.id.to_string(),
+            state: reservation.state.as_str(),
+            version: reservation.version,
+            node: node.to_string(),
+            region: region.to_string(),
+            created_at: reservation.created_at,
+            expires_at: reservation.deadline,
+            lines: reservation.lines.iter().map(line).collect(),
+        }
+    }
+}
+
+#[derive(Clone, Debug, Serialize)]
+pub(super) struct ShortfallView {
+    sku: String,
+    requested: u64,
+    available_here: u64,
+    verdict: &'static str,
+    elsewhere: u64,
+    unreachable: Vec<String>,
+    #[serde(serialize_with = "time::serialize")]
+    as_of: Timestamp,
+}
+
+impl ShortfallView {
+    pub(super) fn new(shortfall: &Shortfall) -> ShortfallView {
+        ShortfallView {
+            sku: shortfall.sku.to_string(),
+            requested: shortfall.requested.0,
+            available_here: shortfall.available_here.0,
+            verdict: shortfall.verdict.as_str(),
+            elsewhere: shortfall.elsewhere.0,
+            unreachable: shortfall.unreachable.iter().map(ToString::to_string).collect(),
+            as_of: shortfall.as_of,
+        }
+    }
+}
+
+#[derive(Debug, Serialize)]
+pub(super) struct ReturnView {
+    pub(super) sku: String,
+    pub(super) quantity: u64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) reference: Option<String>,
+    pub(super) node: String,
+    pub(super) region: String,
+    #[serde(serialize_with = "time::serialize")]
+    pub(super) returned_at: Timestamp,
+}
+
+#[derive(Debug, Serialize)]
+pub(super) struct AvailabilityView {
+    pub(super) node: String,
+    pub(super) region: String,
+    pub(super) items: Vec<AvailableItem>,
+}
+
+#[derive(Debug, Serialize)]
+pub(super) struct AvailableItem {
+    sku: String,
+    here: u64,
+    everywhere: u64,
+    status: &'static str,
+    #[serde(serialize_with = "time::serialize")]
+    as_of: Timestamp,
+    stale_ms: u64,
+}
+
+impl AvailableItem {
+    pub(super) fn new(item: &Availability) -> AvailableItem {
+        AvailableItem {
+            sku: item.sku.to_string(),
+            here: item.here.0,
+            everywhere: item.everywhere.0,
+            status: item.status.as_str(),
+            as_of: item.as_of,
+            stale_ms: item.stale.0,
+        }
+    }
+}
+
+/// An item's books.
+#[derive(Debug, Serialize)]
+pub(super) struct BooksView {
+    sku: String,
+    name: Option<String>,
+    balanced: bool,
+    totals: TotalsView,
+    nodes: Vec<NodeBooksView>,
+    policy: PolicyView,
+}
+
+#[derive(Debug, Serialize)]
+struct TotalsView {
+    received: u64,
+    returned: u64,
+    retired: u64,
+    sold: u64,
+    held: u64,
+    available: u64,
+    in_flight: u64,
+}
+
+#[derive(Debug, Serialize)]
+struct NodeBooksView {
+    node: String,
+    region: String,
+    replica_id: String,
+    received: u64,
+    returned: u64,
+    retired: u64,
+    sold: u64,
+    held: u64,
+    available: u64,
+    given: u64,
+    sent: u64,
+    #[serde(serialize_with = "time::serialize")]
+    as_of: Timestamp,
+}
+
+/// What an admin has set, in the form in which it is set: it can be put back as it is.
+#[derive(Debug, Serialize)]
+struct PolicyView {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    name: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    low_stock: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    max_per_order: Option<u64>,
+    rebalance: &'static str,
+    quotas: BTreeMap<String, QuotaView>,
+}
+
+#[derive(Debug, Serialize)]
+struct QuotaView {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    weight: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    min: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    max: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pinned: Option<u64>,
+}
+
+impl BooksView {
+    pub(super) fn new(books: &Books) -> BooksView {
+        BooksView {
+            sku: books.sku.to_string(),
+            name: books.policy.name.clone(),
+            balanced: books.balanced,
+            totals: totals(&books.totals),
+            nodes: books.nodes.iter().map(node_books).collect(),
+            policy: policy(&books.policy),
+        }
+    }
+}
+
+fn totals(totals: &Totals) -> TotalsView {
+    TotalsView {
+        received: totals.received.0,
+        returned: totals.returned.0,
+        retired: totals.retired.0,
+        sold: totals.sold.0,
+        held: totals.held.0,
+        available: totals.available.0,
+        in_flight: totals.in_flight.0,
+    }
+}
+
+fn node_books(books: &NodeBooks) -> NodeBooksView {
+    NodeBooksView {
+        node: books.node.to_string(),
+        region: books.region.to_string(),
+        replica_id: books.replica_id.to_string(),
+        received: books.received.0,
+        returned: books.returned.0,
+        retired: books.retired.0,
+        sold: books.sold.0,
+        held: books.held.0,
+        available: books.available.0,
+        given: books.given.0,
+        sent: books.sent.0,
+        as_of: books.as_of,
+    }
+}
+
+fn policy(policy: &Policy) -> PolicyView {
+    let quota = |quota: &Quota| QuotaView {
+        weight: quota.weight,
+        min: quota.min.map(|units| units.0),
+        max: quota.max.map(|units| units.0),
+        pinned: quota.pinned.map(|units| units.0),
+    };
+    PolicyView {
+        name: policy.name.clone(),
+        low_stock: policy.low_stock.map(|units| units.0),
+        max_per_order: policy.max_per_order.map(|units| units.0),
+        rebalance: policy.rebalance.as_str(),
+        quotas: policy.quotas.iter().map(|(node, set)| (node.to_string(), quota(set))).collect(),
+    }
+}
+
+#[derive(Debug, Serialize)]
+pub(super) struct NodesView {
+    pub(super) node: String,
+    pub(super) nodes: Vec<NodeView>,
+}
+
+#[derive(Debug, Serialize)]
+pub(super) struct NodeView {
+    name: String,
+    region: String,
+    replica_id: String,
+    #[serde(rename = "self")]
+    is_self: bool,
+    state: &'static str,
+    link: &'static str,
+    /// With microseconds, because nodes of one region are closer than a millisecond.
+    rtt_ms: Option<f64>,
+    lag: u64,
+    #[serde(serialize_with = "time::serialize_option")]
+    last_heard: Option<Timestamp>,
+}
+
+impl NodeView {
+    pub(super) fn new(status: &NodeStatus, rtt: Option<Duration>) -> NodeView {
+        NodeView {
+            name: status.name.to_string(),
+            region: status.region.to_string(),
+            replica_id: status.replica_id.to_string(),
+            is_self: status.is_self,
+            state: "active",
+            link: if status.is_self || status.linked { "up" } else { "down" },
+            rtt_ms: rtt
+                .filter(|_| status.linked && !status.is_self)
+                .map(|rtt| rtt.as_micros() as f64 / 1000.0),
+            lag: status.lag,
+            last_heard: status.last_heard,
+        }
+    }
+}
+
+#[derive(Debug, Serialize)]
+pub(super) struct CheckView {
+    node: String,
+    items: u64,
+    books_digest: String,
+    violations: Vec<ViolationView>,
+}
+
+#[derive(Debug, Serialize)]
+struct ViolationView {
+    invariant: String,
+    sku: Option<String>,
+    detail: String,
+}
+
+impl CheckView {
+    pub(super) fn new(report: CheckReport) -> CheckView {
+        let violation = |violation: Violation| ViolationView {
+            invariant: violation.invariant,
+            sku: violation.sku.map(|sku| sku.to_string()),
+            detail: violation.detail,
+        };
+        CheckView {
+            node: report.node.to_string(),
+            items: report.items,
+            books_digest: report.books_digest,
+            violations: report.violations.into_iter().map(violation).collect(),
+        }
+    }
+}

@@ -1,0 +1,247 @@
+//! Connections: their limits, their ends, and several requests on one.
+
+use super::Listener::{Admin, Storefront};
+use super::*;
+
+const SHORT: Duration = Duration::from_millis(60);
+const LINES: &str = r#"{"lines":[{"sku":"MUG","quantity":1}]}"#;
+
+fn unhurried() -> HttpLimits {
+    HttpLimits {
+        header_timeout: NEVER,
+        body_timeout: NEVER,
+        idle_timeout: NEVER,
+        write_timeout: NEVER,
+        ..HttpLimits::default()
+    }
+}
+
+async fn with(limits: HttpLimits) -> Served {
+    served(limits, |_| Some(Reply { outcome: Err(Refusal::ReservationNotFound), replayed: false })).await
+}
+
+#[tokio::test]
+async fn one_connection_carries_many_requests_also_sent_at_once() {
+    let served = with(unhurried()).await;
+    let mut client = Client::to(served.storefront).await;
+    let mut all = Vec::new();
+    for i in 0..40 {
+        all.extend(request(&format!("PUT /v1/reservations/A{i}"), "", LINES));
+        all.extend(request("DELETE /v1/sales", "", LINES));
+    }
+    client.send(&all).await;
+    for _ in 0..40 {
+        assert_eq!(client.response(false).await.status, 404);
+        assert_eq!(client.response(false).await.status, 405);
+    }
+    assert_eq!(served.take_asked().len(), 40);
+    client.send(&request("GET /livez", "", "")).await;
+    assert_eq!(client.response(false).await.status, 200);
+}
+
+#[tokio::test]
+async fn a_client_that_says_it_sends_no_more_still_gets_its_answer() {
+    let served = with(unhurried()).await;
+    let mut client = Client::to(served.storefront).await;
+    client.send(&request("PUT /v1/reservations/A", "", LINES)).await;
+    client.stream.shutdown().await.unwrap();
+    assert_eq!(client.response(false).await.status, 404);
+    client.closed().await;
+}
+
+#[tokio::test]
+async fn a_slow_head_ends_the_connection() {
+    let served = with(HttpLimits { header_timeout: SHORT, ..unhurried() }).await;
+    for part in ["", "GET /liv", "GET /livez HTTP/1.1\r\nHost: x\r\n"] {
+        let mut client = Client::to(served.storefront).await;
+        client.send(part.as_bytes()).await;
+        client.closed().await;
+    }
+    // Also a second one, whose time runs from its first byte.
+    let mut client = Client::to(served.storefront).await;
+    client.send(&request("GET /livez", "", "")).await;
+    assert_eq!(client.response(false).await.status, 200);
+    client.send(b"G").await;
+    client.closed().await;
+}
+
+#[tokio::test]
+async fn a_head_that_trickles_is_not_waited_for_any_longer() {
+    let served = with(HttpLimits { header_timeout: SHORT, ..unhurried() }).await;
+    let (mut reader, mut writer) = TcpStream::connect(served.storefront).await.unwrap().into_split();
+    let trickle = tokio::spawn(async move {
+        let mut tick = tokio::time::interval(SHORT / 6);
+        while writer.write_all(b"x").await.is_ok() {
+            tick.tick().await;
+        }
+    });
+    let mut nothing = Vec::new();
+    let _ = tokio::time::timeout(NEVER, reader.read_to_end(&mut nothing)).await.expect("an end");
+    assert!(nothing.is_empty());
+    trickle.abort();
+}
+
+#[tokio::test]
+async fn a_slow_body_gets_a_408_and_the_connection_ends() {
+    let served = with(HttpLimits { body_timeout: SHORT, ..unhurried() }).await;
+    for head in ["Content-Length: 10\r\n\r\n{", "Transfer-Encoding: chunked\r\n\r\n1\r\n"] {
+        let mut client = Client::to(served.storefront).await;
+        client.send(format!("PUT /v1/reservations/A HTTP/1.1\r\nHost: x\r\n{head}").as_bytes()).await;
+        let response = client.response(false).await;
+        assert_eq!((response.status, response.code().as_str()), (408, "request_timeout"));
+        assert_eq!(response.header("connection"), Some("close"));
+        client.closed().await;
+    }
+    assert!(served.take_asked().is_empty());
+}
+
+#[tokio::test]
+async fn a_body_that_ends_early_or_is_framed_wrongly_is_refused() {
+    let served = with(unhurried()).await;
+    for rest in ["Content-Length: 10\r\n\r\n{", "Transfer-Encoding: chunked\r\n\r\nzz\r\n"] {
+        let mut client = Client::to(served.storefront).await;
+        client.send(format!("PUT /v1/reservations/A HTTP/1.1\r\nHost: x\r\n{rest}").as_bytes()).await;
+        client.stream.shutdown().await.unwrap();
+        if let Some(response) = client.next(false).await {
+            assert_eq!((response.status, response.fields()), (400, vec!["body".to_owned()]));
+        }
+        client.closed().await;
+    }
+    assert!(served.take_asked().is_empty());
+}
+
+#[tokio::test]
+async fn an_idle_connection_ends_but_not_one_that_waits_for_its_answer() {
+    let served = with(HttpLimits { idle_timeout: SHORT, ..unhurried() }).await;
+    let mut client = Client::to(served.storefront).await;
+    for _ in 0..3 {
+        client.send(&request("GET /livez", "", "")).await;
+        assert_eq!(client.response(false).await.status, 200);
+    }
+    client.closed().await;
+
+    // Every limit is short, and the replica takes many times as long.
+    let (handle, mut arrivals) = Handle::new(identity(), 1);
+    let limits = HttpLimits {
+        header_timeout: SHORT,
+        body_timeout: SHORT,
+        idle_timeout: SHORT,
+        write_timeout: SHORT,
+        ..unhurried()
+    };
+    let served = started(handle, Arc::default(), Arc::default(), limits).await;
+    let mut client = Client::to(served.storefront).await;
+    client.send(&request("GET /v1/reservations/A", "", "")).await;
+    let Some(Arrival::Request { reply, .. }) = arrivals.requests.recv().await else { panic!("a request") };
+    let mut other = Client::to(served.storefront).await;
+    for _ in 0..4 {
+        // Each of these waits for an idle connection to be ended.
+        other.send(&request("GET /livez", "", "")).await;
+        assert_eq!(other.response(false).await.status, 200);
+        other.closed().await;
+        other = Client::to(served.storefront).await;
+    }
+    reply.send(Reply { outcome: Err(Refusal::ReservationNotFound), replayed: false }).unwrap();
+    assert_eq!(client.response(false).await.status, 404);
+}
+
+#[tokio::test]
+async fn a_client_that_does_not_take_its_answer_is_given_up() {
+    let mut large = books();
+    large.policy.name = Some("x".repeat(16 << 20));
+    let outcome: Outcome = Ok(Answer::Books { books: large, created: false });
+    let limits = HttpLimits { write_timeout: SHORT, connections: 1, ..unhurried() };
+    let served = served(limits, move |_| Some(Reply { outcome: outcome.clone(), replayed: false })).await;
+    let mut deaf = Client::to(served.admin).await;
+    deaf.send(&request("GET /v1/items/MUG", "", "")).await;
+    // There is one slot: this one is served once the other is gone.
+    assert_eq!(served.get(Admin, "/livez").await.status, 200);
+}
+
+#[tokio::test]
+async fn at_the_limit_connections_wait_for_one_to_end() {
+    let served = with(HttpLimits { connections: 2, ..unhurried() }).await;
+    let mut first = Client::to(served.storefront).await;
+    let mut second = Client::to(served.storefront).await;
+    for client in [&mut first, &mut second] {
+        client.send(&request("GET /livez", "", "")).await;
+        assert_eq!(client.response(false).await.status, 200);
+    }
+    let mut third = Client::to(served.storefront).await;
+    third.send(&request("GET /v1/reservations/C", "", "")).await;
+    // The two go on being served, the other listener too, and the third is not looked at.
+    for client in [&mut first, &mut second] {
+        client.send(&request("GET /v1/reservations/A", "", "")).await;
+        assert_eq!(client.response(false).await.status, 404);
+    }
+    assert_eq!(served.get(Admin, "/livez").await.status, 200);
+    assert_eq!(served.take_asked().len(), 2);
+    drop(first);
+    assert_eq!(third.response(false).await.status, 404);
+}
+
+#[tokio::test]
+async fn bodies_share_a_bounded_memory() {
+    let served = with(HttpLimits { body_memory_bytes: 1_000, ..unhurried() }).await;
+    let padded = |size: usize| format!("{LINES}{}", " ".repeat(size - LINES.len()));
+    let put = "PUT /v1/reservations/A";
+    for _ in 0..3 {
+        assert_eq!(served.send(Storefront, put, "", &padded(1_000)).await.status, 404);
+        assert_eq!(served.send(Storefront, put, "", &padded(1_001)).await.code(), "overloaded");
+    }
+}
+
+#[tokio::test]
+async fn stopping_ends_idle_connections_and_waits_for_answers_under_way() {
+    let (handle, mut arrivals) = Handle::new(identity(), 1);
+    let served = started(handle, Arc::default(), Arc::default(), unhurried()).await;
+    let mut idle = Client::to(served.storefront).await;
+    idle.send(&request("GET /livez", "", "")).await;
+    assert_eq!(idle.response(false).await.status, 200);
+    let mut busy = Client::to(served.storefront).await;
+    busy.send(&request("GET /v1/reservations/A", "", "")).await;
+    let Some(Arrival::Request { reply, .. }) = arrivals.requests.recv().await else { panic!("a request") };
+
+    served.stop.send(true).unwrap();
+    idle.closed().await;
+    assert!(!served.ended.is_finished());
+    reply.send(Reply { outcome: Err(Refusal::ReservationNotFound), replayed: false }).unwrap();
+    let last = busy.response(false).await;
+    assert_eq!((last.status, last.header("connection")), (404, Some("close")));
+    busy.closed().await;
+    served.ended.await.unwrap().unwrap();
+    assert!(TcpStream::connect(served.storefront).await.is_err());
+}
+
+#[tokio::test]
+async fn stopping_does_not_wait_for_ever() {
+    let (handle, mut arrivals) = Handle::new(identity(), 1);
+    let limits = HttpLimits { drain_timeout: SHORT, ..unhurried() };
+    let served = started(handle, Arc::default(), Arc::default(), limits).await;
+    let mut busy = Client::to(served.storefront).await;
+    busy.send(&request("GET /v1/reservations/A", "", "")).await;
+    let Some(Arrival::Request { reply: _unanswered, .. }) = arrivals.requests.recv().await else {
+        panic!("a request")
+    };
+    drop(served.stop);
+    served.ended.await.unwrap().unwrap();
+    busy.closed().await;
+}
+
+#[tokio::test]
+async fn what_is_not_http_gets_a_bare_status_and_an_end() {
+    let served = with(unhurried()).await;
+    let large = format!("GET /livez HTTP/1.1\r\nHost: x\r\nX: {}\r\n\r\n", "x".repeat(65 << 10));
+    let long = format!("GET /{} HTTP/1.1\r\nHost: x\r\n\r\n", "x".repeat(64 << 10));
+    let many = format!("GET /livez HTTP/1.1\r\n{}\r\n", "X: x\r\n".repeat(101));
+    let table = [("good day\r\n\r\n", 400), (&large, 431), (&long, 431), (&many, 431)];
+    for (bytes, status) in table {
+        let mut client = Client::to(served.storefront).await;
+        client.send(bytes.as_bytes()).await;
+        // The rest of a large head may be lost in a reset, and the answer with it.
+        if let Some(response) = client.next(false).await {
+            assert_eq!((response.status, response.body.len()), (status, 0));
+        }
+        client.closed().await;
+    }
+}

@@ -1,0 +1,176 @@
+//! A connection that gives up on a client that does nothing.
+//!
+//! What a client may be waited for depends on where the conversation stands ([`Phase`]): for
+//! the first byte of a next request, for the rest of its head, or, while an answer is being
+//! worked on, not at all (the body has its own limit). A client that does not take its answer
+//! is given up after a while without progress. Giving up is an error of the socket, upon which
+//! the connection is dropped.
+
+use std::future::Future;
+use std::io;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU8, Ordering};
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
+
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::time::{Instant, Sleep, sleep_until};
+
+/// How long a client is waited for.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Patience {
+    /// For a whole head, from its first byte or from the start of the connection.
+    pub(super) head: Duration,
+    /// For the first byte of the next request.
+    pub(super) idle: Duration,
+    /// For any progress in taking an answer.
+    pub(super) write: Duration,
+}
+
+/// Where the conversation stands. Shared with whoever answers requests.
+#[derive(Clone, Debug)]
+pub(super) struct Phase(Arc<AtomicU8>);
+
+const HEAD: u8 = 0;
+const ANSWERING: u8 = 1;
+const IDLE: u8 = 2;
+
+impl Phase {
+    pub(super) fn new() -> Phase {
+        Phase(Arc::new(AtomicU8::new(HEAD)))
+    }
+
+    /// A head was read whole; an answer is being worked on.
+    pub(super) fn answering(&self) {
+        self.0.store(ANSWERING, Ordering::Relaxed);
+    }
+
+    /// The answer is there; the client may send its next request when it likes.
+    pub(super) fn idle(&self) {
+        self.0.store(IDLE, Ordering::Relaxed);
+    }
+
+    fn now(&self) -> u8 {
+        self.0.load(Ordering::Relaxed)
+    }
+}
+
+/// A stream that fails with `TimedOut` when the client has used up its patience.
+#[derive(Debug)]
+pub(super) struct Timed<S> {
+    stream: S,
+    patience: Patience,
+    phase: Phase,
+    /// The phase that `deadline` is for; `None` when a new wait begins.
+    waiting_in: Option<u8>,
+    deadline: Instant,
+    /// Fires at `deadline` or earlier; it is set anew only when it fires or is too late, so
+    /// that a busy connection does not set a timer for each request.
+    alarm: Pin<Box<Sleep>>,
+    /// Set while the client does not take what is written.
+    stalled: Option<Pin<Box<Sleep>>>,
+}
+
+impl<S> Timed<S> {
+    pub(super) fn new(stream: S, patience: Patience, phase: Phase) -> Timed<S> {
+        let deadline = Instant::now() + patience.head;
+        let alarm = Box::pin(sleep_until(deadline));
+        Timed { stream, patience, phase, waiting_in: Some(HEAD), deadline, alarm, stalled: None }
+    }
+
+    /// Nothing came. Ready once that has been so for too long.
+    fn poll_patience(&mut self, cx: &mut Context<'_>) -> Poll<io::Error> {
+        let phase = self.phase.now();
+        if self.waiting_in != Some(phase) {
+            self.waiting_in = Some(phase);
+            let patience = if phase == IDLE { self.patience.idle } else { self.patience.head };
+            self.deadline = Instant::now() + patience;
+        }
+        if phase == ANSWERING {
+            return Poll::Pending;
+        }
+        if self.alarm.deadline() > self.deadline {
+            self.alarm.as_mut().reset(self.deadline);
+        }
+        loop {
+            ready!(self.alarm.as_mut().poll(cx));
+            if Instant::now() >= self.deadline {
+                return Poll::Ready(too_slow());
+            }
+            self.alarm.as_mut().reset(self.deadline);
+        }
+    }
+
+    /// Nothing could be written. Ready once that has been so for too long.
+    fn poll_stalled(&mut self, cx: &mut Context<'_>) -> Poll<io::Error> {
+        let patience = self.patience.write;
+        let alarm = self.stalled.get_or_insert_with(|| Box::pin(sleep_until(Instant::now() + patience)));
+        alarm.as_mut().poll(cx).map(|()| too_slow())
+    }
+}
+
+fn too_slow() -> io::Error {
+    io::Error::new(io::ErrorKind::TimedOut, "the client is too slow")
+}
+
+impl<S: AsyncRead + Unpin> AsyncRead for Timed<S> {
+    fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        let this = self.get_mut();
+        let before = buf.filled().len();
+        match Pin::new(&mut this.stream).poll_read(cx, buf) {
+            Poll::Pending => this.poll_patience(cx).map(Err),
+            Poll::Ready(result) => {
+                if buf.filled().len() > before && this.phase.now() == IDLE {
+                    this.phase.0.store(HEAD, Ordering::Relaxed);
+                    this.waiting_in = None;
+                }
+                Poll::Ready(result)
+            }
+        }
+    }
+}
+
+impl<S: AsyncWrite + Unpin> Timed<S> {
+    fn poll_progress<T>(
+        &mut self,
+        cx: &mut Context<'_>,
+        written: Poll<io::Result<T>>,
+    ) -> Poll<io::Result<T>> {
+        if written.is_pending() {
+            return self.poll_stalled(cx).map(Err);
+        }
+        self.stalled = None;
+        written
+    }
+}
+
+impl<S: AsyncWrite + Unpin> AsyncWrite for Timed<S> {
+    fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
+        let this = self.get_mut();
+        let written = Pin::new(&mut this.stream).poll_write(cx, bytes);
+        this.poll_progress(cx, written)
+    }
+
+    fn poll_write_vectored(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        slices: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        let this = self.get_mut();
+        let written = Pin::new(&mut this.stream).poll_write_vectored(cx, slices);
+        this.poll_progress(cx, written)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.stream.is_write_vectored()
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.get_mut().stream).poll_flush(cx)
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.get_mut().stream).poll_shutdown(cx)
+    }
+}
