@@ -12,11 +12,17 @@
 #![allow(clippy::disallowed_methods, clippy::disallowed_types)] // the bans hold in the pure modules, below
 #![warn(missing_debug_implementations)]
 
+#[cfg(feature = "node")]
+pub mod cli;
+#[cfg(feature = "node")]
+pub mod config;
 pub mod limits;
 #[cfg(feature = "node")]
 pub mod node;
 #[deny(clippy::disallowed_methods, clippy::disallowed_types)]
 pub mod replica;
+#[cfg(feature = "node")]
+pub mod server;
 pub mod store;
 #[deny(clippy::disallowed_methods, clippy::disallowed_types)]
 pub mod types;
