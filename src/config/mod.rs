@@ -16,6 +16,7 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+pub(crate) use check::is_host_and_port;
 pub use problem::{ConfigError, Problem};
 
 use crate::types::{NodeName, Region};
