@@ -141,7 +141,7 @@ mod tests {
         let node = FakeNode::start("a-1").await;
         let gone = node.url();
         node.stop().await;
-        let error = ask(&[gone.clone()]).await.unwrap_err();
+        let error = ask(std::slice::from_ref(&gone)).await.unwrap_err();
         assert!(error.to_string().contains(&gone.to_string()), "{error:#}");
     }
 }

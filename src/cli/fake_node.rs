@@ -30,8 +30,14 @@ pub enum Fault {
 #[derive(Debug, Default)]
 struct World {
     items: BTreeMap<String, Item>,
-    reservations: HashMap<String, (Vec<(String, u64)>, &'static str)>,
+    reservations: HashMap<String, Reservation>,
     keys: HashMap<(String, String), (u16, Value)>,
+}
+
+#[derive(Debug)]
+struct Reservation {
+    lines: Vec<(String, u64)>,
+    state: &'static str,
 }
 
 #[derive(Debug, Default)]
@@ -259,19 +265,19 @@ impl World {
         for (sku, quantity) in &lines {
             self.items.get_mut(sku).unwrap().held += quantity;
         }
-        self.reservations.insert(id.to_owned(), (lines, "held"));
+        self.reservations.insert(id.to_owned(), Reservation { lines, state: "held" });
         (201, json!({"id": id, "state": "held"}))
     }
 
     fn show(&self, id: &str) -> (u16, Value) {
         match self.reservations.get(id) {
-            Some((_, state)) => (200, json!({"id": id, "state": state})),
+            Some(found) => (200, json!({"id": id, "state": found.state})),
             None => (404, json!({"code": "reservation_not_found"})),
         }
     }
 
     fn confirm(&mut self, id: &str) -> (u16, Value) {
-        let Some((lines, state)) = self.reservations.get_mut(id) else {
+        let Some(Reservation { lines, state }) = self.reservations.get_mut(id) else {
             return (404, json!({"code": "reservation_not_found"}));
         };
         if *state == "held" {
