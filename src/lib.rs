@@ -19,6 +19,8 @@ pub mod config;
 pub mod limits;
 #[cfg(feature = "node")]
 pub mod node;
+#[cfg(feature = "node")]
+pub mod peer;
 #[deny(clippy::disallowed_methods, clippy::disallowed_types)]
 pub mod replica;
 #[cfg(feature = "node")]

@@ -1,0 +1,77 @@
+//! A UDP relay between a dialling node and the one it dials. Its address is known before
+//! either runs, it can be cut in each direction, and pointed elsewhere.
+
+use std::net::SocketAddr;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex};
+
+use tokio::net::UdpSocket;
+use tokio::task::JoinHandle;
+
+use super::ANY_PORT;
+
+pub(super) struct Relay {
+    pub address: SocketAddr,
+    way: Arc<Way>,
+    task: JoinHandle<()>,
+}
+
+#[derive(Default)]
+struct Way {
+    target: Mutex<Option<SocketAddr>>,
+    there_cut: AtomicBool,
+    back_cut: AtomicBool,
+}
+
+impl Relay {
+    pub(super) async fn new() -> Relay {
+        let front = UdpSocket::bind(ANY_PORT).await.unwrap();
+        let back = UdpSocket::bind(ANY_PORT).await.unwrap();
+        let address = front.local_addr().unwrap();
+        let way = Arc::<Way>::default();
+        let task = tokio::spawn(run(front, back, way.clone()));
+        Relay { address, way, task }
+    }
+
+    pub(super) fn point_at(&self, target: SocketAddr) {
+        *self.way.target.lock().unwrap() = Some(target);
+    }
+
+    /// Cuts or heals the way from the dialling node.
+    pub(super) fn cut_there(&self, cut: bool) {
+        self.way.there_cut.store(cut, Ordering::Relaxed);
+    }
+
+    /// Cuts or heals the way back to the dialling node.
+    pub(super) fn cut_back(&self, cut: bool) {
+        self.way.back_cut.store(cut, Ordering::Relaxed);
+    }
+}
+
+impl Drop for Relay {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
+}
+
+async fn run(front: UdpSocket, back: UdpSocket, way: Arc<Way>) {
+    let (mut there, mut here) = ([0; 65_536], [0; 65_536]);
+    let mut dialler = None;
+    loop {
+        // Errors are those of packets that found nobody: lost, as packets may be.
+        tokio::select! {
+            Ok((length, from)) = front.recv_from(&mut there) => {
+                dialler = Some(from);
+                let target = *way.target.lock().unwrap();
+                if let Some(target) = target.filter(|_| !way.there_cut.load(Ordering::Relaxed)) {
+                    let _ = back.send_to(&there[..length], target).await;
+                }
+            }
+            Ok((length, _)) = back.recv_from(&mut here) => {
+                if let Some(dialler) = dialler.filter(|_| !way.back_cut.load(Ordering::Relaxed)) {
+                    let _ = front.send_to(&here[..length], dialler).await;
+                }
+            }
+        }
+    }
+}
