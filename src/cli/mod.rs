@@ -101,6 +101,23 @@ fn table(header: &[&str]) -> comfy_table::Table {
     table
 }
 
+/// A prepared cluster of three nodes in `dir`; nothing runs.
+#[cfg(test)]
+fn dev_cluster_for_tests(dir: &std::path::Path) -> cluster::Cluster {
+    let node = |name: &str, region: &str, port: u16| prepare::NodePlan {
+        name: crate::types::NodeName::new(name).unwrap(),
+        region: crate::types::Region::new(region).unwrap(),
+        storefront: ([127, 0, 0, 1], port).into(),
+        admin: ([127, 0, 0, 1], port + 1).into(),
+        listen: ([127, 0, 0, 1], port + 2).into(),
+        address: format!("127.0.0.1:{}", port + 2),
+    };
+    let nodes = vec![node("us-1", "us", 7300), node("eu-1", "eu", 7310), node("eu-2", "eu", 7320)];
+    let plan = prepare::ClusterPlan { out: dir.to_path_buf(), maker: cluster::Maker::Dev, nodes };
+    prepare::prepare_cluster(&plan).unwrap();
+    cluster::Cluster::open(dir).unwrap()
+}
+
 #[cfg(test)]
 mod tests {
     use clap::CommandFactory;

@@ -6,14 +6,17 @@
 use std::fs;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
+use std::time::{SystemTime, UNIX_EPOCH};
 
 use anyhow::{Context, ensure};
 use uuid::Uuid;
 
 use super::cluster::{ClusterFile, Maker};
-use crate::types::{ClusterId, NodeName, Region, ReplicaId};
+use crate::peer::certificates::ClusterAuthority;
+use crate::store::{Head, RedbStore};
+use crate::types::{ClusterId, NodeName, Region, ReplicaId, Timestamp};
 use crate::wire::entry::Member;
-use crate::wire::{Genesis, Record};
+use crate::wire::{Batch, Genesis, Record, codec};
 
 /// What is to be prepared, and where.
 #[derive(Clone, Debug)]
@@ -141,43 +144,34 @@ fn render_config(node: &NodePlan, all: &[Founder<'_>]) -> String {
 
 /// Makes the cluster's certificate authority in `DIR/ca` and each node's papers in `DIR/NODE/tls`.
 fn issue_certificates(dir: &Path, founders: &[Founder<'_>]) -> anyhow::Result<()> {
+    let authority = ClusterAuthority::create(&dir.join("ca"))?;
     for founder in founders {
-        let tls = dir.join(founder.plan.name.as_str()).join("tls");
-        fs::create_dir_all(&tls).with_context(|| format!("cannot make {}", tls.display()))?;
+        let name = &founder.plan.name;
+        authority.issue(name, &dir.join(name.as_str()).join("tls"))?;
     }
-    Ok(()) // NOT YET: certificates
+    Ok(())
 }
 
 /// Makes the data directory with a journal that says whose it is.
 fn create_journal(data_dir: &Path, genesis: Genesis) -> anyhow::Result<()> {
-    let _first = Record::Genesis(genesis);
-    fs::create_dir_all(data_dir).with_context(|| format!("cannot make {}", data_dir.display())) // NOT YET: journal
+    let head = Head { cluster: genesis.cluster, node: genesis.name.clone(), replica: genesis.replica };
+    let now = SystemTime::now().duration_since(UNIX_EPOCH).context("the clock stands before 1970")?;
+    let time = Timestamp(u64::try_from(now.as_millis()).context("the clock stands too far ahead")?);
+    let first = Batch { time, records: vec![Record::Genesis(genesis)] };
+    Ok(RedbStore::create(data_dir, head, &codec::encode(&first))?)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::cli::cluster::Cluster;
-
-    fn plan(out: &Path) -> ClusterPlan {
-        let node = |name: &str, region: &str, port: u16| NodePlan {
-            name: NodeName::new(name).unwrap(),
-            region: Region::new(region).unwrap(),
-            storefront: SocketAddr::from(([127, 0, 0, 1], port)),
-            admin: SocketAddr::from(([127, 0, 0, 1], port + 1)),
-            listen: SocketAddr::from(([127, 0, 0, 1], port + 2)),
-            address: format!("127.0.0.1:{}", port + 2),
-        };
-        let nodes = vec![node("us-1", "us", 7300), node("eu-1", "eu", 7310), node("eu-2", "eu", 7320)];
-        ClusterPlan { out: out.to_path_buf(), maker: Maker::Dev, nodes }
-    }
+    use crate::cli::dev_cluster_for_tests;
+    use crate::store::{Loaded, verify};
 
     #[test]
     fn a_prepared_cluster_is_whole_and_its_configurations_are_good() {
         let dir = tempfile::tempdir().unwrap();
-        let out = dir.path().join("cluster");
-        prepare_cluster(&plan(&out)).unwrap();
-        let cluster = Cluster::open(&out).unwrap();
+        let cluster = dev_cluster_for_tests(&dir.path().join("cluster"));
         let names: Vec<_> = cluster.nodes.iter().map(|node| node.config.node.name.as_str()).collect();
         assert_eq!(names, ["us-1", "eu-1", "eu-2"]);
         for node in &cluster.nodes {
@@ -188,10 +182,44 @@ mod tests {
     }
 
     #[test]
+    fn every_journal_says_whose_it_is_and_who_the_founders_are() {
+        let dir = tempfile::tempdir().unwrap();
+        let cluster = dev_cluster_for_tests(&dir.path().join("cluster"));
+        let genesis: Vec<Genesis> =
+            cluster.nodes.iter().map(|node| first_record(&node.config.node.data_dir)).collect();
+        for (own, node) in genesis.iter().zip(&cluster.nodes) {
+            assert_eq!((&own.name, &own.region), (&node.config.node.name, &node.config.node.region));
+            assert_eq!(own.cluster.to_string(), cluster.file.cluster);
+            assert_eq!(own.founders, genesis[0].founders);
+            assert!(
+                own.founders.iter().any(|founder| founder.replica == own.replica && founder.name == own.name)
+            );
+        }
+    }
+
+    fn first_record(data: &Path) -> Genesis {
+        let mut bodies = Vec::new();
+        let report = verify(data, &mut |loaded| {
+            let (Loaded::Chunk(body) | Loaded::Batch(_, body)) = loaded;
+            bodies.push(body.to_vec());
+            Ok(())
+        });
+        let head = report.unwrap().head;
+        let batch: Batch = codec::decode(&bodies[0]).unwrap();
+        let [Record::Genesis(genesis)] = batch.records.as_slice() else { panic!("{batch:?}") };
+        assert_eq!(
+            (head.cluster, &head.node, head.replica),
+            (genesis.cluster, &genesis.name, genesis.replica)
+        );
+        genesis.clone()
+    }
+
+    #[test]
     fn nothing_is_overwritten() {
         let dir = tempfile::tempdir().unwrap();
         fs::write(dir.path().join("precious"), "x").unwrap();
-        let text = prepare_cluster(&plan(dir.path())).unwrap_err().to_string();
+        let plan = ClusterPlan { out: dir.path().to_path_buf(), maker: Maker::Dev, nodes: Vec::new() };
+        let text = prepare_cluster(&plan).unwrap_err().to_string();
         assert!(text.contains("is not empty"), "{text}");
         assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 1);
     }
@@ -203,7 +231,7 @@ mod tests {
         let left = dir.path().join("cluster.preparing");
         fs::create_dir(&left).unwrap();
         ClusterFile::new(Maker::Dev, ClusterId(Uuid::nil()), &[]).write(&left).unwrap();
-        prepare_cluster(&plan(&out)).unwrap();
+        dev_cluster_for_tests(&out);
         assert_eq!(Cluster::open(&out).unwrap().nodes.len(), 3);
     }
 }

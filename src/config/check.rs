@@ -99,7 +99,8 @@ impl<'a> Checker<'a> {
         let key = self.path("peers.key", &raw.key);
         let nodes: Vec<_> = raw.node.iter().filter_map(|peer| self.peer(peer)).collect();
         self.peer_names(raw, own);
-        Some(PeersConfig { listen: listen?, ca: ca?, cert: cert?, key: key?, nodes })
+        let segmentation_offload = raw.segmentation_offload.unwrap_or(true);
+        Some(PeersConfig { listen: listen?, ca: ca?, cert: cert?, key: key?, segmentation_offload, nodes })
     }
 
     fn peer(&mut self, raw: &RawPeer) -> Option<PeerConfig> {
@@ -177,7 +178,7 @@ impl<'a> Checker<'a> {
                 "checkpoint_every_bytes",
                 &raw.checkpoint_every_bytes,
                 known.checkpoint_every_bytes,
-                64 << 10..=512 << 20,
+                64 << 10..=128 << 20,
             ),
         };
         if limits.min_horizon > limits.remember {

@@ -62,6 +62,8 @@ pub struct PeersConfig {
     pub ca: PathBuf,
     pub cert: PathBuf,
     pub key: PathBuf,
+    /// Off for network cards that fail on segmented sends.
+    pub segmentation_offload: bool,
     /// All other members.
     pub nodes: Vec<PeerConfig>,
 }
@@ -78,7 +80,7 @@ pub struct PeerConfig {
 /// Bounds of one node. The defaults suit a small machine.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Limits {
-    /// Open connections of both listeners together; each costs a few tens of KiB at most.
+    /// Open connections of each listener; each costs a file and some tens of KiB.
     pub http_connections: usize,
     /// Requests that wait for the replica; more are refused with 503 `overloaded`.
     pub request_queue: usize,
@@ -97,6 +99,7 @@ pub struct Limits {
     /// Bytes that must stay free on the data directory's disk; with fewer the node refuses writes.
     pub disk_headroom_bytes: u64,
     /// A checkpoint begins after so many bytes of journal; a start replays at most about so many.
+    /// At most a quarter of what the journal may hold, because it keeps what two checkpoints cover.
     pub checkpoint_every_bytes: u64,
 }
 
@@ -111,7 +114,7 @@ impl Default for Limits {
             remember_max_bytes: 1 << 30,
             remember: Duration::from_secs(86_400),
             min_horizon: Duration::from_secs(300),
-            disk_headroom_bytes: 128 << 20,
+            disk_headroom_bytes: 64 << 20,
             checkpoint_every_bytes: 64 << 20,
         }
     }

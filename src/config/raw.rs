@@ -43,6 +43,7 @@ pub(super) struct RawPeers {
     pub ca: Text,
     pub cert: Text,
     pub key: Text,
+    pub segmentation_offload: Option<bool>,
     #[serde(default)]
     pub node: Vec<RawPeer>,
 }

@@ -43,7 +43,10 @@ fn take_all(free: &mut [u64], lines: &[TraceLine]) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use std::path::Path;
+
     use super::*;
+    use crate::cli::replay::stock::Share;
     use crate::cli::replay::trace::Window;
 
     fn served(rows: &str, received: &[u64]) -> Central {
@@ -65,5 +68,24 @@ mod tests {
     #[test]
     fn an_item_on_two_lines_is_added_up() {
         assert_eq!(served("t,uk,A,2,1\nt,uk,A,2,1\nt,uk,A,3,2\n", &[3]), Central { orders: 1, units: 3 });
+    }
+
+    /// Known by counting the published trace with another program.
+    #[test]
+    fn one_counter_serves_the_known_number_of_real_orders() {
+        let file = std::env::var_os("STOCKADE_TRACE").map_or_else(
+            || Path::new(env!("CARGO_MANIFEST_DIR")).join("../shared/data/online_retail_dev.csv.gz"),
+            Into::into,
+        );
+        if !file.exists() {
+            eprintln!("skipped: {} is not there; set STOCKADE_TRACE to the trace", file.display());
+            return;
+        }
+        let trace = Trace::load(&file, Window::default()).unwrap();
+        for (share, orders, units) in [("0.95", 18_557, 4_754_606), ("0.5", 11_586, 2_212_427)] {
+            let share: Share = share.parse().unwrap();
+            let received: Vec<u64> = trace.units_sold().into_iter().map(|sold| share.of(sold)).collect();
+            assert_eq!(serve(&trace, &received), Central { orders, units });
+        }
     }
 }
