@@ -12,13 +12,15 @@ use bytes::Bytes;
 use http_body_util::{BodyExt, Full, Limited};
 use hyper::{Method, Request, Uri};
 use hyper_util::client::legacy::connect::HttpConnector;
-use hyper_util::rt::TokioExecutor;
+use hyper_util::rt::{TokioExecutor, TokioTimer};
 use serde::de::DeserializeOwned;
 
 /// Largest answer that is read, in bytes.
 pub const MAX_ANSWER_BYTES: usize = 64 << 20;
 /// Kept-alive connections to one node.
 const IDLE_CONNECTIONS: usize = 1_024;
+/// Kept-alive connections are closed here well before a node would close them.
+const IDLE: Duration = Duration::from_secs(20);
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// Where one of a node's listeners is: `http://host:port`, nothing behind it.
@@ -158,6 +160,8 @@ impl Client {
         connector.set_nodelay(true);
         connector.set_connect_timeout(Some(CONNECT_TIMEOUT));
         let inner = hyper_util::client::legacy::Client::builder(TokioExecutor::new())
+            .pool_timer(TokioTimer::new())
+            .pool_idle_timeout(IDLE)
             .pool_max_idle_per_host(IDLE_CONNECTIONS)
             .build(connector);
         Client { inner, timeout }

@@ -84,15 +84,12 @@ pub fn run(args: &InitArgs) -> anyhow::Result<Ending> {
     prepare_cluster(&plan)?;
     let out = args.out.display();
     println!("Prepared {} nodes in {out}. Next:", plan.nodes.len());
-    for node in &plan.nodes {
-        println!(
-            "\n  copy {out}/{name} to {address}, then run there:",
-            name = node.name,
-            address = node.address
-        );
+    for (node, spec) in plan.nodes.iter().zip(&args.nodes) {
+        println!("\n  copy {out}/{name} to {host}, then run there:", name = node.name, host = spec.host);
         println!("    stockade serve --config {}/stockade.toml", node.name);
     }
-    println!("\nThe nodes must reach each other over UDP at these addresses.");
+    let addresses: Vec<_> = plan.nodes.iter().map(|node| node.address.as_str()).collect();
+    println!("\nThe nodes must reach each other over UDP: {}.", addresses.join(", "));
     println!("Keep {out}/ca in a safe place and on no node.");
     Ok(Ending::Good)
 }

@@ -19,6 +19,7 @@ mod replay;
 mod serve;
 mod verify;
 
+use std::io::IsTerminal;
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand, ValueEnum};
@@ -47,6 +48,9 @@ enum Command {
     Verify(verify::VerifyArgs),
     Replay(replay::ReplayArgs),
 }
+
+/// Columns that everything for people fits in.
+const WIDTH: usize = 80;
 
 /// How a command that ran to its end went.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -80,10 +84,37 @@ pub fn main() -> ExitCode {
         Ok(Ending::Good) => ExitCode::SUCCESS,
         Ok(Ending::Failed) => ExitCode::from(1),
         Err(error) => {
-            eprintln!("error: {error:#}");
+            complain(&format!("error: {error:#}"));
             ExitCode::from(2)
         }
     }
+}
+
+/// Tells an error; on a terminal, in lines of at most [`WIDTH`] columns.
+fn complain(text: &str) {
+    match std::io::stderr().is_terminal() {
+        true => text.lines().for_each(|line| eprintln!("{}", wrapped(line))),
+        false => eprintln!("{text}"),
+    }
+}
+
+/// Breaks a line between words; what follows the first line is indented.
+fn wrapped(line: &str) -> String {
+    let indent = " ".repeat(line.len() - line.trim_start().len());
+    let mut text = indent.clone();
+    let mut column = indent.len();
+    for (place, word) in line.split_whitespace().enumerate() {
+        let length = word.chars().count();
+        if place > 0 && column + 1 + length > WIDTH {
+            text += &format!("\n{indent}  {word}");
+            column = indent.len() + 2 + length;
+        } else {
+            let gap = if place > 0 { " " } else { "" };
+            text += &format!("{gap}{word}");
+            column += gap.len() + length;
+        }
+    }
+    text
 }
 
 /// A runtime for the commands that talk to nodes.
@@ -96,7 +127,7 @@ fn runtime() -> anyhow::Result<tokio::runtime::Runtime> {
 fn table(header: &[&str]) -> comfy_table::Table {
     let mut table = comfy_table::Table::new();
     table.set_content_arrangement(comfy_table::ContentArrangement::Dynamic);
-    table.set_width(80);
+    table.set_width(WIDTH as u16);
     table.set_header(header);
     table
 }
@@ -127,6 +158,14 @@ mod tests {
     #[test]
     fn the_command_line_is_well_formed() {
         Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn long_complaints_are_broken_between_words() {
+        let text = wrapped(&format!("  {}", "word ".repeat(40)));
+        assert!(text.lines().count() == 3 && text.lines().all(|line| line.len() <= WIDTH), "{text}");
+        assert!(text.lines().skip(1).all(|line| line.starts_with("    word")), "{text}");
+        assert_eq!(wrapped("short"), "short");
     }
 
     #[test]

@@ -49,6 +49,25 @@ pub struct Ready {
     pub reasons: Vec<serde_json::Value>,
 }
 
+/// The answer to `GET /v1/availability`, in the order asked for.
+#[derive(Clone, Debug, Deserialize)]
+pub struct Availability {
+    pub items: Vec<AvailableItem>,
+}
+
+#[derive(Clone, Debug, Deserialize)]
+pub struct AvailableItem {
+    pub everywhere: u64,
+    pub status: String,
+}
+
+impl AvailableItem {
+    /// The node has heard of the item.
+    pub fn is_known(&self) -> bool {
+        self.status != "no_such_item"
+    }
+}
+
 /// A counter without labels worth telling apart: summed over them.
 const TRANSFERS: &str = "stockade_transfers_total";
 const PAGE: usize = 500;

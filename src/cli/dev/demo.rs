@@ -1,13 +1,17 @@
 //! The item that a new cluster begins with, so that there is something to sell.
 
+use std::time::Duration;
+
 use anyhow::ensure;
 use serde_json::json;
 
 use crate::cli::client::{BaseUrl, Call, Client};
-use crate::cli::node::Item;
+use crate::cli::cluster::Cluster;
+use crate::cli::node::{Availability, AvailableItem, Item};
 
 pub const SKU: &str = "DEMO";
 const UNITS: u64 = 300;
+const ASK_EVERY: Duration = Duration::from_millis(50);
 
 /// Creates the item and receives its units, once: a cluster that has it keeps what it has.
 ///
@@ -30,6 +34,17 @@ pub async fn stock(client: &Client, admin: &BaseUrl) -> anyhow::Result<()> {
     done(client, Call::post(admin, &format!("{path}/receipts"), &receipt).with_key("stockade-dev-demo")).await
 }
 
+/// Returns when every node has heard of the item, so that what is printed works at once.
+pub async fn until_known(client: &Client, cluster: &Cluster) {
+    let path = format!("/v1/availability?sku={SKU}");
+    for node in &cluster.nodes {
+        let is_known = |seen: Availability| seen.items.iter().all(AvailableItem::is_known);
+        while !client.read(&node.storefront(), &path).await.is_ok_and(is_known) {
+            tokio::time::sleep(ASK_EVERY).await;
+        }
+    }
+}
+
 async fn done(client: &Client, call: Call) -> anyhow::Result<()> {
     let answer = client.send(&call).await?;
     ensure!(answer.is_success(), "{}: {}", call.url, answer.brief());
@@ -38,8 +53,6 @@ async fn done(client: &Client, call: Call) -> anyhow::Result<()> {
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
-
     use super::*;
     use crate::cli::fake_node::{FakeNode, Fault};
     use crate::cli::node::items;

@@ -38,6 +38,9 @@ the next start goes on with them.";
 /// How long all nodes together may take to become ready.
 const READY_WITHIN: Duration = Duration::from_secs(120);
 
+/// How long the item DEMO may take to reach all nodes.
+const HEARD_WITHIN: Duration = Duration::from_secs(30);
+
 /// Run a cluster on this machine
 #[derive(Debug, Args)]
 #[command(after_help = EXAMPLE, after_long_help = EXAMPLE)]
@@ -169,6 +172,8 @@ async fn until_ready(args: &DevArgs, cluster: &Cluster, processes: &mut Processe
         && let Some(first) = cluster.nodes.first()
     {
         demo::stock(&client, &first.admin()).await.context("cannot stock the item DEMO")?;
+        let heard = tokio::time::timeout(HEARD_WITHIN, demo::until_known(&client, cluster)).await;
+        heard.context("not all nodes have heard of the item DEMO")?;
     }
     Ok(())
 }

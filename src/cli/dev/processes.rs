@@ -121,7 +121,7 @@ impl Processes {
         }
     }
 
-    /// To those that have not been seen to end: only their ids are surely still theirs.
+    /// To those that have not been seen to end: an id may be another's once its process has.
     fn signal(&self, signal: Signal) {
         for node in self.nodes.iter().filter(|node| !node.has_ended) {
             let pid = i32::try_from(node.pid).ok().and_then(Pid::from_raw);

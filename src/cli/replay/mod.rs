@@ -190,13 +190,15 @@ async fn load_and_judge(
     }))
 }
 
-/// The first Ctrl-C ends the load and leads to the report.
+/// The first Ctrl-C ends the load and leads to the report, the second ends all.
 async fn stop_on_interrupt(stop: watch::Sender<bool>) {
     if tokio::signal::ctrl_c().await.is_ok() {
         eprintln!("stopping; what is open is asked about first");
         let _ = stop.send(true); // nobody listens: the load is over
     }
-    stop.closed().await; // dropping the sender would look like news
+    if tokio::signal::ctrl_c().await.is_ok() {
+        std::process::exit(2); // told twice: at once, without a report
+    }
 }
 
 #[cfg(test)]

@@ -4,14 +4,13 @@ use std::collections::HashMap;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, bail, ensure};
-use serde::Deserialize;
 use serde_json::json;
 use tokio::task::JoinSet;
 
 use super::order::Shop;
 use super::patience::until_answered;
 use crate::cli::client::{BaseUrl, Call, Client};
-use crate::cli::node;
+use crate::cli::node::{self, Availability, AvailableItem};
 use crate::types::units::MAX_QUANTITY;
 
 /// Items being made at once.
@@ -91,17 +90,6 @@ async fn done(shop: &Shop, node: usize, call: &Call) -> anyhow::Result<()> {
     Ok(())
 }
 
-#[derive(Deserialize)]
-struct AvailabilityJson {
-    items: Vec<ItemJson>,
-}
-
-#[derive(Deserialize)]
-struct ItemJson {
-    everywhere: u64,
-    status: String,
-}
-
 /// An order at a node that has not heard of an item would be refused for the wrong reason.
 async fn until_known(shop: &Shop, units: &[u64]) -> anyhow::Result<()> {
     let deadline = Instant::now() + KNOWN_WITHIN;
@@ -148,10 +136,9 @@ fn questions(skus: &[String], units: &[u64]) -> Vec<Question> {
 }
 
 async fn knows(client: &Client, storefront: &BaseUrl, question: &Question) -> anyhow::Result<bool> {
-    let seen: AvailabilityJson = client.read(storefront, &question.path).await?;
-    let known = |(item, has_units): (&ItemJson, &bool)| {
-        item.status != "no_such_item" && (!has_units || item.everywhere > 0)
-    };
+    let seen: Availability = client.read(storefront, &question.path).await?;
+    let known =
+        |(item, has_units): (&AvailableItem, &bool)| item.is_known() && (!has_units || item.everywhere > 0);
     Ok(seen.items.len() == question.has_units.len() && seen.items.iter().zip(&question.has_units).all(known))
 }
 
