@@ -13,6 +13,10 @@
 #![warn(missing_debug_implementations)]
 
 #[cfg(feature = "node")]
+pub mod cli;
+#[cfg(feature = "node")]
+pub mod config;
+#[cfg(feature = "node")]
 pub mod http;
 pub mod limits;
 #[cfg(feature = "node")]
@@ -21,6 +25,8 @@ pub mod node;
 pub mod peer;
 #[deny(clippy::disallowed_methods, clippy::disallowed_types)]
 pub mod replica;
+#[cfg(feature = "node")]
+pub mod server;
 pub mod store;
 #[deny(clippy::disallowed_methods, clippy::disallowed_types)]
 pub mod types;

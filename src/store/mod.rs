@@ -10,6 +10,8 @@
 //! - After the first error of `append` or of a checkpoint the store acknowledges nothing more:
 //!   every later call fails with [`StoreError::Failed`]. (Retrying a failed fsync is no cure:
 //!   the kernel may already have thrown the pages away and say yes.)
+//!   Two refusals are no failures, for they are made before anything is written: [`StoreError::Full`]
+//!   and [`StoreError::Limit`].
 //! - A directory is open in one process at a time.
 //! - Bodies are opaque bytes to the store.
 //!
@@ -17,9 +19,46 @@
 //! absolute values. It covers the batches up to the moment of [`Store::begin_checkpoint`];
 //! later ones are replayed over it.
 
+mod frame;
+pub mod memory;
+
+#[cfg(feature = "node")]
+mod checkpoint;
+#[cfg(feature = "node")]
+mod directory;
+#[cfg(feature = "node")]
+mod journal;
+#[cfg(feature = "node")]
+mod quarantine;
+#[cfg(feature = "node")]
+mod recovery;
+#[cfg(feature = "node")]
+mod redb;
+#[cfg(feature = "node")]
+mod space;
+#[cfg(feature = "node")]
+mod verify;
+
+#[cfg(test)]
+mod conformance;
+#[cfg(all(test, feature = "node"))]
+mod damage;
+#[cfg(all(test, feature = "node"))]
+mod faults;
+
 use std::path::PathBuf;
 
+#[cfg(feature = "node")]
+pub use self::redb::{RedbStore, StoreOptions};
+#[cfg(feature = "node")]
+pub use self::verify::{CheckpointReport, VerifyReport, verify};
+pub use memory::{Fate, MemoryDisk, MemoryStore};
+
 use crate::types::{ClusterId, NodeName, ReplicaId};
+
+/// The longest body of a batch or of a checkpoint's chunk, in bytes. It bounds what a load
+/// allocates at a damaged length; a longer body is refused before anything is written.
+pub const MAX_BODY_BYTES: usize = 64 << 20;
 
 /// A batch's number. The first is 1; 0 means none.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
@@ -75,6 +114,11 @@ pub enum StoreError {
         "{path} has {free} bytes free, fewer than the {needed} kept as headroom; make room and start again"
     )]
     Full { path: PathBuf, free: u64, needed: u64 },
+    /// The journal may not grow until a checkpoint lets some of it go. Nothing was written.
+    #[error(
+        "{path} holds {bytes} bytes of batches and may hold {limit}; it takes more once a checkpoint is finished"
+    )]
+    Limit { path: PathBuf, bytes: u64, limit: u64 },
     /// Input or output failed. What was being written may or may not be there.
     #[error("{path}: {what}: {source}")]
     Io { path: PathBuf, what: &'static str, source: std::io::Error },
@@ -99,7 +143,7 @@ pub trait Store: Send + 'static {
     /// Makes one batch durable and returns its number.
     ///
     /// # Errors
-    /// [`StoreError::Full`] leaves the store usable; any other error is final.
+    /// [`StoreError::Full`] and [`StoreError::Limit`] leave the store usable; any other error is final.
     fn append(&mut self, body: &[u8]) -> Result<BatchNumber, StoreError>;
 
     /// Begins a checkpoint that covers every batch appended so far. It is written through the

@@ -1,0 +1,147 @@
+//! `stockade check`: do all nodes keep good books, and the same ones?
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::Args;
+use serde::Serialize;
+
+use super::client::{BaseUrl, Client};
+use super::cluster::Cluster;
+use super::node::{self, Check};
+use super::{Ending, Output, table};
+
+const EXAMPLE: &str = "\
+Examples:
+  stockade check --dev ./stockade-data
+  stockade check --admin http://10.0.0.1:7301 --admin http://10.1.0.1:7301
+
+Every node recomputes every invariant over all it has. The digests of nodes
+that have heard all of each other are equal; while sales go on, or a node is
+cut off, they differ for a moment or for as long as that lasts.
+Exit status: 0 good, 1 a violation or differing digests, 2 no answer.";
+
+/// A whole-state check of a large node takes a while.
+const TIMEOUT: Duration = Duration::from_secs(60);
+
+/// Check every node's books, and compare them
+#[derive(Debug, Args)]
+#[command(after_help = EXAMPLE, after_long_help = EXAMPLE)]
+pub struct CheckArgs {
+    /// The directory of a cluster made by `stockade dev`
+    #[arg(long, value_name = "DIR", conflicts_with = "admin", required_unless_present = "admin")]
+    dev: Option<PathBuf>,
+    /// A node's admin listener; repeat for each
+    #[arg(long, value_name = "URL", num_args = 1..)]
+    admin: Vec<BaseUrl>,
+    /// How to write the result
+    #[arg(short, long, value_enum, default_value = "table")]
+    output: Output,
+}
+
+/// All nodes' answers together.
+#[derive(Debug, Serialize)]
+struct Report {
+    nodes: Vec<NodeReport>,
+    agree: bool,
+    ok: bool,
+}
+
+#[derive(Debug, Serialize)]
+struct NodeReport {
+    admin: String,
+    #[serde(flatten)]
+    check: Check,
+}
+
+/// Asks every node.
+///
+/// # Errors
+/// When one does not answer.
+pub fn run(args: CheckArgs) -> anyhow::Result<Ending> {
+    let admins = match &args.dev {
+        Some(dir) => Cluster::open(dir)?.admins(),
+        None => args.admin,
+    };
+    let report = super::runtime()?.block_on(ask(&admins))?;
+    match args.output {
+        Output::Json => println!("{}", serde_json::to_string(&report)?),
+        Output::Table => print_table(&report),
+    }
+    Ok(if report.ok { Ending::Good } else { Ending::Failed })
+}
+
+async fn ask(admins: &[BaseUrl]) -> anyhow::Result<Report> {
+    let client = Client::new(TIMEOUT);
+    let asked: Vec<_> = admins
+        .iter()
+        .map(|admin| {
+            let (client, admin) = (client.clone(), admin.clone());
+            tokio::spawn(async move { node::check(&client, &admin).await })
+        })
+        .collect();
+    let mut nodes = Vec::new();
+    for (admin, answer) in admins.iter().zip(asked) {
+        nodes.push(NodeReport { admin: admin.to_string(), check: answer.await?? });
+    }
+    Ok(judge(nodes))
+}
+
+fn judge(nodes: Vec<NodeReport>) -> Report {
+    let agree = nodes.windows(2).all(|pair| pair[0].check.books_digest == pair[1].check.books_digest);
+    let sound = nodes.iter().all(|node| node.check.violations.is_empty());
+    Report { agree, ok: agree && sound, nodes }
+}
+
+fn print_table(report: &Report) {
+    let mut rows = table(&["node", "items", "books digest", "violations"]);
+    for NodeReport { check, .. } in &report.nodes {
+        let digest: String = check.books_digest.chars().take(16).collect();
+        rows.add_row([
+            check.node.clone(),
+            check.items.to_string(),
+            digest,
+            check.violations.len().to_string(),
+        ]);
+    }
+    println!("{rows}");
+    for NodeReport { check, .. } in &report.nodes {
+        for violation in &check.violations {
+            let sku = violation.sku.as_deref().unwrap_or("-");
+            println!("{}: {} of {sku}: {}", check.node, violation.invariant, violation.detail);
+        }
+    }
+    match (report.ok, report.agree) {
+        (true, _) => println!("ok: every invariant holds, and all nodes have the same books"),
+        (false, true) => println!("FAILED: invariants are violated"),
+        (false, false) => {
+            println!("FAILED: the nodes' books differ; if sales are going on, check again after")
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::cli::fake_node::FakeNode;
+
+    #[tokio::test]
+    async fn nodes_with_the_same_books_are_good_and_others_are_not() {
+        let (a, b) = (FakeNode::start("a-1").await, FakeNode::start("b-1").await);
+        let admins = [a.url(), b.url()];
+        let report = ask(&admins).await.unwrap();
+        assert!(report.ok && report.agree);
+        b.set_digest("other");
+        let report = ask(&admins).await.unwrap();
+        assert!(!report.ok && !report.agree);
+    }
+
+    #[tokio::test]
+    async fn a_node_that_does_not_answer_is_an_error() {
+        let node = FakeNode::start("a-1").await;
+        let gone = node.url();
+        node.stop().await;
+        let error = ask(std::slice::from_ref(&gone)).await.unwrap_err();
+        assert!(error.to_string().contains(&gone.to_string()), "{error:#}");
+    }
+}

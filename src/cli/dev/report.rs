@@ -1,0 +1,142 @@
+//! What `stockade dev` says: progress on standard error, results on standard output.
+
+use std::time::Duration;
+
+use serde::Serialize;
+
+use super::demo;
+use super::processes::serve_command;
+use crate::cli::client::{Call, Client};
+use crate::cli::cluster::{Cluster, NodeFiles};
+use crate::cli::node::Ready;
+use crate::cli::{Output, table};
+
+/// How often a node is asked whether it is ready.
+const ASK_EVERY: Duration = Duration::from_millis(100);
+
+#[derive(Debug, Serialize)]
+struct ClusterJson {
+    nodes: Vec<NodeJson>,
+}
+
+#[derive(Debug, Serialize)]
+struct NodeJson {
+    name: String,
+    region: String,
+    storefront: String,
+    admin: String,
+    quic: String,
+    data: String,
+    config: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pid: Option<u32>,
+}
+
+impl NodeJson {
+    fn new(node: &NodeFiles, pid: Option<u32>) -> NodeJson {
+        NodeJson {
+            name: node.config.node.name.to_string(),
+            region: node.config.node.region.to_string(),
+            storefront: node.storefront().to_string(),
+            admin: node.admin().to_string(),
+            quic: node.config.peers.listen.to_string(),
+            data: node.config.node.data_dir.display().to_string(),
+            config: node.config.file.display().to_string(),
+            pid,
+        }
+    }
+}
+
+/// Commands that run each node by hand.
+///
+/// # Errors
+/// Never in practice: plain data is always JSON.
+pub fn prepared(cluster: &Cluster, output: Output) -> anyhow::Result<()> {
+    match output {
+        Output::Json => print_json(cluster, &[])?,
+        Output::Table => {
+            for node in &cluster.nodes {
+                println!("{}", serve_command(&node.config.file));
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Where the nodes are, and a first reservation to paste.
+///
+/// # Errors
+/// Never in practice: plain data is always JSON.
+pub fn ready(cluster: &Cluster, pids: &[u32], output: Output, has_demo: bool) -> anyhow::Result<()> {
+    if output == Output::Json {
+        return print_json(cluster, pids);
+    }
+    let mut rows = table(&["node", "region", "storefront", "admin"]);
+    for node in &cluster.nodes {
+        let config = &node.config;
+        let name = config.node.name.to_string();
+        rows.add_row([
+            name,
+            config.node.region.to_string(),
+            node.storefront().to_string(),
+            node.admin().to_string(),
+        ]);
+    }
+    println!("{rows}");
+    if let Some(node) = cluster.nodes.first() {
+        println!(
+            "logs: {}",
+            node.log.display().to_string().replacen(node.config.node.name.as_str(), "NODE", 1)
+        );
+    }
+    println!("\nTry:\n{}\n\nCtrl-C stops all nodes; their data stay.", first_call(cluster, has_demo));
+    Ok(())
+}
+
+/// A reservation at the last node, whose units come from the first.
+fn first_call(cluster: &Cluster, has_demo: bool) -> String {
+    let Some(node) = cluster.nodes.last() else { return String::new() };
+    if !has_demo {
+        return format!("  curl -s {}/v1/nodes", node.admin());
+    }
+    format!(
+        "  curl -s -X PUT {}/v1/reservations/ORDER-1001 \\\n    -H 'content-type: application/json' \\\n    \
+         -d '{{\"lines\":[{{\"sku\":\"{}\",\"quantity\":2}}]}}'",
+        node.storefront(),
+        demo::SKU
+    )
+}
+
+fn print_json(cluster: &Cluster, pids: &[u32]) -> anyhow::Result<()> {
+    let pids = pids.iter().map(|pid| Some(*pid)).chain(std::iter::repeat(None));
+    let nodes = cluster.nodes.iter().zip(pids).map(|(node, pid)| NodeJson::new(node, pid)).collect();
+    println!("{}", serde_json::to_string(&ClusterJson { nodes })?);
+    Ok(())
+}
+
+/// Returns when every node has said that it is ready. Tells which is, and what others wait for.
+pub async fn wait_until_ready(client: &Client, cluster: &Cluster) {
+    for node in &cluster.nodes {
+        let name = &node.config.node.name;
+        let mut told = String::new();
+        while let Err(why) = is_ready(client, node).await {
+            if why != told {
+                eprintln!("{name}: {why}");
+                told = why;
+            }
+            tokio::time::sleep(ASK_EVERY).await;
+        }
+        eprintln!("{name}: ready");
+    }
+}
+
+async fn is_ready(client: &Client, node: &NodeFiles) -> Result<(), String> {
+    let answer =
+        client.send(&Call::get(&node.admin(), "/readyz")).await.map_err(|_| "starting".to_owned())?;
+    if answer.status == 200 {
+        return Ok(());
+    }
+    let reasons = answer.json::<Ready>().map(|ready| ready.reasons).unwrap_or_default();
+    let text = |reason: &serde_json::Value| reason.as_str().map_or_else(|| reason.to_string(), str::to_owned);
+    Err(format!("not ready: {}", reasons.iter().map(text).collect::<Vec<_>>().join(", ")))
+}

@@ -1,0 +1,182 @@
+//! The command line: one binary, `stockade`.
+//!
+//! Exit status of every command: 0 good; 1 a check failed, or a node stopped on an error;
+//! 2 wrong usage, a file that cannot be used, or a node that cannot be reached.
+//!
+//! Results go to standard output, progress and complaints to standard error.
+
+mod check;
+mod client;
+mod cluster;
+mod configuration;
+mod dev;
+#[cfg(test)]
+mod fake_node;
+mod init;
+mod node;
+mod prepare;
+mod replay;
+mod serve;
+mod verify;
+
+use std::io::IsTerminal;
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand, ValueEnum};
+
+/// Stock for storefronts that sell from several regions at once, never oversold.
+#[derive(Debug, Parser)]
+#[command(name = "stockade", version, max_term_width = 80, after_help = EXIT_HELP)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+const EXIT_HELP: &str = "\
+Try a cluster of three regions on this machine:
+  stockade dev
+
+Exit status: 0 good, 1 a check failed, 2 wrong usage or no connection.";
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    Dev(dev::DevArgs),
+    Serve(serve::ServeArgs),
+    Init(init::InitArgs),
+    Config(configuration::ConfigArgs),
+    Check(check::CheckArgs),
+    Verify(verify::VerifyArgs),
+    Replay(replay::ReplayArgs),
+}
+
+/// Columns that everything for people fits in.
+const WIDTH: usize = 80;
+
+/// How a command that ran to its end went.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Ending {
+    Good,
+    /// It looked, and what it saw is not as it must be.
+    Failed,
+}
+
+/// How results are written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+enum Output {
+    /// For people.
+    Table,
+    /// One line of JSON.
+    Json,
+}
+
+/// Reads the command line and does what it says.
+pub fn main() -> ExitCode {
+    let result = match Cli::parse().command {
+        Command::Dev(args) => dev::run(args),
+        Command::Serve(args) => serve::run(args),
+        Command::Init(args) => init::run(&args),
+        Command::Config(args) => configuration::run(&args),
+        Command::Check(args) => check::run(args),
+        Command::Verify(args) => verify::run(&args),
+        Command::Replay(args) => replay::run(args),
+    };
+    match result {
+        Ok(Ending::Good) => ExitCode::SUCCESS,
+        Ok(Ending::Failed) => ExitCode::from(1),
+        Err(error) => {
+            complain(&format!("error: {error:#}"));
+            ExitCode::from(2)
+        }
+    }
+}
+
+/// Tells an error; on a terminal, in lines of at most [`WIDTH`] columns.
+fn complain(text: &str) {
+    match std::io::stderr().is_terminal() {
+        true => text.lines().for_each(|line| eprintln!("{}", wrapped(line))),
+        false => eprintln!("{text}"),
+    }
+}
+
+/// Breaks a line between words; what follows the first line is indented.
+fn wrapped(line: &str) -> String {
+    let indent = " ".repeat(line.len() - line.trim_start().len());
+    let mut text = indent.clone();
+    let mut column = indent.len();
+    for (place, word) in line.split_whitespace().enumerate() {
+        let length = word.chars().count();
+        if place > 0 && column + 1 + length > WIDTH {
+            text += &format!("\n{indent}  {word}");
+            column = indent.len() + 2 + length;
+        } else {
+            let gap = if place > 0 { " " } else { "" };
+            text += &format!("{gap}{word}");
+            column += gap.len() + length;
+        }
+    }
+    text
+}
+
+/// A runtime for the commands that talk to nodes.
+fn runtime() -> anyhow::Result<tokio::runtime::Runtime> {
+    use anyhow::Context;
+    tokio::runtime::Builder::new_multi_thread().enable_all().build().context("cannot start the runtime")
+}
+
+/// A table that fits 80 columns.
+fn table(header: &[&str]) -> comfy_table::Table {
+    let mut table = comfy_table::Table::new();
+    table.set_content_arrangement(comfy_table::ContentArrangement::Dynamic);
+    table.set_width(WIDTH as u16);
+    table.set_header(header);
+    table
+}
+
+/// A prepared cluster of three nodes in `dir`; nothing runs.
+#[cfg(test)]
+fn dev_cluster_for_tests(dir: &std::path::Path) -> cluster::Cluster {
+    let node = |name: &str, region: &str, port: u16| prepare::NodePlan {
+        name: crate::types::NodeName::new(name).unwrap(),
+        region: crate::types::Region::new(region).unwrap(),
+        storefront: ([127, 0, 0, 1], port).into(),
+        admin: ([127, 0, 0, 1], port + 1).into(),
+        listen: ([127, 0, 0, 1], port + 2).into(),
+        address: format!("127.0.0.1:{}", port + 2),
+    };
+    let nodes = vec![node("us-1", "us", 7300), node("eu-1", "eu", 7310), node("eu-2", "eu", 7320)];
+    let plan = prepare::ClusterPlan { out: dir.to_path_buf(), maker: cluster::Maker::Dev, nodes };
+    prepare::prepare_cluster(&plan).unwrap();
+    cluster::Cluster::open(dir).unwrap()
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+
+    #[test]
+    fn the_command_line_is_well_formed() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn long_complaints_are_broken_between_words() {
+        let text = wrapped(&format!("  {}", "word ".repeat(40)));
+        assert!(text.lines().count() == 3 && text.lines().all(|line| line.len() <= WIDTH), "{text}");
+        assert!(text.lines().skip(1).all(|line| line.starts_with("    word")), "{text}");
+        assert_eq!(wrapped("short"), "short");
+    }
+
+    #[test]
+    fn every_command_teaches_with_an_example() {
+        for command in Cli::command().get_subcommands_mut() {
+            let name = command.get_name().to_owned();
+            let help = command.render_long_help().to_string();
+            assert!(
+                help.contains("Example") && help.contains(&format!("stockade {name}")),
+                "{name}:\n{help}"
+            );
+        }
+    }
+}

@@ -1,0 +1,107 @@
+//! Tests of the configuration.
+
+use std::path::Path;
+
+use super::raw::RawConfig;
+use super::{Config, Limits, LogFormat};
+
+const EXAMPLE: &str = include_str!("../../examples/config/stockade.toml");
+const FILE: &str = "/etc/stockade/stockade.toml";
+
+fn parse(text: &str) -> Result<Config, String> {
+    Config::parse(text, Path::new(FILE)).map_err(|e| e.to_string())
+}
+
+/// The complaints about the example with `from` replaced by `to`.
+fn complaint(from: &str, to: &str) -> String {
+    assert!(EXAMPLE.contains(from), "{from}");
+    parse(&EXAMPLE.replacen(from, to, 1)).expect_err("should be refused")
+}
+
+fn nulls(value: &serde_json::Value, path: &str, found: &mut Vec<String>) {
+    match value {
+        serde_json::Value::Null => found.push(path.to_owned()),
+        serde_json::Value::Object(fields) => {
+            fields.iter().for_each(|(key, value)| nulls(value, &format!("{path}.{key}"), found));
+        }
+        serde_json::Value::Array(all) => all.iter().for_each(|value| nulls(value, path, found)),
+        _ => {}
+    }
+}
+
+#[test]
+fn the_example_shows_every_key_and_the_default_limits() {
+    let raw: RawConfig = toml::from_str(EXAMPLE).unwrap();
+    let mut absent = Vec::new();
+    nulls(&serde_json::to_value(&raw).unwrap(), "", &mut absent);
+    assert_eq!(absent, Vec::<String>::new(), "keys that the example lacks");
+    assert!(!raw.peers.node.is_empty());
+    assert_eq!(parse(EXAMPLE).unwrap().limits, Limits::default());
+}
+
+#[test]
+fn relative_paths_start_at_the_files_directory() {
+    let config = parse(&EXAMPLE.replace("\"tls/ca.crt\"", "\"/secret/ca.crt\"")).unwrap();
+    assert_eq!(config.node.data_dir, Path::new("/etc/stockade/data"));
+    assert_eq!(config.peers.ca, Path::new("/secret/ca.crt"));
+    assert_eq!(config.peers.key, Path::new("/etc/stockade/tls/node.key"));
+    assert_eq!(config.log.format, Some(LogFormat::Json));
+}
+
+#[test]
+fn limits_and_log_may_be_left_out() {
+    let short = EXAMPLE.split("[limits]").next().unwrap();
+    let config = parse(short).unwrap();
+    assert_eq!(config.limits, Limits::default());
+    assert_eq!((config.log.format, config.log.level.as_str()), (None, "info"));
+    assert_eq!(config.peers.nodes.len(), 2);
+}
+
+#[test]
+fn a_problem_names_file_line_key_and_fix() {
+    let text = complaint("storefront = \"127.0.0.1:7300\"", "storefront = \"localhost\"");
+    let line = EXAMPLE.lines().position(|l| l.starts_with("storefront")).unwrap() + 1;
+    let expected =
+        "http.storefront: \"localhost\" is no address to bind; write IP:PORT, such as \"127.0.0.1:7300\"";
+    assert_eq!(text, format!("{FILE}:{line}: {expected}"));
+}
+
+#[test]
+fn all_problems_are_told_at_once_in_order_of_lines() {
+    let text = EXAMPLE.replace("\"eu-1\"", "\"EU\"").replace("request_queue = 4096", "request_queue = 0");
+    let text = parse(&text).unwrap_err();
+    let lines: Vec<_> = text.lines().collect();
+    assert_eq!(lines.len(), 2, "{text}");
+    assert!(lines[0].contains("node.name"), "{text}");
+    assert!(lines[1].contains("limits.request_queue: 0 is out of range; write 1 to"), "{text}");
+}
+
+#[test]
+fn what_is_wrong_is_refused() {
+    let cases = [
+        ("data_dir", "datadir", "unknown field `datadir`"),
+        ("[http]", "[htpp]", "unknown field `htpp`"),
+        ("name = \"us-1\"", "name = \"eu-1\"", "is this node itself"),
+        ("name = \"us-1\"", "name = \"ap-1\"", "is listed twice"),
+        ("us-1.example.net:7302", "us-1.example.net", "write HOST:PORT"),
+        ("us-1.example.net:7302", "us-1.example.net:0", "write HOST:PORT"),
+        ("127.0.0.1:7301", "127.0.0.1:7300", "choose another port"),
+        ("format = \"json\"", "format = \"xml\"", "write \"text\" or \"json\""),
+        ("level = \"info\"", "level = \"=loud=\"", "log.level"),
+        ("\"tls/ca.crt\"", "\"\"", "peers.ca: is empty"),
+        ("request_queue = 4096", "request_queue = \"many\"", "invalid type"),
+        ("request_queue = 4096", "request_queue = -1", "invalid value"),
+        ("min_horizon_seconds = 300", "min_horizon_seconds = 90000", "must not exceed remember_seconds"),
+    ];
+    for (from, to, expected) in cases {
+        let text = complaint(from, to);
+        assert!(text.contains(expected), "{to}: {text}");
+        assert!(text.starts_with(&format!("{FILE}:")), "{text}");
+    }
+}
+
+#[test]
+fn a_file_that_is_not_there_is_named() {
+    let text = Config::load(Path::new("/nowhere/stockade.toml")).unwrap_err().to_string();
+    assert!(text.starts_with("/nowhere/stockade.toml: cannot be read"), "{text}");
+}

@@ -1,0 +1,163 @@
+//! A store's directory: its lock, its names, and making changes to it durable.
+//!
+//! ```text
+//! lock                            held by the process that has the store open
+//! journal.redb                    super::journal
+//! checkpoint-<batch>.ckpt         super::checkpoint; covers the batches up to that number
+//! *.unfinished                    left by an interrupted write; removed at the next start
+//! ```
+//!
+//! Directories that are made here may be entered by their owner alone, files read by it alone.
+
+use std::fs::{self, DirBuilder, File, OpenOptions, TryLockError};
+use std::io;
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+
+use super::{BatchNumber, StoreError};
+
+const LOCK: &str = "lock";
+const JOURNAL: &str = "journal.redb";
+const UNFINISHED: &str = ".unfinished";
+
+/// Held for as long as a store is open.
+#[derive(Debug)]
+pub(super) struct Lock {
+    _file: Option<File>,
+}
+
+impl Lock {
+    /// Locks `dir` for a process that will write there.
+    pub fn exclusive(dir: &Path) -> Result<Self, StoreError> {
+        let path = dir.join(LOCK);
+        let file =
+            new_file().truncate(false).create(true).open(&path).map_err(io_at(&path, "cannot open"))?;
+        Self::take(dir, file)
+    }
+
+    /// Locks `dir` without writing to it. Where there is no lock file, no process ever opened it.
+    pub fn reading(dir: &Path) -> Result<Self, StoreError> {
+        let path = dir.join(LOCK);
+        match File::open(&path) {
+            Ok(file) => Self::take(dir, file),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Self { _file: None }),
+            Err(error) => Err(io_at(&path, "cannot open")(error)),
+        }
+    }
+
+    fn take(dir: &Path, file: File) -> Result<Self, StoreError> {
+        match file.try_lock() {
+            Ok(()) => Ok(Self { _file: Some(file) }),
+            Err(TryLockError::WouldBlock) => Err(StoreError::Locked { path: dir.into() }),
+            Err(TryLockError::Error(error)) => Err(io_at(&dir.join(LOCK), "cannot lock")(error)),
+        }
+    }
+}
+
+pub(super) fn journal_path(dir: &Path) -> PathBuf {
+    dir.join(JOURNAL)
+}
+
+/// The name under which the file at `path` is written before it is whole.
+pub(super) fn unfinished(path: &Path) -> PathBuf {
+    let mut name = path.as_os_str().to_owned();
+    name.push(UNFINISHED);
+    name.into()
+}
+
+pub(super) fn checkpoint_path(dir: &Path, covers: BatchNumber) -> PathBuf {
+    dir.join(format!("checkpoint-{:020}.ckpt", covers.0))
+}
+
+/// A checkpoint's file, as the directory lists it.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct CheckpointFile {
+    pub covers: BatchNumber,
+    pub bytes: u64,
+}
+
+/// All checkpoints in `dir` under their final names, oldest first.
+pub(super) fn checkpoints(dir: &Path) -> Result<Vec<CheckpointFile>, StoreError> {
+    let failed = io_at(dir, "cannot list");
+    let mut found = Vec::new();
+    for entry in fs::read_dir(dir).map_err(&failed)? {
+        let entry = entry.map_err(&failed)?;
+        if let Some(covers) = entry.file_name().to_str().and_then(covered) {
+            found.push(CheckpointFile { covers, bytes: entry.metadata().map_err(&failed)?.len() });
+        }
+    }
+    found.sort();
+    Ok(found)
+}
+
+fn covered(name: &str) -> Option<BatchNumber> {
+    let digits = name.strip_prefix("checkpoint-")?.strip_suffix(".ckpt")?;
+    let canonical = digits.len() == 20 && digits.bytes().all(|b| b.is_ascii_digit());
+    if canonical { digits.parse().ok().map(BatchNumber) } else { None }
+}
+
+/// Removes what an interrupted write left.
+pub(super) fn remove_unfinished(dir: &Path) -> Result<(), StoreError> {
+    let failed = io_at(dir, "cannot remove unfinished files from");
+    for entry in fs::read_dir(dir).map_err(&failed)? {
+        let entry = entry.map_err(&failed)?;
+        if entry.file_name().to_str().is_some_and(|name| name.ends_with(UNFINISHED)) {
+            fs::remove_file(entry.path()).map_err(&failed)?;
+        }
+    }
+    Ok(())
+}
+
+/// Makes `dir`, and what is missing above it, unless it is there.
+pub(super) fn make(dir: &Path) -> Result<(), StoreError> {
+    let failed = io_at(dir, "cannot make the directory");
+    if dir.is_dir() {
+        return Ok(());
+    }
+    DirBuilder::new().recursive(true).mode(0o700).create(dir).map_err(&failed)?;
+    match dir.parent() {
+        Some(above) if above != Path::new("") => sync(above),
+        _ => sync(Path::new(".")),
+    }
+}
+
+/// Makes names in `dir` durable.
+pub(super) fn sync(dir: &Path) -> Result<(), StoreError> {
+    let synced = File::open(dir).and_then(|file| file.sync_all());
+    synced.map_err(io_at(dir, "cannot sync the directory"))
+}
+
+/// For files that only their owner may read.
+pub(super) fn new_file() -> OpenOptions {
+    let mut options = OpenOptions::new();
+    options.read(true).write(true).mode(0o600);
+    options
+}
+
+/// Makes sure that what is read from `file` is on the disk, and not only in memory.
+///
+/// The schedule against which this is:
+///
+/// 1. An append fails because a sync failed; the node exits.
+/// 2. The kernel keeps the pages in its cache and calls them clean.
+/// 3. The node starts, reads the batch from the cache and builds on it.
+/// 4. Power fails, and the batch is not there.
+///
+/// Without its cached pages, the file is read as the disk has it.
+pub(super) fn reread_from_disk(file: &File) -> io::Result<()> {
+    file.sync_all()?;
+    #[cfg(any(target_os = "linux", target_os = "android", target_os = "freebsd"))]
+    rustix::fs::fadvise(file, 0, None, rustix::fs::Advice::DontNeed)?;
+    Ok(())
+}
+
+/// Bytes that this process may still write on the disk of `dir`.
+pub(super) fn free_bytes(dir: &Path) -> io::Result<u64> {
+    let disk = rustix::fs::statvfs(dir)?;
+    Ok(disk.f_bavail.saturating_mul(disk.f_frsize))
+}
+
+pub(super) fn io_at(path: &Path, what: &'static str) -> impl Fn(io::Error) -> StoreError + use<> {
+    let path = path.to_path_buf();
+    move |source| StoreError::Io { path: path.clone(), what, source }
+}
