@@ -1,10 +1,34 @@
 //! One node, assembled: store, replica, peers and both HTTP listeners.
 //!
-//! A stand-in that only says so; the assembly belongs here.
+//! Starting goes from the inside out: the store is opened and replayed, the driver runs, the
+//! links come up, and HTTP listens. Stopping goes the other way, so that what was taken in is
+//! still decided, made durable and answered.
 
 use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::{Context, bail, ensure};
+use prometheus_client::registry::Registry;
+use tokio::net::TcpListener;
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::watch;
+use tokio::task::JoinHandle;
+use tracing::{info, warn};
 
 use crate::config::Config;
+use crate::http::{self, HttpLimits};
+use crate::limits::Limits;
+use crate::node::{
+    self, DriverOptions, Handle, NodeError, NodeMetrics, NotReadyReason, Readiness, Recovered, Recovery,
+};
+use crate::peer::{PeerAddress, PeerOptions, Peers, TlsFiles};
+use crate::store::{RedbStore, Store, StoreError, StoreOptions};
+use crate::types::Millis;
+
+/// How often free disk space is looked at.
+const DISK_CHECK: Duration = Duration::from_secs(1);
 
 /// Where a node listens, told once all of it is open.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -18,8 +42,202 @@ pub struct Started {
 ///
 /// # Errors
 /// When it cannot start, or when its store fails.
-#[expect(clippy::unused_async, reason = "the assembly awaits")]
 pub async fn run(config: Config, started: impl FnOnce(Started)) -> anyhow::Result<()> {
-    drop((config, started));
-    anyhow::bail!("this build holds no server yet")
+    let mut told_to_stop = Box::pin(stop_signal()?);
+    let (store, recovered) = recover(&config).await?;
+    let identity = recovered.identity();
+    check_identity(&config, &recovered)?;
+    let storefront = listen(config.http.storefront, "http.storefront").await?;
+    let admin = listen(config.http.admin, "http.admin").await?;
+
+    let (handle, arrivals) = Handle::new(identity, config.limits.request_queue);
+    handle.readiness().set(NotReadyReason::WaitingForPeers, true);
+    let metrics = NodeMetrics::default();
+    let (stop_driver, driver_stops) = watch::channel(false);
+    let (stop_rest, rest_stops) = watch::channel(false);
+
+    let peers = Peers::start(peer_options(&config), handle.clone(), rest_stops.clone()).await?;
+    let addresses = Started {
+        storefront: storefront.local_addr()?,
+        admin: admin.local_addr()?,
+        peers: peers.local_addr(),
+    };
+    let options = DriverOptions { checkpoint_every_bytes: config.limits.checkpoint_every_bytes };
+    let registry = Arc::new(registry(&metrics));
+    let mut driver: JoinHandle<Result<(), NodeError>> =
+        tokio::spawn(node::run(recovered, store, options, arrivals, metrics, driver_stops));
+    let watching = tokio::spawn(watch_disk(
+        config.node.data_dir.clone(),
+        config.limits.disk_headroom_bytes,
+        handle.clone(),
+        rest_stops.clone(),
+    ));
+    let serving = tokio::spawn(http::serve(
+        handle.clone(),
+        storefront,
+        admin,
+        http_limits(&config),
+        registry,
+        rest_stops,
+    ));
+    started(addresses);
+
+    tokio::select! {
+        () = &mut told_to_stop => info!("told to stop"),
+        // It only ends by itself when the store failed. What was not answered stays
+        // unanswered: everything ends here, at once.
+        ended = &mut driver => {
+            ended??;
+            bail!("the driver ended without being told to");
+        }
+    }
+    handle.readiness().set(NotReadyReason::Stopping, true);
+    stop_rest.send_replace(true);
+    serving.await??;
+    stop_driver.send_replace(true);
+    driver.await??;
+    peers.stopped().await;
+    watching.await?;
+    Ok(())
+}
+
+/// Opens the store and replays it, off the runtime's threads.
+async fn recover(config: &Config) -> anyhow::Result<(Box<dyn Store>, Recovered)> {
+    let dir = config.node.data_dir.clone();
+    let options =
+        StoreOptions { headroom_bytes: config.limits.disk_headroom_bytes, ..StoreOptions::default() };
+    let limits = replica_limits(config);
+    let loading = tokio::task::spawn_blocking(move || -> Result<_, StoreError> {
+        let mut store = RedbStore::open(&dir, options)?;
+        let mut recovery = Recovery::new(store.head(), limits);
+        store.load(&mut |loaded| recovery.take(loaded))?;
+        let recovered = recovery.finish().map_err(|what| StoreError::Damaged { path: dir, what })?;
+        Ok((Box::new(store) as Box<dyn Store>, recovered))
+    });
+    let start = std::time::Instant::now();
+    let (store, recovered) = loading.await.context("replaying the journal")??;
+    info!(millis = start.elapsed().as_millis(), time = recovered.time.0, "journal replayed");
+    Ok((store, recovered))
+}
+
+/// The configuration and the data directory must speak of the same node.
+fn check_identity(config: &Config, recovered: &Recovered) -> anyhow::Result<()> {
+    let genesis = recovered.replica.genesis();
+    ensure!(
+        genesis.name == config.node.name,
+        "{}: node.name is {}, but {} holds the data of node {}; point node.data_dir at {}'s own directory",
+        config.file.display(),
+        config.node.name,
+        config.node.data_dir.display(),
+        genesis.name,
+        config.node.name,
+    );
+    ensure!(
+        genesis.region == config.node.region,
+        "{}: node.region is {}, but this node was prepared for region {}; set it back",
+        config.file.display(),
+        config.node.region,
+        genesis.region,
+    );
+    for peer in &config.peers.nodes {
+        let known = genesis.founders.iter().any(|member| member.name == peer.name);
+        if !known {
+            warn!(peer = %peer.name, "listed in the configuration, but no founding member of this cluster");
+        }
+    }
+    for member in &genesis.founders {
+        let listed =
+            member.name == genesis.name || config.peers.nodes.iter().any(|peer| peer.name == member.name);
+        ensure!(
+            listed,
+            "{}: member {} of this cluster has no [[peers.node]]; add one with its address",
+            config.file.display(),
+            member.name,
+        );
+    }
+    Ok(())
+}
+
+async fn listen(address: SocketAddr, key: &str) -> anyhow::Result<TcpListener> {
+    let listening = TcpListener::bind(address).await;
+    listening.with_context(|| format!("{key}: cannot listen on {address}; is another node running there?"))
+}
+
+fn peer_options(config: &Config) -> PeerOptions {
+    let peer = |peer: &crate::config::PeerConfig| PeerAddress {
+        name: peer.name.clone(),
+        region: peer.region.clone(),
+        address: peer.address.clone(),
+    };
+    PeerOptions {
+        me: config.node.name.clone(),
+        listen: config.peers.listen,
+        tls: TlsFiles {
+            ca: config.peers.ca.clone(),
+            cert: config.peers.cert.clone(),
+            key: config.peers.key.clone(),
+        },
+        peers: config.peers.nodes.iter().map(peer).collect(),
+        segmentation_offload: config.peers.segmentation_offload,
+    }
+}
+
+fn replica_limits(config: &Config) -> Limits {
+    let millis = |span: Duration| Millis(u64::try_from(span.as_millis()).unwrap_or(u64::MAX));
+    Limits {
+        remember_for: millis(config.limits.remember),
+        remember_max_bytes: config.limits.remember_max_bytes,
+        min_horizon: millis(config.limits.min_horizon),
+        ..Limits::default()
+    }
+}
+
+fn http_limits(config: &Config) -> HttpLimits {
+    HttpLimits {
+        connections: config.limits.http_connections,
+        header_timeout: config.limits.header_timeout,
+        body_timeout: config.limits.body_timeout,
+        idle_timeout: config.limits.idle_timeout,
+        ..HttpLimits::default()
+    }
+}
+
+fn registry(metrics: &NodeMetrics) -> Registry {
+    let mut registry = Registry::default();
+    registry.register_collector(Box::new(metrics.clone()));
+    registry
+}
+
+/// Refuses new work while little more than the store's headroom is free, so that the journal
+/// never meets a full disk in the middle of a decision.
+async fn watch_disk(dir: PathBuf, headroom: u64, handle: Handle, mut stop: watch::Receiver<bool>) {
+    let mut ticks = tokio::time::interval(DISK_CHECK);
+    loop {
+        tokio::select! {
+            _ = stop.wait_for(|stop| *stop) => return,
+            _ = ticks.tick() => look_at_disk(&dir, headroom, handle.readiness()),
+        }
+    }
+}
+
+fn look_at_disk(dir: &Path, headroom: u64, readiness: &Readiness) {
+    let Ok(disk) = rustix::fs::statvfs(dir) else { return };
+    let free = disk.f_bavail.saturating_mul(disk.f_frsize);
+    let short = free < headroom.saturating_mul(2);
+    if short && !readiness.reasons().contains(&NotReadyReason::DiskFull) {
+        warn!(free, headroom, "the disk is nearly full: new requests are refused until there is room");
+    }
+    readiness.set(NotReadyReason::DiskFull, short);
+}
+
+/// Ends at the first SIGTERM or SIGINT.
+fn stop_signal() -> std::io::Result<impl Future<Output = ()>> {
+    let mut term = signal(SignalKind::terminate())?;
+    let mut int = signal(SignalKind::interrupt())?;
+    Ok(async move {
+        tokio::select! {
+            _ = term.recv() => {}
+            _ = int.recv() => {}
+        }
+    })
 }

@@ -8,7 +8,7 @@ use tokio::sync::mpsc as tokio_mpsc;
 
 use crate::store::{CheckpointWriter, FinishedCheckpoint, Store, StoreError, StoreSize};
 use crate::types::Position;
-use crate::wire::{Batch, Record, codec};
+use crate::wire::{Batch, codec};
 
 /// What the driver wants of the store.
 pub enum Order {
@@ -82,7 +82,7 @@ impl Committer {
         std::thread::Builder::new().name("checkpoint".into()).spawn(move || {
             while let Some(piece) = queue.blocking_recv() {
                 let result = match piece {
-                    Piece::Chunk(records) => writer.chunk(&codec::encode(&records)),
+                    Piece::Chunk(batch) => writer.chunk(&codec::encode(&batch)),
                     Piece::End => {
                         let report = writer.finish().map_or_else(Done::Failed, Done::CheckpointWritten);
                         // The driver may be gone by now; then nobody adopts it, and that is fine.
@@ -102,7 +102,7 @@ impl Committer {
 
 /// A part of a checkpoint on its way to disk.
 pub enum Piece {
-    Chunk(Vec<Record>),
+    Chunk(Batch),
     End,
 }
 

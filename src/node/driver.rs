@@ -267,7 +267,8 @@ impl Driver {
             return;
         }
         let (records, next) = self.replica.snapshot(&cursor, CHUNK);
-        let sent = pieces.try_send(Piece::Chunk(records)).is_ok();
+        let chunk = Batch { time: self.clock.now(), records };
+        let sent = pieces.try_send(Piece::Chunk(chunk)).is_ok();
         self.checkpoint = match next {
             Some(cursor) if sent => Checkpoint::Writing { pieces, cursor },
             None if sent => Checkpoint::Waiting { pieces, position: self.replica.position() },

@@ -34,17 +34,14 @@ impl Recovery {
     /// # Errors
     /// When it cannot be decoded, or is not of this node.
     pub fn take(&mut self, loaded: Loaded<'_>) -> Result<(), String> {
-        let records = match loaded {
-            Loaded::Chunk(bytes) => {
-                codec::decode::<Vec<Record>>(bytes).map_err(|e| format!("a checkpoint: {e}"))?
-            }
+        let batch: Batch = match loaded {
+            Loaded::Chunk(bytes) => codec::decode(bytes).map_err(|e| format!("a checkpoint: {e}"))?,
             Loaded::Batch(number, bytes) => {
-                let batch: Batch = codec::decode(bytes).map_err(|e| format!("batch {}: {e}", number.0))?;
-                self.time = self.time.max(batch.time);
-                batch.records
+                codec::decode(bytes).map_err(|e| format!("batch {}: {e}", number.0))?
             }
         };
-        records.iter().try_for_each(|record| self.apply(record))
+        self.time = self.time.max(batch.time);
+        batch.records.iter().try_for_each(|record| self.apply(record))
     }
 
     fn apply(&mut self, record: &Record) -> Result<(), String> {
