@@ -126,6 +126,7 @@ fn runtime() -> anyhow::Result<tokio::runtime::Runtime> {
 /// A table that fits 80 columns.
 fn table(header: &[&str]) -> comfy_table::Table {
     let mut table = comfy_table::Table::new();
+    table.load_style(comfy_table::presets::ASCII_FULL_CONDENSED);
     table.set_content_arrangement(comfy_table::ContentArrangement::Dynamic);
     table.set_width(WIDTH as u16);
     table.set_header(header);

@@ -90,3 +90,13 @@ async fn round_robin_and_per_line_send_each_line_to_the_next_node() {
     assert_eq!((report.orders.sent, report.units.confirmed), (6, 16));
     assert_eq!((report.regions["uk"].orders.sent, report.regions["fr"].orders.sent), (4, 2));
 }
+
+#[tokio::test]
+async fn what_was_given_up_is_asked_about_and_a_held_order_is_confirmed() {
+    let stage = Stage::new().await;
+    // Enough for the first patience to end; what is left of them, the second one outlasts.
+    (0..5).for_each(|_| stage.uk.fail_next("/confirm", Fault::Unavailable));
+    let report = stage.replay(&["--stock", "1", "--give-up-seconds", "1"]).await.unwrap();
+    assert!(report.ok, "{report:?}");
+    assert_eq!((report.orders.sent, report.orders.confirmed, report.orders.unanswered), (5, 5, 0));
+}
