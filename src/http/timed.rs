@@ -84,11 +84,8 @@ impl<S> Timed<S> {
         let phase = self.phase.now();
         if self.waiting_in != Some(phase) {
             self.waiting_in = Some(phase);
-            let patience = if phase == IDLE { self.patience.idle } else { self.patience.head };
+            let patience = if phase == HEAD { self.patience.head } else { self.patience.idle };
             self.deadline = Instant::now() + patience;
-        }
-        if phase == ANSWERING {
-            return Poll::Pending;
         }
         if self.alarm.deadline() > self.deadline {
             self.alarm.as_mut().reset(self.deadline);
@@ -96,7 +93,13 @@ impl<S> Timed<S> {
         loop {
             ready!(self.alarm.as_mut().poll(cx));
             if Instant::now() >= self.deadline {
-                return Poll::Ready(too_slow());
+                if phase != ANSWERING {
+                    return Poll::Ready(too_slow());
+                }
+                // Nobody is given up here, but look again: a reader that was told "nothing yet"
+                // while the answer was made may not ask anew once the wait for the next request
+                // has begun.
+                self.deadline = Instant::now() + self.patience.idle;
             }
             self.alarm.as_mut().reset(self.deadline);
         }
@@ -172,5 +175,107 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Timed<S> {
 
     fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         Pin::new(&mut self.get_mut().stream).poll_shutdown(cx)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream, duplex};
+    use tokio::time::{sleep, timeout};
+
+    use super::*;
+
+    const SECOND: Duration = Duration::from_secs(1);
+    const PATIENCE: Patience =
+        Patience { head: Duration::from_secs(10), idle: Duration::from_secs(60), write: SECOND };
+
+    fn pair() -> (DuplexStream, Timed<DuplexStream>, Phase) {
+        let (client, server) = duplex(64);
+        let phase = Phase::new();
+        (client, Timed::new(server, PATIENCE, phase.clone()), phase)
+    }
+
+    /// After how long a read gives up.
+    async fn given_up(server: &mut Timed<DuplexStream>) -> Duration {
+        let start = Instant::now();
+        loop {
+            match server.read(&mut [0; 64]).await {
+                Ok(_) => {}
+                Err(error) => {
+                    assert_eq!(error.kind(), io::ErrorKind::TimedOut);
+                    return Duration::from_secs(start.elapsed().as_secs());
+                }
+            }
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn the_first_head_has_its_time_from_the_start() {
+        let (mut client, mut server, _phase) = pair();
+        let trickle = async {
+            while client.write_all(b"x").await.is_ok() {
+                sleep(SECOND).await;
+            }
+        };
+        let after = tokio::select! { after = given_up(&mut server) => after, () = trickle => SECOND };
+        assert_eq!(after, PATIENCE.head);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn each_next_request_has_its_time_anew() {
+        let (mut client, mut server, phase) = pair();
+        for _ in 0..5 {
+            client.write_all(b"x").await.unwrap();
+            assert_eq!(server.read(&mut [0; 64]).await.unwrap(), 1);
+            phase.answering();
+            phase.idle();
+            // Nothing comes for most of the time that there is.
+            assert!(timeout(PATIENCE.idle - SECOND, server.read(&mut [0; 64])).await.is_err());
+        }
+        assert_eq!(given_up(&mut server).await, SECOND);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_next_head_has_its_time_from_its_first_byte() {
+        let (mut client, mut server, phase) = pair();
+        phase.idle();
+        assert!(timeout(PATIENCE.idle - SECOND, server.read(&mut [0; 64])).await.is_err());
+        client.write_all(b"x").await.unwrap();
+        assert_eq!(given_up(&mut server).await, PATIENCE.head);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn while_an_answer_is_made_nobody_is_given_up() {
+        let (_client, mut server, phase) = pair();
+        phase.answering();
+        let made = async {
+            sleep(PATIENCE.idle * 10 + SECOND).await;
+            phase.idle();
+        };
+        // One read that was begun before the answer was there notices what follows.
+        let (after, ()) = tokio::join!(given_up(&mut server), made);
+        assert!(after > PATIENCE.idle * 11 && after <= PATIENCE.idle * 12 + SECOND, "{after:?}");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_client_that_takes_a_little_is_not_given_up_one_that_takes_nothing_is() {
+        let (mut client, mut server, _phase) = pair();
+        let slow = async {
+            for _ in 0..20 {
+                sleep(SECOND / 2).await;
+                client.read_exact(&mut [0; 8]).await.unwrap();
+            }
+        };
+        let start = Instant::now();
+        let write = async {
+            loop {
+                if let Err(error) = server.write_all(&[0; 1024]).await {
+                    return error.kind();
+                }
+            }
+        };
+        let (kind, ()) = tokio::join!(write, slow);
+        assert_eq!(kind, io::ErrorKind::TimedOut);
+        assert_eq!(start.elapsed().as_secs(), 11);
     }
 }

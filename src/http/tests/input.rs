@@ -349,6 +349,8 @@ async fn bodies_have_a_largest_size() {
     {
         let response = served.send(Storefront, call, "", &padded(size)).await;
         assert_eq!((response.status, response.code().as_str()), (413, "body_too_large"), "{call}");
+        // All of it was read, so the connection can go on.
+        assert_eq!(response.header("connection"), None);
     }
 
     // Told only in pieces, it is counted as it comes; and the connection goes on.
