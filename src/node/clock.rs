@@ -26,6 +26,13 @@ struct State {
     last: u64,
 }
 
+/// Begins at the wall clock's time.
+impl Default for LedgerClock {
+    fn default() -> Self {
+        LedgerClock::starting_at(Timestamp::ZERO)
+    }
+}
+
 impl LedgerClock {
     /// A clock that begins at the wall clock's time, but no earlier than `earliest`: the newest
     /// time in the journal.

@@ -9,7 +9,7 @@ use super::clock::LedgerClock;
 use super::link::{LinkId, Outbox, RttTable};
 use super::readiness::Readiness;
 use super::shelf::{Availability, Shelf};
-use crate::types::{ClusterId, NodeName, Region, ReplicaId, Reply, Request, Sku, Timestamp};
+use crate::types::{ClusterId, NodeName, Region, ReplicaId, Reply, Request, Sku};
 use crate::wire::Message;
 
 /// Who this node is.
@@ -80,7 +80,7 @@ impl Handle {
         let shelf = Arc::new(Shelf::default());
         let readiness = Arc::new(Readiness::default());
         let rtts = Arc::new(RttTable::default());
-        let clock = Arc::new(LedgerClock::starting_at(Timestamp::ZERO));
+        let clock = Arc::new(LedgerClock::default());
         let arrivals = Arrivals {
             requests: request_arrivals,
             peers: peer_arrivals,

@@ -129,7 +129,7 @@ async fn an_idle_connection_ends_but_not_one_that_waits_for_its_answer() {
         write_timeout: SHORT,
         ..unhurried()
     };
-    let served = started(handle, Arc::default(), Arc::default(), limits).await;
+    let served = started(handle, Arc::default(), Arc::default(), Arc::default(), limits).await;
     let mut client = Client::to(served.storefront).await;
     client.send(&request("GET /v1/reservations/A", "", "")).await;
     let Some(Arrival::Request { reply, .. }) = arrivals.requests.recv().await else { panic!("a request") };
@@ -194,7 +194,7 @@ async fn bodies_share_a_bounded_memory() {
 #[tokio::test]
 async fn stopping_ends_idle_connections_and_waits_for_answers_under_way() {
     let (handle, mut arrivals) = Handle::new(identity(), 1);
-    let served = started(handle, Arc::default(), Arc::default(), unhurried()).await;
+    let served = started(handle, Arc::default(), Arc::default(), Arc::default(), unhurried()).await;
     let mut idle = Client::to(served.storefront).await;
     idle.send(&request("GET /livez", "", "")).await;
     assert_eq!(idle.response(false).await.status, 200);
@@ -217,7 +217,7 @@ async fn stopping_ends_idle_connections_and_waits_for_answers_under_way() {
 async fn stopping_does_not_wait_for_ever() {
     let (handle, mut arrivals) = Handle::new(identity(), 1);
     let limits = HttpLimits { drain_timeout: SHORT, ..unhurried() };
-    let served = started(handle, Arc::default(), Arc::default(), limits).await;
+    let served = started(handle, Arc::default(), Arc::default(), Arc::default(), limits).await;
     let mut busy = Client::to(served.storefront).await;
     busy.send(&request("GET /v1/reservations/A", "", "")).await;
     let Some(Arrival::Request { reply: _unanswered, .. }) = arrivals.requests.recv().await else {

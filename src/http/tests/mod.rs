@@ -20,7 +20,7 @@ use tokio::task::JoinHandle;
 use uuid::Uuid;
 
 use super::{HttpLimits, serve};
-use crate::node::{Arrival, Handle, Identity, Shelf};
+use crate::node::{Arrival, Handle, Identity, LedgerClock, Shelf};
 use crate::types::{
     Answer, Books, Claimed, ClusterId, Line, Millis, NodeBooks, NodeName, Outcome, Policy, Refusal, Region,
     ReplicaId, Reply, Request, Reservation, ReservationId, ReservationState, Sku, Timestamp, Totals, Units,
@@ -34,6 +34,7 @@ pub(super) struct Served {
     pub(super) admin: SocketAddr,
     pub(super) handle: Handle,
     pub(super) shelf: Arc<Shelf>,
+    pub(super) clock: Arc<LedgerClock>,
     /// What reached the replica.
     pub(super) asked: Arc<Mutex<Vec<Request>>>,
     pub(super) stop: watch::Sender<bool>,
@@ -55,7 +56,7 @@ pub(super) async fn served(
     mut script: impl FnMut(&Request) -> Option<Reply> + Send + 'static,
 ) -> Served {
     let (handle, mut arrivals) = Handle::new(identity(), 64);
-    let shelf = arrivals.shelf.clone();
+    let (shelf, clock) = (arrivals.shelf.clone(), arrivals.clock.clone());
     let asked = Arc::new(Mutex::new(Vec::new()));
     let log = asked.clone();
     tokio::spawn(async move {
@@ -67,12 +68,13 @@ pub(super) async fn served(
             log.lock().unwrap().push(request);
         }
     });
-    started(handle, shelf, asked, limits).await
+    started(handle, shelf, clock, asked, limits).await
 }
 
 pub(super) async fn started(
     handle: Handle,
     shelf: Arc<Shelf>,
+    clock: Arc<LedgerClock>,
     asked: Arc<Mutex<Vec<Request>>>,
     limits: HttpLimits,
 ) -> Served {
@@ -84,7 +86,7 @@ pub(super) async fn started(
     registry.register("things", "Things", prometheus_client::metrics::counter::Counter::<u64>::default());
     let serving = serve(handle.clone(), storefront, admin, limits, Arc::new(registry), stopped);
     let ended = tokio::spawn(serving);
-    Served { storefront: front, admin: back, handle, shelf, asked, stop, ended }
+    Served { storefront: front, admin: back, handle, shelf, clock, asked, stop, ended }
 }
 
 /// Serves with a replica that always says the same.

@@ -118,7 +118,7 @@ async fn a_node_that_is_not_ready_asks_its_replica_nothing() {
 async fn a_full_queue_is_an_early_no() {
     // Nobody takes from the queue: the first request fills it.
     let (handle, _arrivals) = Handle::new(identity(), 1);
-    let served = started(handle, Arc::default(), Arc::default(), HttpLimits::default()).await;
+    let served = started(handle, Arc::default(), Arc::default(), Arc::default(), HttpLimits::default()).await;
     let (mut one, mut other) = (Client::to(served.storefront).await, Client::to(served.storefront).await);
     one.send(&request("GET /v1/reservations/A", "", "")).await;
     other.send(&request("GET /v1/reservations/B", "", "")).await;
