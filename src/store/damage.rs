@@ -44,7 +44,7 @@ impl Place for DiskPlace {
 
 fn body(number: u64) -> Vec<u8> {
     let length = [3, 130, 900, 0, 6_000][usize::try_from(number % 5).unwrap()];
-    (0..length).map(|i| (i as u64 * 7 ^ number) as u8).collect()
+    (0..length).map(|i| ((i as u64 * 7) ^ number) as u8).collect()
 }
 
 /// The journal's file with 17 batches, as a kill leaves it and as a clean close does.
