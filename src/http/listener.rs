@@ -88,9 +88,10 @@ async fn converse(
     let phase = Phase::new();
     let stream = Timed::new(stream, patience, phase.clone());
     let service = service_fn(|request| {
+        // At once, not when the future is first polled: the connection may be read before that.
+        phase.answering();
         let (exchange, phase) = (exchange.clone(), phase.clone());
         async move {
-            phase.answering();
             let answer = exchange.answer(request).await;
             phase.idle();
             answer

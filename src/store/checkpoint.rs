@@ -13,22 +13,30 @@
 use std::fs::{self, File};
 use std::io::{self, BufReader, Read, Write};
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
 
-use super::directory;
+use super::directory::{self, CheckpointFile};
 use super::frame::{self, BadFrame, FORMAT, Link, Pieces};
 use super::redb::Failure;
 use super::space::FreeSpace;
 use super::{BatchNumber, CheckpointWriter, FinishedCheckpoint, Head, MAX_BODY_BYTES, StoreError};
 
+/// Checkpoints that are kept.
+pub(super) const KEPT: usize = 2;
+
 const MAGIC: &[u8; 8] = b"STKDCKPT";
 const END: u32 = u32::MAX;
 const CHUNK_HEADER_BYTES: usize = 12;
 const END_BYTES: usize = 24;
-const BUFFER_BYTES: usize = 256 << 10;
-/// A checkpoint is synced in pieces of this size. The kernel would otherwise gather all of it and
-/// write it out in one go, with the journal's next sync waiting behind.
-const SYNC_BYTES: u64 = 1 << 20;
+/// A checkpoint is written in pieces of this size, each synced before the next. The kernel would
+/// otherwise gather all of it and write it out in one go, with the journal's next sync waiting
+/// behind; so it waits for one piece at most.
+const PIECE_BYTES: usize = 128 << 10;
+/// After each piece the writer rests this many times as long as the piece took, so that appends
+/// have most of the disk: a checkpoint is never urgent.
+const REST: u32 = 2;
+const LONGEST_REST: Duration = Duration::from_millis(20);
 
 const _: () = assert!((MAX_BODY_BYTES as u64) < END as u64);
 
@@ -96,6 +104,17 @@ impl Sum {
     }
 }
 
+/// The whole checkpoints on the disk, oldest first: what a store and its writers agree on, so that
+/// of two writers neither removes what the other has just finished.
+#[derive(Clone, Debug, Default)]
+pub(super) struct WholeFiles(Arc<Mutex<Vec<CheckpointFile>>>);
+
+impl WholeFiles {
+    pub fn lock(&self) -> MutexGuard<'_, Vec<CheckpointFile>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
 /// Writes one checkpoint. Removes its unfinished file when dropped early.
 #[derive(Debug)]
 pub(super) struct Writer {
@@ -104,12 +123,10 @@ pub(super) struct Writer {
     unfinished: PathBuf,
     file: File,
     buffer: Vec<u8>,
-    unsynced: u64,
     written: u64,
     sum: Sum,
     covers: BatchNumber,
-    /// The newest older checkpoint in use: with the one written here, the two that are kept.
-    keep: Option<BatchNumber>,
+    whole: WholeFiles,
     needed: u64,
     free: FreeSpace,
     failure: Arc<Failure>,
@@ -123,7 +140,7 @@ pub(super) struct Task {
     pub header: Header,
     /// Distinguishes this writer's file from those of earlier ones that may still be at work.
     pub attempt: u64,
-    pub keep: Option<BatchNumber>,
+    pub whole: WholeFiles,
     /// Bytes that must stay free on the disk.
     pub needed: u64,
     pub free: FreeSpace,
@@ -142,12 +159,11 @@ impl Writer {
             path,
             unfinished,
             dir: task.dir,
-            unsynced: 0,
             written: 0,
             sum: Sum::of(&header),
             buffer: header,
             covers,
-            keep: task.keep,
+            whole: task.whole,
             needed: task.needed,
             free: task.free,
             failure: task.failure,
@@ -166,29 +182,25 @@ impl Writer {
         self.put(body)
     }
 
-    fn put(&mut self, bytes: &[u8]) -> Result<(), StoreError> {
-        for piece in bytes.chunks(BUFFER_BYTES) {
-            self.buffer.extend_from_slice(piece);
-            if self.buffer.len() >= BUFFER_BYTES {
-                self.write_out()?;
-            }
+    fn put(&mut self, mut bytes: &[u8]) -> Result<(), StoreError> {
+        while self.buffer.len() + bytes.len() >= PIECE_BYTES {
+            let (front, rest) = bytes.split_at(PIECE_BYTES.saturating_sub(self.buffer.len()));
+            self.buffer.extend_from_slice(front);
+            bytes = rest;
+            let begun = Instant::now();
+            self.write_piece()?;
+            std::thread::sleep((begun.elapsed() * REST).min(LONGEST_REST));
         }
+        self.buffer.extend_from_slice(bytes);
         Ok(())
     }
 
-    fn write_out(&mut self) -> Result<(), StoreError> {
-        if self.unsynced == 0 {
-            self.check_space()?;
-        }
+    fn write_piece(&mut self) -> Result<(), StoreError> {
+        self.check_space()?;
         self.file.write_all(&self.buffer).map_err(self.failed("cannot write"))?;
-        let count = self.buffer.len() as u64;
+        self.file.sync_data().map_err(self.failed("cannot sync"))?;
+        self.written += self.buffer.len() as u64;
         self.buffer.clear();
-        self.written += count;
-        self.unsynced += count;
-        if self.unsynced >= SYNC_BYTES {
-            self.file.sync_data().map_err(self.failed("cannot sync"))?;
-            self.unsynced = 0;
-        }
         Ok(())
     }
 
@@ -200,19 +212,27 @@ impl Writer {
     fn complete(&mut self) -> Result<(), StoreError> {
         let end = self.sum.end();
         self.put(&end)?;
-        self.write_out()?;
+        self.write_piece()?;
         self.file.sync_all().map_err(self.failed("cannot sync"))?;
+        let whole = self.whole.clone();
+        let mut whole = whole.lock();
         fs::rename(&self.unfinished, &self.path).map_err(self.failed("cannot rename"))?;
         self.finished = true;
-        directory::sync(&self.dir)
+        directory::sync(&self.dir)?;
+        whole.retain(|other| other.covers != self.covers);
+        whole.push(CheckpointFile { covers: self.covers, bytes: self.written });
+        whole.sort();
+        let surplus = whole.len().saturating_sub(KEPT);
+        whole.drain(..surplus);
+        self.remove_all_but(&whole)
     }
 
-    /// Removes all checkpoints but this one, those after it and the newest before it that is in
-    /// use. Here and not at `adopt`, because freeing a large file takes a while. Should this one
-    /// never be adopted, nothing is lost: the journal still has what follows the older one.
-    fn remove_superseded(&self) -> Result<(), StoreError> {
+    /// Removes superseded checkpoints and damaged ones. Here and not at `adopt`, because freeing a
+    /// large file takes a while. Should this one never be adopted, nothing is lost: it is whole, and
+    /// the journal still has what follows the older one.
+    fn remove_all_but(&self, whole: &[CheckpointFile]) -> Result<(), StoreError> {
         for other in directory::checkpoints(&self.dir)? {
-            if other.covers < self.covers && Some(other.covers) != self.keep {
+            if !whole.iter().any(|kept| kept.covers == other.covers) {
                 let path = directory::checkpoint_path(&self.dir, other.covers);
                 fs::remove_file(&path).map_err(directory::io_at(&path, "cannot remove"))?;
             }
@@ -239,7 +259,7 @@ impl CheckpointWriter for Writer {
 
     fn finish(mut self: Box<Self>) -> Result<FinishedCheckpoint, StoreError> {
         self.failure.check()?;
-        let outcome = self.complete().and_then(|()| self.remove_superseded());
+        let outcome = self.complete();
         self.watched(outcome)?;
         Ok(FinishedCheckpoint { covers: self.covers, bytes: self.written })
     }
@@ -262,7 +282,7 @@ pub(super) fn read(
 ) -> Result<Header, StoreError> {
     let file = File::open(path).map_err(directory::io_at(path, "cannot open"))?;
     let length = file.metadata().map_err(directory::io_at(path, "cannot read"))?.len();
-    let reader = BufReader::with_capacity(BUFFER_BYTES, file);
+    let reader = BufReader::with_capacity(PIECE_BYTES, file);
     Source { path, reader, left: length }.read(visit)
 }
 

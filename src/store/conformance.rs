@@ -191,6 +191,30 @@ fn a_finished_checkpoint_counts_even_if_it_was_never_adopted(place: &dyn Place) 
     assert_eq!(place.opened().1.numbers(), [3]);
 }
 
+fn checkpoints_may_overlap_and_be_adopted_late(place: &dyn Place) {
+    let mut store = place.created();
+    let mut finished = Vec::new();
+    let mut writers = Vec::new();
+    for number in 2..=6u8 {
+        store.append(&[number]).unwrap();
+        let mut writer = store.begin_checkpoint().unwrap();
+        writer.chunk(&[number]).unwrap();
+        writers.push(writer);
+    }
+    for order in [1, 0, 2, 1, 0] {
+        finished.push(writers.remove(order).finish().unwrap());
+    }
+    for order in [3, 0, 2, 0, 0] {
+        store.adopt(finished.remove(order)).unwrap();
+        store.append(b"more").unwrap();
+    }
+    assert_eq!(store.size().checkpointed, BatchNumber(6));
+    assert_eq!(store.size().replay_bytes, 20);
+    drop(store);
+    let (_, found) = place.opened();
+    assert_eq!((found.numbers(), found.chunks), (vec![7, 8, 9, 10, 11], vec![vec![6]]));
+}
+
 fn an_unfinished_checkpoint_is_as_if_it_had_never_begun(place: &dyn Place) {
     let mut store = place.created();
     checkpoint(&mut *store, &[b"good"]);
@@ -286,6 +310,7 @@ const CASES: &[Case] = &[
     ("checkpoint", a_load_begins_from_the_newest_checkpoint),
     ("fuzzy", a_checkpoint_covers_what_was_there_when_it_began),
     ("never adopted", a_finished_checkpoint_counts_even_if_it_was_never_adopted),
+    ("overlapping", checkpoints_may_overlap_and_be_adopted_late),
     ("unfinished", an_unfinished_checkpoint_is_as_if_it_had_never_begun),
     ("many checkpoints", many_checkpoints_keep_the_store_small_and_whole),
 ];

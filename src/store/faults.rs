@@ -306,13 +306,13 @@ fn after_an_error_at_any_write_or_sync_the_acknowledged_batches_are_there() {
 fn a_disk_that_is_full_at_any_byte_loses_nothing() {
     let mut bytes = 0;
     while survives(Faults { bytes_left: Some(bytes), ..Faults::default() }, &format!("full after {bytes}")) {
-        bytes += 1_531;
+        bytes += 2_711;
     }
     assert!(bytes > 40_000);
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 96, failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 48, failure_persistence: None, ..ProptestConfig::default() })]
 
     /// Power fails at any call, also during the recovery from the last failure.
     #[test]
@@ -354,7 +354,7 @@ fn checkpoint_if_possible(store: &mut dyn Store) {
 
 #[test]
 fn trimming_loses_nothing_at_an_error() {
-    for calls in (0..400).step_by(7) {
+    for calls in (0..300).step_by(13) {
         let dir = tempfile::tempdir().unwrap();
         let disk = new_disk();
         let mut store = open_on(disk.clone(), dir.path()).unwrap();

@@ -232,21 +232,20 @@ mod tests {
         let batch = [&header[..], b"body"].concat();
         let anchor = encode_anchor(before);
         let head_bytes = encode_head(&head());
-        let checks: [(&[u8], &dyn Fn(&[u8]) -> bool); 3] = [
-            (&batch, &|b| decode_batch(before, b).is_ok()),
-            (&anchor, &|b| decode_anchor(b).is_ok()),
-            (&head_bytes, &|b| decode_head(b).is_ok()),
-        ];
-        for (bytes, accepted) in checks {
-            assert!(accepted(bytes));
-            for bit in 0..bytes.len() * 8 {
-                let mut altered = bytes.to_vec();
-                altered[bit / 8] ^= 1 << (bit % 8);
-                assert!(!accepted(&altered), "bit {bit}");
-            }
-            for length in 0..bytes.len() {
-                assert!(!accepted(&bytes[..length]), "length {length}");
-            }
+        refuses_all_but(&batch, |b| decode_batch(before, b).is_ok());
+        refuses_all_but(&anchor, |b| decode_anchor(b).is_ok());
+        refuses_all_but(&head_bytes, |b| decode_head(b).is_ok());
+    }
+
+    fn refuses_all_but(bytes: &[u8], accepted: impl Fn(&[u8]) -> bool) {
+        assert!(accepted(bytes));
+        for bit in 0..bytes.len() * 8 {
+            let mut altered = bytes.to_vec();
+            altered[bit / 8] ^= 1 << (bit % 8);
+            assert!(!accepted(&altered), "bit {bit}");
+        }
+        for length in 0..bytes.len() {
+            assert!(!accepted(&bytes[..length]), "length {length}");
         }
     }
 

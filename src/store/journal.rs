@@ -44,6 +44,9 @@ const ANCHOR: &str = "anchor";
 /// than appending, so more than 1; but a commit that trims hundreds would make answers wait.
 const TRIM_BATCHES: usize = 8;
 const TRIM_BYTES: u64 = 1 << 20;
+const PAGE_BYTES: u64 = 4096;
+/// At least what a page holds besides its value.
+const PAGE_OVERHEAD_BYTES: u64 = 16;
 /// Memory for pages. A journal is written once and read once, so there is little to gain here.
 const CACHE_BYTES: usize = 32 << 20;
 
@@ -112,7 +115,7 @@ impl Journal {
         self.last
     }
 
-    /// Bytes of the batches that are kept.
+    /// Bytes that the batches that are kept take up.
     pub fn bytes(&self) -> u64 {
         self.bytes
     }
@@ -144,7 +147,7 @@ impl Journal {
                 ));
             }
             visit(next, body)?;
-            bytes += (BATCH_HEADER_BYTES + body.len()) as u64;
+            bytes += taken_up(value.value().len());
             link = next;
         }
         if link.number.0 - self.anchor.number.0 != expected
@@ -220,7 +223,7 @@ impl Journal {
             front.copy_from_slice(&header);
             rest.copy_from_slice(body);
             last = link;
-            bytes += (header.len() + body.len()) as u64;
+            bytes += taken_up(header.len() + body.len());
         }
         let (anchor, trimmed) = trim(&mut batches, self.anchor, trim_to)?;
         drop(batches);
@@ -285,9 +288,20 @@ fn trim(
         let header = value.first_chunk::<BATCH_HEADER_BYTES>().ok_or_else(missing)?;
         let [.., a, b, c, d] = *header;
         anchor = Link { number: BatchNumber(number), checksum: u32::from_le_bytes([a, b, c, d]) };
-        bytes += value.len() as u64;
+        bytes += taken_up(value.len());
     }
     Ok((anchor, bytes))
+}
+
+/// Bytes that the engine sets aside for a value: small ones share a page, a larger one has some
+/// pages of its own, in number a power of two.
+pub(super) fn taken_up(length: usize) -> u64 {
+    let length = length as u64;
+    if length < PAGE_BYTES / 2 {
+        length
+    } else {
+        (length + PAGE_OVERHEAD_BYTES).next_power_of_two().max(PAGE_BYTES)
+    }
 }
 
 fn builder() -> ::redb::Builder {

@@ -19,13 +19,14 @@
 //! absolute values. It covers the batches up to the moment of [`Store::begin_checkpoint`];
 //! later ones are replayed over it.
 
-mod frame;
 pub mod memory;
 
 #[cfg(feature = "node")]
 mod checkpoint;
 #[cfg(feature = "node")]
 mod directory;
+#[cfg(feature = "node")]
+mod frame;
 #[cfg(feature = "node")]
 mod journal;
 #[cfg(feature = "node")]

@@ -16,9 +16,9 @@ use std::sync::{Arc, Mutex, PoisonError};
 use ::redb::StorageBackend;
 use ::redb::backends::FileBackend;
 
-use super::checkpoint::{Header, Task, Writer};
+use super::checkpoint::{Header, Task, WholeFiles, Writer};
 use super::directory::{self, CheckpointFile, Lock, io_at};
-use super::journal::{self, Journal};
+use super::journal::{self, Journal, taken_up};
 use super::recovery;
 use super::space::{FreeSpace, Headroom};
 use super::{
@@ -26,8 +26,6 @@ use super::{
     StoreSize,
 };
 
-/// Checkpoints that are kept.
-const KEPT: usize = 2;
 /// Checkpoints begun and not yet adopted of which it is remembered how much they leave to replay.
 /// One at a time is usual; of more, the oldest are forgotten and count as leaving everything.
 const MAX_MARKS: usize = 8;
@@ -38,9 +36,9 @@ pub struct StoreOptions {
     /// Bytes that must stay free on the disk, at least: appends and checkpoints are refused
     /// below. It lets an operator look, and the file system work.
     pub headroom_bytes: u64,
-    /// Bytes of batches that the journal may hold, at most: repairing and replaying a large one
-    /// takes seconds. Batches stay until two checkpoints cover them, so take a checkpoint at a
-    /// quarter of this. The file itself may be up to about twice as large.
+    /// Bytes that the journal's batches may take up, at most: opening and replaying a large one
+    /// takes seconds. Batches stay until two checkpoints cover them, so begin a checkpoint at a
+    /// quarter of this. A batch takes up to twice its length, and the file grows by doubling.
     pub journal_limit_bytes: u64,
 }
 
@@ -79,8 +77,9 @@ pub struct RedbStore {
     options: StoreOptions,
     journal: Journal,
     loaded: bool,
-    /// At most [`KEPT`] checkpoints in use, oldest first.
+    /// The checkpoints in use, oldest first; those on the disk may be newer already.
     kept: Vec<CheckpointFile>,
+    whole: WholeFiles,
     /// Bytes of all batches since the load's checkpoint, and what that number was at the newest
     /// checkpoint in use and at each begun since.
     bytes_total: u64,
@@ -149,6 +148,7 @@ impl RedbStore {
             journal,
             loaded: false,
             kept: Vec::new(),
+            whole: WholeFiles::default(),
             bytes_total: 0,
             bytes_covered: 0,
             marks: BTreeMap::new(),
@@ -172,10 +172,10 @@ impl RedbStore {
     /// checkpoint covers: otherwise a node that reached it with one checkpoint could never append
     /// again, nor take a second one that covers more. Until the next checkpoint, damage to the
     /// newest is then refused instead of made up for. One batch always stays, as the load expects.
-    fn make_room(&mut self, length: u64) -> Result<(), StoreError> {
+    fn make_room(&mut self, length: usize) -> Result<(), StoreError> {
         let limit = self.options.journal_limit_bytes;
         let stays = self.kept.last().map_or(0, |newest| newest.covers.0.saturating_sub(1));
-        let over = |journal: &Journal| journal.bytes().saturating_add(length) > limit;
+        let over = |journal: &Journal| journal.bytes().saturating_add(taken_up(length)) > limit;
         while over(&self.journal) && self.journal.anchor().number.0 < stays {
             self.journal.trim(BatchNumber(stays))?;
         }
@@ -201,7 +201,7 @@ impl RedbStore {
             return Err(io_at(&self.dir, "cannot append")(source));
         }
         self.headroom.admit(length)?;
-        self.make_room(length)?;
+        self.make_room(body.len())?;
         let link = self.journal.append(body, self.trim_to())?;
         self.bytes_total += length;
         Ok(link.number)
@@ -221,6 +221,7 @@ impl Store for RedbStore {
         self.journal.release()?;
         directory::remove_unfinished(&self.dir)?;
         directory::sync(&self.dir)?;
+        *self.whole.lock() = recovered.kept.clone();
         self.kept = recovered.kept;
         (self.bytes_total, self.bytes_covered) = (recovered.replayed, 0);
         self.loaded = true;
@@ -241,7 +242,7 @@ impl Store for RedbStore {
             dir: self.dir.clone(),
             header: Header { head: self.head().clone(), covers },
             attempt: self.attempts,
-            keep: self.kept.iter().map(|kept| kept.covers).rfind(|older| *older < covers.number),
+            whole: self.whole.clone(),
             needed: self.options.headroom_bytes,
             free: self.free.clone(),
             failure: self.failure.clone(),
@@ -256,14 +257,8 @@ impl Store for RedbStore {
 
     fn adopt(&mut self, finished: FinishedCheckpoint) -> Result<(), StoreError> {
         self.usable()?;
-        let FinishedCheckpoint { covers, bytes } = finished;
-        if self.kept.last().is_some_and(|newest| newest.covers > covers) {
-            return Ok(()); // A newer one was faster; it already stands for this one.
-        }
-        self.kept.retain(|kept| kept.covers != covers);
-        self.kept.push(CheckpointFile { covers, bytes });
-        let surplus = self.kept.len().saturating_sub(KEPT);
-        self.kept.drain(..surplus);
+        self.kept = self.whole.lock().clone();
+        let covers = self.kept.last().map_or(finished.covers, |newest| newest.covers);
         self.bytes_covered = self.marks.get(&covers).copied().unwrap_or(self.bytes_covered);
         self.marks.retain(|begun, _| *begun > covers);
         Ok(())
