@@ -164,7 +164,7 @@ async fn work(shared: Arc<Shared>, worker: u64) {
             return;
         }
         let name = format!("w{worker}-{number}");
-        let node = dice.random_range(0..shared.cluster.nodes.len());
+        let node = shared.pick_node(&mut dice);
         match dice.random_range(0..20) {
             0 => shared.bring(&mut dice, &name, node, true).await,
             1 => shared.bring(&mut dice, &name, node, false).await,
@@ -177,6 +177,15 @@ async fn work(shared: Arc<Shared>, worker: u64) {
 impl Shared {
     fn pick(&self, dice: &mut impl Rng) -> &'static str {
         self.plan.items[dice.random_range(0..self.plan.items.len())].0
+    }
+
+    /// A node that runs, if there is one: so that while some are down, not all workers come to
+    /// wait for them.
+    fn pick_node(&self, dice: &mut impl Rng) -> usize {
+        let nodes = &self.cluster.nodes;
+        let start = dice.random_range(0..nodes.len());
+        let from_there = (0..nodes.len()).map(|i| (start + i) % nodes.len());
+        from_there.clone().find(|node| nodes[*node].is_running()).unwrap_or(start)
     }
 
     fn lines(&self, dice: &mut impl Rng) -> Vec<(&'static str, u64)> {
@@ -206,7 +215,7 @@ impl Shared {
                     self.let_go(&order.lines);
                 }
                 // Sometimes at another node, which must find the owner.
-                let via = if dice.random_bool(0.2) { dice.random_range(0..self.cluster.nodes.len()) } else { home };
+                let via = if dice.random_bool(0.2) { self.pick_node(dice) } else { home };
                 let patient = dice.random_bool(0.5);
                 let known = self.until_known(via, &end(&order.id, how), patient, &[]).await;
                 order.ended = Some((how, known));
