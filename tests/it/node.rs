@@ -136,6 +136,15 @@ impl Node {
         kill_process(Pid::from_raw(id.try_into().unwrap()).unwrap(), Signal::TERM).unwrap();
     }
 
+    /// As [`Node::tell_to_stop`], for a node started under a wrapper, whose only child it is.
+    pub fn tell_to_stop_traced(&self) {
+        let process = self.process.lock().unwrap();
+        let wrapper = process.as_ref().and_then(Child::id).expect("it runs");
+        let children = std::fs::read_to_string(format!("/proc/{wrapper}/task/{wrapper}/children")).unwrap();
+        let id: i32 = children.trim().parse().unwrap();
+        kill_process(Pid::from_raw(id).unwrap(), Signal::TERM).unwrap();
+    }
+
     /// Waits for its end.
     pub async fn stopped(&self) -> ExitStatus {
         let mut child = self.take_process();
