@@ -221,7 +221,10 @@ impl Replica {
         let known = log.session.filter(|known| known.nonce != hello.session.nonce)?;
         (log.watermark >= hello.session.first).then(|| {
             let here = hello.session.first.0.saturating_sub(1);
-            format!("{}'s disk went back from {} (session {}) to {here}", hello.node, log.watermark, known.nonce)
+            format!(
+                "{}'s disk went back from {} (session {}) to {here}",
+                hello.node, log.watermark, known.nonce
+            )
         })
     }
 

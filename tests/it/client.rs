@@ -162,7 +162,8 @@ impl Client {
         for (name, value) in &call.headers {
             request = request.header(*name, value);
         }
-        let response = self.0.request(request.body(Full::from(call.body.clone().unwrap_or_default()))?).await?;
+        let response =
+            self.0.request(request.body(Full::from(call.body.clone().unwrap_or_default()))?).await?;
         let (status, headers) = (response.status().as_u16(), response.headers().clone());
         let bytes = response.into_body().collect().await?.to_bytes();
         let text = String::from_utf8(bytes.to_vec())?;

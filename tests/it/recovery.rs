@@ -52,7 +52,10 @@ async fn a_damaged_journal_is_refused_with_what_to_do_after_a_stop_and_after_a_k
         let (status, text) = cluster[0].fails_to_start().await;
         assert_eq!(status.code(), Some(1), "{text}");
         assert!(text.contains("damaged") && text.contains("journal"), "{text}");
-        assert!(text.contains("restore") || text.contains("replace") || text.contains("copy"), "what to do: {text}");
+        assert!(
+            text.contains("restore") || text.contains("replace") || text.contains("copy"),
+            "what to do: {text}"
+        );
         let (code, text) = verify(&cluster[0]);
         assert_eq!(code, 1, "{text}");
         assert!(text.contains("DAMAGED"), "{text}");
@@ -92,7 +95,10 @@ async fn a_data_directory_that_is_not_as_it_was_left_is_refused() {
     let (_, empty) = cluster[1].fails_to_start().await;
     for text in [gone, empty] {
         assert!(text.contains("data"), "{text}");
-        assert!(text.contains("init") || text.contains("prepare") || text.contains("restore"), "what to do: {text}");
+        assert!(
+            text.contains("init") || text.contains("prepare") || text.contains("restore"),
+            "what to do: {text}"
+        );
     }
     assert!(fs::read_dir(cluster[1].data()).unwrap().next().is_none(), "a refused start writes nothing");
     fs::remove_dir(cluster[1].data()).unwrap();
@@ -201,7 +207,10 @@ async fn nothing_is_answered_before_the_journal_is_synced() {
     for n in 0..answered {
         let id = format!("ASKED-{n}-");
         let place = |what: &dyn Fn(&str) -> bool| {
-            lines.iter().position(|line| line.contains(&id) && what(line)).unwrap_or_else(|| panic!("no {id}"))
+            lines
+                .iter()
+                .position(|line| line.contains(&id) && what(line))
+                .unwrap_or_else(|| panic!("no {id}"))
         };
         let asked = place(&|line| line.contains("PUT /v1/reservations/"));
         let answered = place(&|line| line.contains("HTTP/1.1 201"));

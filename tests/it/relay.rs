@@ -80,13 +80,8 @@ impl Net {
         let pairs: Vec<_> =
             (0..nodes).flat_map(|a| (0..nodes).map(move |b| (a, b))).filter(|(a, b)| a != b).collect();
         let ways = Arc::new(pairs.iter().map(|pair| (*pair, Way::default())).collect());
-        let mut net = Net {
-            nodes,
-            relays: BTreeMap::new(),
-            ways,
-            counts: Arc::default(),
-            weather: Arc::default(),
-        };
+        let mut net =
+            Net { nodes, relays: BTreeMap::new(), ways, counts: Arc::default(), weather: Arc::default() };
         for (number, pair) in pairs.into_iter().enumerate() {
             let relay = net.relay(pair, seed.wrapping_add(number as u64)).await;
             net.relays.insert(pair, relay);

@@ -32,7 +32,8 @@ async fn a_keyed_call_repeated_gets_its_first_answer_also_after_kill_minus_nine(
         keyed_first(&cluster, end("R-1", "confirm").key("K-4"), 200).await,
         keyed_first(&cluster, end("R-1", "cancel").key("K-5"), 409).await,
         keyed_first(&cluster, post("/v1/reservations", lines(1)).key("K-6"), 201).await,
-        keyed_first(&cluster, post("/v1/returns", json!({"sku": "TEE", "quantity": 1})).key("K-7"), 201).await,
+        keyed_first(&cluster, post("/v1/returns", json!({"sku": "TEE", "quantity": 1})).key("K-7"), 201)
+            .await,
         keyed_first(&cluster, post("/v1/items/TEE/receipts", json!({"quantity": 5})).key("K-8"), 201).await,
         keyed_first(&cluster, post("/v1/items/TEE/write-offs", json!({"quantity": 2})).key("K-9"), 201).await,
         keyed_first(&cluster, transfer("n0", "n1", 4).key("K-10"), 200).await,
@@ -95,8 +96,15 @@ async fn twins_sent_at_once_have_one_effect_and_one_answer() {
         let twins = (0..16).map(|_| cluster[node].ask(sale(&key, 3)));
         let answers = futures(twins).await;
         let first = answers[0].clone().expect(201);
-        assert!(answers.iter().all(|answer| answer.status == 201 && answer.body == first.body), "{answers:?}");
-        assert_eq!(answers.iter().filter(|answer| !answer.is_replayed()).count(), 1, "one of them was the first");
+        assert!(
+            answers.iter().all(|answer| answer.status == 201 && answer.body == first.body),
+            "{answers:?}"
+        );
+        assert_eq!(
+            answers.iter().filter(|answer| !answer.is_replayed()).count(),
+            1,
+            "one of them was the first"
+        );
         cluster.converged().await;
         assert_eq!(sold(&cluster).await, before + 3);
     }

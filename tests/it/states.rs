@@ -10,7 +10,8 @@ use super::cluster::Cluster;
 use super::node::LOOK_EVERY;
 
 fn hold(id: &str, quantity: u64, ttl_seconds: u64) -> Call {
-    let body = json!({"lines": [{"sku": "TEE", "quantity": quantity}], "ttl_seconds": ttl_seconds, "wait_ms": 0});
+    let body =
+        json!({"lines": [{"sku": "TEE", "quantity": quantity}], "ttl_seconds": ttl_seconds, "wait_ms": 0});
     put(format!("/v1/reservations/{id}"), body)
 }
 
