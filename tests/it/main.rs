@@ -8,6 +8,8 @@
 //! `STOCKADE_TRACE` names a trace of real orders for `replay`; `STOCKADE_LONG=1` runs the long
 //! replay under chaos as well; `STOCKADE_KEEP=1` keeps the clusters' directories.
 
+#![allow(clippy::disallowed_methods, clippy::disallowed_types)] // the bans are for the pure modules
+
 mod chaos;
 mod client;
 mod cluster;
