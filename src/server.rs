@@ -20,9 +20,7 @@ use tracing::{info, warn};
 use crate::config::Config;
 use crate::http::{self, HttpLimits};
 use crate::limits::Limits;
-use crate::node::{
-    self, DriverOptions, Handle, NodeError, NodeMetrics, NotReadyReason, Readiness, Recovered, Recovery,
-};
+use crate::node::{self, DriverOptions, Handle, NodeError, NotReadyReason, Readiness, Recovered, Recovery};
 use crate::peer::{PeerAddress, PeerOptions, Peers, TlsFiles};
 use crate::store::{RedbStore, Store, StoreError, StoreOptions};
 use crate::types::Millis;
@@ -52,7 +50,6 @@ pub async fn run(config: Config, started: impl FnOnce(Started)) -> anyhow::Resul
 
     let (handle, arrivals) = Handle::new(identity, config.limits.request_queue);
     handle.readiness().set(NotReadyReason::WaitingForPeers, true);
-    let metrics = NodeMetrics::default();
     let (stop_driver, driver_stops) = watch::channel(false);
     let (stop_rest, rest_stops) = watch::channel(false);
 
@@ -63,9 +60,9 @@ pub async fn run(config: Config, started: impl FnOnce(Started)) -> anyhow::Resul
         peers: peers.local_addr(),
     };
     let options = DriverOptions { checkpoint_every_bytes: config.limits.checkpoint_every_bytes };
-    let registry = Arc::new(registry(&metrics));
+    let registry = Arc::new(registry(&handle, &peers));
     let mut driver: JoinHandle<Result<(), NodeError>> =
-        tokio::spawn(node::run(recovered, store, options, arrivals, metrics, driver_stops));
+        tokio::spawn(node::run(recovered, store, options, arrivals, driver_stops));
     let watching = tokio::spawn(watch_disk(
         config.node.data_dir.clone(),
         config.limits.disk_headroom_bytes,
@@ -109,9 +106,10 @@ async fn recover(config: &Config) -> anyhow::Result<(Box<dyn Store>, Recovered)>
     let limits = replica_limits(config);
     let loading = tokio::task::spawn_blocking(move || -> Result<_, StoreError> {
         let mut store = RedbStore::open(&dir, options)?;
-        let mut recovery = Recovery::new(store.head(), limits);
+        let mut recovery = Recovery::new(limits);
         store.load(&mut |loaded| recovery.take(loaded))?;
-        let recovered = recovery.finish().map_err(|what| StoreError::Damaged { path: dir, what })?;
+        let recovered =
+            recovery.finish(store.head()).map_err(|what| StoreError::Damaged { path: dir, what })?;
         Ok((Box::new(store) as Box<dyn Store>, recovered))
     });
     let start = std::time::Instant::now();
@@ -202,9 +200,10 @@ fn http_limits(config: &Config) -> HttpLimits {
     }
 }
 
-fn registry(metrics: &NodeMetrics) -> Registry {
+fn registry(handle: &Handle, peers: &Peers) -> Registry {
     let mut registry = Registry::default();
-    registry.register_collector(Box::new(metrics.clone()));
+    registry.register_collector(Box::new(handle.metrics().clone()));
+    registry.register_collector(Box::new(peers.metrics()));
     registry
 }
 

@@ -5,15 +5,17 @@ use std::path::{Path, PathBuf};
 use clap::Args;
 
 use super::Ending;
-use crate::store::{self, Loaded, StoreError, VerifyReport};
-use crate::wire::{Batch, Record, codec};
+use crate::limits::Limits;
+use crate::node::{Recovered, Recovery};
+use crate::store::{self, StoreError, VerifyReport};
+use crate::types::Violation;
 
 const EXAMPLE: &str = "\
 Example: stop the node first
   stockade verify --data eu-1/data
 
-Every checkpoint and batch is read, its checksums are compared, and its
-records are decoded. Nothing is changed.
+Every checkpoint and batch is read, its checksums are compared, its records
+are applied, and every invariant is recomputed. Nothing is changed.
 Exit status: 0 whole, 1 damaged, 2 could not look.";
 
 /// Check a stopped node's data directory
@@ -30,11 +32,17 @@ pub struct VerifyArgs {
 /// # Errors
 /// When the directory cannot be read or is in use.
 pub fn run(args: &VerifyArgs) -> anyhow::Result<Ending> {
-    let mut contents = Contents::default();
-    match store::verify(&args.data, &mut |loaded| contents.take(loaded)) {
-        Ok(report) => {
-            print!("{}", story(&args.data, &report, &contents));
-            let is_whole = report.is_flawless() && contents.has_genesis;
+    let mut recovery = Recovery::new(Limits::default());
+    let read = store::verify(&args.data, &mut |loaded| recovery.take(loaded)).and_then(|report| {
+        let damaged = |what| StoreError::Damaged { path: args.data.clone(), what };
+        let recovered = recovery.finish(&report.head).map_err(damaged)?;
+        Ok((report, recovered))
+    });
+    match read {
+        Ok((report, recovered)) => {
+            let violations = recovered.replica.check().violations;
+            print!("{}", story(&args.data, &report, &recovered, &violations));
+            let is_whole = report.is_flawless() && violations.is_empty();
             Ok(if is_whole { Ending::Good } else { Ending::Failed })
         }
         Err(damage @ StoreError::Damaged { .. }) => {
@@ -45,25 +53,7 @@ pub fn run(args: &VerifyArgs) -> anyhow::Result<Ending> {
     }
 }
 
-/// What was decoded.
-#[derive(Debug, Default)]
-struct Contents {
-    records: u64,
-    /// One of them says whose all this is.
-    has_genesis: bool,
-}
-
-impl Contents {
-    fn take(&mut self, loaded: Loaded<'_>) -> Result<(), String> {
-        let (Loaded::Chunk(body) | Loaded::Batch(_, body)) = loaded;
-        let batch: Batch = codec::decode(body).map_err(|e| e.to_string())?;
-        self.records += batch.records.len() as u64;
-        self.has_genesis |= batch.records.iter().any(|record| matches!(record, Record::Genesis(_)));
-        Ok(())
-    }
-}
-
-fn story(data: &Path, report: &VerifyReport, contents: &Contents) -> String {
+fn story(data: &Path, report: &VerifyReport, recovered: &Recovered, violations: &[Violation]) -> String {
     let mut text = format!(
         "{}\n  node         {} (replica {})\n  cluster      {}\n  journal      batches {} to {}, {} bytes\n",
         data.display(),
@@ -82,11 +72,15 @@ fn story(data: &Path, report: &VerifyReport, contents: &Contents) -> String {
             checkpoint.covers.0, checkpoint.bytes
         );
     }
-    text += &format!("  records      {}, all decoded\n", contents.records);
-    text += match (contents.has_genesis, report.is_flawless()) {
+    text += &format!("  records      {}, all decoded and applied\n", recovered.records);
+    for Violation { invariant, sku, detail } in violations {
+        let sku = sku.as_ref().map_or("", |sku| sku.as_str());
+        text += &format!("  VIOLATED     {invariant} {sku}: {detail}\n");
+    }
+    text += match (violations.is_empty(), report.is_flawless()) {
         (true, true) => "ok\n",
         (true, false) => "FAILED: a start would succeed without the damaged checkpoint; keep a copy\n",
-        (false, _) => "FAILED: no record says whose this is; keep a copy\n",
+        (false, _) => "FAILED: the books do not hold together; keep a copy, and report this\n",
     };
     text
 }

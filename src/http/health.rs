@@ -50,6 +50,8 @@ pub(super) async fn version(State(api): State<Api>) -> Response {
         region: String,
         cluster_id: String,
         replica_id: String,
+        /// For how long idempotency keys are remembered at present, in seconds.
+        horizon_seconds: u64,
     }
     let identity = api.handle.identity();
     let version = Version {
@@ -60,6 +62,7 @@ pub(super) async fn version(State(api): State<Api>) -> Response {
         region: identity.region.to_string(),
         cluster_id: identity.cluster.to_string(),
         replica_id: identity.replica.to_string(),
+        horizon_seconds: api.handle.metrics().read().replica.horizon_ms / 1_000,
     };
     plain(StatusCode::OK, &version)
 }

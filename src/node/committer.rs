@@ -29,9 +29,16 @@ pub enum Done {
         micros: u64,
         size: StoreSize,
     },
+    /// There was no room, and nothing was written: order it again later.
+    Postponed {
+        batch: Batch,
+        position: Position,
+        error: StoreError,
+    },
     CheckpointBegun(Box<dyn CheckpointWriter>),
-    /// Chunks may go to disk through this thread's own channel, off the commit path.
     CheckpointWritten(FinishedCheckpoint),
+    /// There was no room for it. The journal goes on.
+    CheckpointAbandoned(StoreError),
     Failed(StoreError),
 }
 
@@ -84,14 +91,14 @@ impl Committer {
                 let result = match piece {
                     Piece::Chunk(batch) => writer.chunk(&codec::encode(&batch)),
                     Piece::End => {
-                        let report = writer.finish().map_or_else(Done::Failed, Done::CheckpointWritten);
+                        let report = writer.finish().map_or_else(abandoned, Done::CheckpointWritten);
                         // The driver may be gone by now; then nobody adopts it, and that is fine.
                         let _ = reports.send(report);
                         return;
                     }
                 };
                 if let Err(error) = result {
-                    let _ = reports.send(Done::Failed(error));
+                    let _ = reports.send(abandoned(error));
                     return;
                 }
             }
@@ -108,16 +115,30 @@ pub enum Piece {
 
 fn carry_out(store: &mut dyn Store, order: Order) -> Option<Done> {
     let result = match order {
-        Order::Commit { batch, position } => {
-            let records = batch.records.len() as u64;
-            let start = Instant::now();
-            store.append(&codec::encode(&batch)).map(|_| {
-                let micros = u64::try_from(start.elapsed().as_micros()).unwrap_or(u64::MAX);
-                Some(Done::Committed { position, records, micros, size: store.size() })
-            })
-        }
+        Order::Commit { batch, position } => return Some(commit(store, batch, position)),
         Order::BeginCheckpoint => store.begin_checkpoint().map(|writer| Some(Done::CheckpointBegun(writer))),
         Order::Adopt(finished) => store.adopt(finished).map(|()| None),
     };
-    result.unwrap_or_else(|error| Some(Done::Failed(error)))
+    result.unwrap_or_else(|error| Some(abandoned(error)))
+}
+
+fn commit(store: &mut dyn Store, batch: Batch, position: Position) -> Done {
+    let start = Instant::now();
+    match store.append(&codec::encode(&batch)) {
+        Ok(_) => {
+            let micros = u64::try_from(start.elapsed().as_micros()).unwrap_or(u64::MAX);
+            Done::Committed { position, records: batch.records.len() as u64, micros, size: store.size() }
+        }
+        Err(error) if no_room(&error) => Done::Postponed { batch, position, error },
+        Err(error) => Done::Failed(error),
+    }
+}
+
+/// A checkpoint for which there is no room is given up; any other error is final.
+fn abandoned(error: StoreError) -> Done {
+    if no_room(&error) { Done::CheckpointAbandoned(error) } else { Done::Failed(error) }
+}
+
+fn no_room(error: &StoreError) -> bool {
+    matches!(error, StoreError::Full { .. } | StoreError::Limit { .. })
 }

@@ -7,8 +7,10 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 use tokio::sync::{mpsc, oneshot, watch};
+use tokio::time::Instant;
 use tracing::{error, info, warn};
 
 use super::clock::LedgerClock;
@@ -23,6 +25,11 @@ use crate::replica::{Barrier, Cursor, Effects, Input, Output, Replica, Token};
 use crate::store::{Store, StoreError};
 use crate::types::{NodeName, Position, Reply};
 use crate::wire::{Batch, Record};
+
+/// A batch for which the disk had no room is tried again after this.
+const NO_ROOM_PAUSE: Duration = Duration::from_millis(250);
+/// A checkpoint for which the disk had no room is tried again after this.
+const NO_CHECKPOINT_PAUSE: Duration = Duration::from_secs(10);
 
 /// Records that wait for their commit, at most: beyond, nothing new is taken in, the request
 /// queue fills, and new requests are refused early.
@@ -62,9 +69,14 @@ struct Driver {
     committer: Committer,
     /// Decided, not yet given to the committer.
     pending: Vec<Record>,
+    /// A batch is being committed, or waits in `postponed`.
     committing: bool,
+    /// A batch for which there was no room, and when to try it again.
+    postponed: Option<(Batch, Position, Instant)>,
     durable: Position,
     checkpoint: Checkpoint,
+    /// No checkpoint is begun before this: the last one found no room.
+    checkpoint_not_before: Instant,
     options: DriverOptions,
     replies: HashMap<Token, oneshot::Sender<Reply>>,
     last_token: u64,
@@ -101,7 +113,6 @@ pub async fn run(
     store: Box<dyn Store>,
     options: DriverOptions,
     arrivals: Arrivals,
-    metrics: NodeMetrics,
     shutdown: watch::Receiver<bool>,
 ) -> Result<(), NodeError> {
     arrivals.clock.not_before(recovered.time);
@@ -112,8 +123,10 @@ pub async fn run(
         committer: Committer::start(store)?,
         pending: Vec::new(),
         committing: false,
+        postponed: None,
         durable: Position(0),
         checkpoint: Checkpoint::None,
+        checkpoint_not_before: Instant::now(),
         options,
         replies: HashMap::new(),
         last_token: 0,
@@ -121,7 +134,7 @@ pub async fn run(
         clock: arrivals.clock.clone(),
         shelf: arrivals.shelf.clone(),
         readiness: arrivals.readiness.clone(),
-        metrics,
+        metrics: arrivals.metrics.clone(),
     };
     let result = driver.drive(arrivals, shutdown).await;
     if let Err(error) = &result {
@@ -150,7 +163,11 @@ impl Driver {
                 biased;
                 done = self.committer.done() => self.done(done.ok_or(NodeError::CommitterGone)?)?,
                 _ = shutdown.wait_for(|stop| *stop) => break,
-                () = sleep(deadline) => self.step(Input::Tick),
+                () = sleep(deadline) => {
+                    self.step(Input::Tick);
+                    let stats = self.replica.stats();
+                    self.metrics.update(|numbers| numbers.replica = stats);
+                }
                 Some(arrival) = arrivals.peers.recv(), if room => {
                     self.take(arrival);
                     self.take_more(&mut arrivals);
@@ -160,6 +177,7 @@ impl Driver {
                     self.take_more(&mut arrivals);
                 }
                 piece = self.checkpoint.room() => self.next_chunk(piece),
+                () = until(self.postponed.as_ref().map(|(_, _, at)| *at)) => self.try_again(),
             }
         }
         self.stop().await
@@ -220,26 +238,43 @@ impl Driver {
         self.committing = self.committer.order(Order::Commit { batch, position: self.replica.position() });
     }
 
+    /// Orders the batch again for which there was no room.
+    fn try_again(&mut self) {
+        if let Some((batch, position, _)) = self.postponed.take() {
+            self.committing = self.committer.order(Order::Commit { batch, position });
+        }
+    }
+
     fn done(&mut self, done: Done) -> Result<(), NodeError> {
         match done {
             Done::Committed { position, records, micros, size } => {
                 self.committing = false;
                 self.durable = position;
                 self.barrier.durable(position);
-                let stats = self.replica.stats();
                 self.metrics.update(|numbers| {
-                    numbers.replica = stats;
                     numbers.store = size;
                     numbers.commits += 1;
                     numbers.records += records;
                     numbers.commit_micros += micros;
                 });
                 self.end_checkpoint();
-                let due = size.replay_bytes >= self.options.checkpoint_every_bytes;
+                let due = size.replay_bytes >= self.options.checkpoint_every_bytes
+                    && Instant::now() >= self.checkpoint_not_before;
                 if due && matches!(self.checkpoint, Checkpoint::None) {
                     self.committer.order(Order::BeginCheckpoint);
                     self.checkpoint = Checkpoint::Begun;
                 }
+            }
+            Done::Postponed { batch, position, error } => {
+                warn!(%error, "nothing is acknowledged until there is room");
+                let is_full = matches!(error, StoreError::Full { .. });
+                self.readiness.set(NotReadyReason::DiskFull, is_full);
+                self.postponed = Some((batch, position, Instant::now() + NO_ROOM_PAUSE));
+            }
+            Done::CheckpointAbandoned(error) => {
+                warn!(%error, "no checkpoint for now");
+                self.checkpoint_not_before = Instant::now() + NO_CHECKPOINT_PAUSE;
+                self.checkpoint = Checkpoint::None;
             }
             Done::CheckpointBegun(writer) => {
                 let pieces = self.committer.write_checkpoint(writer)?;
@@ -332,9 +367,13 @@ impl Driver {
     /// A clean stop: everything decided is made durable and answered.
     async fn stop(&mut self) -> Result<(), NodeError> {
         self.step(Input::Stop);
+        self.try_again();
         while self.committing || !self.pending.is_empty() {
             self.flush();
             let done = self.committer.done().await.ok_or(NodeError::CommitterGone)?;
+            if let Done::Postponed { error, .. } = done {
+                return Err(error.into());
+            }
             self.done(done)?;
             self.let_out();
         }
@@ -354,7 +393,14 @@ impl Checkpoint {
     }
 }
 
-async fn sleep(span: Option<std::time::Duration>) {
+async fn until(instant: Option<Instant>) {
+    match instant {
+        Some(instant) => tokio::time::sleep_until(instant).await,
+        None => std::future::pending().await,
+    }
+}
+
+async fn sleep(span: Option<Duration>) {
     match span {
         Some(span) => tokio::time::sleep(span).await,
         None => std::future::pending().await,

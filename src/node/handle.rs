@@ -7,6 +7,7 @@ use tokio::sync::{mpsc, oneshot};
 
 use super::clock::LedgerClock;
 use super::link::{LinkId, Outbox, RttTable};
+use super::metrics::NodeMetrics;
 use super::readiness::Readiness;
 use super::shelf::{Availability, Shelf};
 use crate::types::{ClusterId, NodeName, Region, ReplicaId, Reply, Request, Sku};
@@ -59,6 +60,7 @@ struct Inner {
     readiness: Arc<Readiness>,
     rtts: Arc<RttTable>,
     clock: Arc<LedgerClock>,
+    metrics: NodeMetrics,
 }
 
 /// The driver's side of a [`Handle`].
@@ -70,6 +72,7 @@ pub struct Arrivals {
     pub readiness: Arc<Readiness>,
     pub rtts: Arc<RttTable>,
     pub clock: Arc<LedgerClock>,
+    pub metrics: NodeMetrics,
 }
 
 impl Handle {
@@ -81,6 +84,7 @@ impl Handle {
         let readiness = Arc::new(Readiness::default());
         let rtts = Arc::new(RttTable::default());
         let clock = Arc::new(LedgerClock::default());
+        let metrics = NodeMetrics::default();
         let arrivals = Arrivals {
             requests: request_arrivals,
             peers: peer_arrivals,
@@ -88,8 +92,9 @@ impl Handle {
             readiness: readiness.clone(),
             rtts: rtts.clone(),
             clock: clock.clone(),
+            metrics: metrics.clone(),
         };
-        let inner = Inner { identity, requests, peers, shelf, readiness, rtts, clock };
+        let inner = Inner { identity, requests, peers, shelf, readiness, rtts, clock, metrics };
         (Handle { inner: Arc::new(inner) }, arrivals)
     }
 
@@ -99,6 +104,10 @@ impl Handle {
 
     pub fn readiness(&self) -> &Readiness {
         &self.inner.readiness
+    }
+
+    pub fn metrics(&self) -> &NodeMetrics {
+        &self.inner.metrics
     }
 
     /// Lets the replica decide, and answers once everything the answer rests on is durable.

@@ -10,8 +10,8 @@ use crate::wire::{Batch, Record, codec};
 /// Takes what [`Store::load`](crate::store::Store::load) gives, in order.
 #[derive(Debug)]
 pub struct Recovery {
-    head: Head,
     limits: Limits,
+    records: u64,
     replica: Option<Replica>,
     time: Timestamp,
 }
@@ -22,11 +22,13 @@ pub struct Recovered {
     pub replica: Replica,
     /// The newest ledger time in the journal.
     pub time: Timestamp,
+    /// How many records were applied.
+    pub records: u64,
 }
 
 impl Recovery {
-    pub fn new(head: &Head, limits: Limits) -> Recovery {
-        Recovery { head: head.clone(), limits, replica: None, time: Timestamp::ZERO }
+    pub fn new(limits: Limits) -> Recovery {
+        Recovery { limits, records: 0, replica: None, time: Timestamp::ZERO }
     }
 
     /// Applies one chunk or batch.
@@ -45,11 +47,8 @@ impl Recovery {
     }
 
     fn apply(&mut self, record: &Record) -> Result<(), String> {
+        self.records += 1;
         if let Record::Genesis(genesis) = record {
-            let of_head = (genesis.cluster, &genesis.name, genesis.replica);
-            if of_head != (self.head.cluster, &self.head.node, self.head.replica) {
-                return Err("its genesis is of another node than its head".into());
-            }
             self.replica.get_or_insert_with(|| Replica::new(genesis.clone(), self.limits));
             return Ok(());
         }
@@ -57,12 +56,18 @@ impl Recovery {
         Ok(())
     }
 
+    /// The replica, whose genesis must be of the node that the store's head names.
+    ///
     /// # Errors
-    /// When nothing was stored.
-    pub fn finish(self) -> Result<Recovered, String> {
+    /// When nothing was stored, or another node's records.
+    pub fn finish(self, head: &Head) -> Result<Recovered, String> {
         let replica = self.replica.ok_or("it holds no genesis")?;
+        let genesis = replica.genesis();
+        if (genesis.cluster, &genesis.name, genesis.replica) != (head.cluster, &head.node, head.replica) {
+            return Err("its genesis is of another node than its head".into());
+        }
         let time = self.time.max(replica.time());
-        Ok(Recovered { replica, time })
+        Ok(Recovered { replica, time, records: self.records })
     }
 }
 

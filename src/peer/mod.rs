@@ -37,6 +37,7 @@ mod dialer;
 mod endpoint;
 mod keeper;
 mod link;
+mod metrics;
 #[cfg(test)]
 mod tests;
 
@@ -61,6 +62,7 @@ use crate::types::{NodeName, Region};
 pub use certificates::ClusterAuthority;
 pub use counters::{Counter, NodeCounters, PeerCounters};
 pub use error::PeerError;
+pub use metrics::PeerMetrics;
 
 /// A link on which no byte of a message came for this long is closed. The driver says
 /// something at least every second, so this is several digests lost in a row. A smaller value
@@ -186,6 +188,11 @@ impl Peers {
     /// When this node's certificate expires, in seconds since 1970.
     pub fn certificate_expires(&self) -> i64 {
         self.certificate_expires
+    }
+
+    /// The links' numbers, for `/metrics`.
+    pub fn metrics(&self) -> PeerMetrics {
+        PeerMetrics { counters: self.counters.clone(), certificate_expires: self.certificate_expires }
     }
 
     pub fn counters(&self) -> Arc<PeerCounters> {

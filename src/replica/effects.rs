@@ -48,7 +48,7 @@ pub struct Gated {
     output: Output,
 }
 
-/// What the steps since the last [`take`](Effects::take) led to.
+/// What the steps since the last taking led to.
 #[derive(Debug, Default)]
 pub struct Effects {
     records: Vec<Record>,

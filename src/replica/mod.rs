@@ -11,7 +11,7 @@
 //!
 //! Inside, a command is decided on the state as it is (`decide`, which changes nothing), and
 //! then its record is applied (`State::apply`, which cannot fail): the same `apply` that
-//! recovery uses. What is not in [`State`](state::State) is volatile: who is linked, who waits
+//! recovery uses. What is not in `State` is volatile: who is linked, who waits
 //! for what. A crash loses it without harm.
 
 mod commands;

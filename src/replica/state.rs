@@ -323,30 +323,31 @@ impl State {
 
     fn books_of(&self, sku: &Sku, item: &Item, heard: impl Fn(ReplicaId) -> Timestamp) -> Option<Books> {
         let policy = item.policy()?.clone();
-        let nodes = item.rows.iter().filter_map(|(id, row)| self.node_books(*id, row, heard(*id))).collect();
+        let none = Row::default();
+        let row = |member: &Member| item.rows.get(&member.replica).unwrap_or(&none);
+        let nodes = self.roster.values().filter_map(|m| node_books(m, row(m), heard(m.replica))).collect();
         let (totals, balanced) = totals(item);
         Some(Books { sku: sku.clone(), policy, balanced, totals, nodes })
     }
+}
 
-    fn node_books(&self, replica_id: ReplicaId, row: &Row, as_of: Timestamp) -> Option<NodeBooks> {
-        use crate::types::Cell::{Received, Retired, Returned, Sold};
-        let member = self.roster.get(&replica_id)?;
-        let balances = row.balances().ok()?;
-        Some(NodeBooks {
-            node: member.name.clone(),
-            region: member.region.clone(),
-            replica_id,
-            received: row.count(Received),
-            returned: row.count(Returned),
-            retired: row.count(Retired),
-            sold: row.count(Sold),
-            held: balances.held,
-            available: balances.available,
-            given: balances.credited,
-            sent: balances.sent,
-            as_of,
-        })
-    }
+fn node_books(member: &Member, row: &Row, as_of: Timestamp) -> Option<NodeBooks> {
+    use crate::types::Cell::{Received, Retired, Returned, Sold};
+    let balances = row.balances().ok()?;
+    Some(NodeBooks {
+        node: member.name.clone(),
+        region: member.region.clone(),
+        replica_id: member.replica,
+        received: row.count(Received),
+        returned: row.count(Returned),
+        retired: row.count(Retired),
+        sold: row.count(Sold),
+        held: balances.held,
+        available: balances.available,
+        given: balances.credited,
+        sent: balances.sent,
+        as_of,
+    })
 }
 
 fn raise_row(row: &mut Row, raise: &Raise, session: u64) {
