@@ -157,17 +157,15 @@ impl Driver {
         loop {
             self.flush();
             self.let_out();
+            let stats = self.replica.stats();
+            self.metrics.update(|numbers| numbers.replica = stats);
             let room = self.pending.len() < MAX_PENDING_RECORDS;
             let deadline = self.replica.next_deadline().map(|time| self.clock.until(time));
             tokio::select! {
                 biased;
                 done = self.committer.done() => self.done(done.ok_or(NodeError::CommitterGone)?)?,
                 _ = shutdown.wait_for(|stop| *stop) => break,
-                () = sleep(deadline) => {
-                    self.step(Input::Tick);
-                    let stats = self.replica.stats();
-                    self.metrics.update(|numbers| numbers.replica = stats);
-                }
+                () = sleep(deadline) => self.step(Input::Tick),
                 Some(arrival) = arrivals.peers.recv(), if room => {
                     self.take(arrival);
                     self.take_more(&mut arrivals);

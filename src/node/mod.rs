@@ -14,6 +14,8 @@ mod metrics;
 pub mod readiness;
 mod recovery;
 pub mod shelf;
+#[cfg(test)]
+mod tests;
 
 pub use clock::LedgerClock;
 pub use driver::{DriverOptions, NodeError, run};
