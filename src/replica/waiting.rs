@@ -255,18 +255,17 @@ impl Replica {
     pub(super) fn retry_waiting(&mut self, now: Timestamp, touched: BTreeSet<Sku>, out: &mut Effects) {
         let mut skus = std::mem::take(&mut self.shortages.news);
         skus.extend(touched);
-        let ids: BTreeSet<JobId> =
-            skus.iter().flat_map(|sku| self.jobs.waiting_for(sku).map(|(id, _)| id)).collect();
-        for id in ids {
-            let Some(job) = self.jobs.get(id) else { continue };
-            let ripe = !job.wanted.iter().any(|line| self.is_short(line));
-            let hopeless = || {
-                let mut short = job.wanted.iter().filter(|line| self.is_short(line));
-                short.any(|line| self.outlook(now, line, job.arrived).hopeless)
-            };
-            if (ripe || hopeless())
+        let mut looks: BTreeMap<JobId, BTreeSet<Sku>> = BTreeMap::new();
+        for sku in &skus {
+            for (id, _) in self.jobs.waiting_for(sku) {
+                looks.entry(id).or_default().insert(sku.clone());
+            }
+        }
+        for (id, changed) in looks {
+            if self.jobs.get(id).is_some_and(|job| self.is_decidable(now, job, &changed))
                 && let Some(job) = self.jobs.unpark(id)
             {
+                skus.extend(job.wanted.iter().map(|line| line.sku.clone()));
                 self.run(now, id, job, out);
                 // Being decided, it may have come to wait again; that is no news.
                 self.shortages.news.clear();
@@ -280,6 +279,17 @@ impl Replica {
                 self.shortages.items.remove(&sku);
             }
         }
+    }
+
+    /// Whether a waiting job can be answered, now that something is new about `changed`. Only
+    /// those of its lines are judged: the others were, and are as they were.
+    fn is_decidable(&self, now: Timestamp, job: &Job, changed: &BTreeSet<Sku>) -> bool {
+        let mut short =
+            job.wanted.iter().filter(|line| changed.contains(&line.sku) && self.is_short(line)).peekable();
+        if short.peek().is_none() {
+            return !job.wanted.iter().any(|line| self.is_short(line));
+        }
+        short.any(|line| self.outlook(now, line, job.arrived).hopeless)
     }
 
     /// Sends the asks that the waiting buyers need, one message a member.
