@@ -170,7 +170,6 @@ impl Driver {
             self.let_out();
             let stats = self.replica.stats();
             self.metrics.update(|numbers| numbers.replica = stats);
-            self.end_checkpoint();
             self.begin_checkpoint()?;
             let (room, checkpoint_due) = (self.has_room(), self.checkpoint_due());
             let deadline = self.replica.next_deadline().map(|time| self.clock.until(time));
@@ -178,7 +177,7 @@ impl Driver {
                 biased;
                 done = self.committer.done() => self.done(done.ok_or(NodeError::CommitterGone)?)?,
                 _ = shutdown.wait_for(|stop| *stop) => break,
-                has_room = self.checkpoint.room() => self.next_chunk(has_room),
+                has_room = self.checkpoint.room(self.durable) => self.next_piece(has_room),
                 () = until(self.postponed.as_ref().map(|(_, _, at)| *at)) => self.try_again()?,
                 // Only to look again: the checkpoint is begun above.
                 () = until(checkpoint_due) => {}
@@ -331,34 +330,27 @@ impl Driver {
         Ok(())
     }
 
-    /// Takes the next chunk of the checkpoint.
-    fn next_chunk(&mut self, has_room: bool) {
-        let checkpoint = std::mem::replace(&mut self.checkpoint, Checkpoint::Ending);
-        let Checkpoint::Writing { pieces, cursor } = checkpoint else {
-            self.checkpoint = checkpoint;
-            return;
-        };
+    /// Sends the checkpoint's next chunk on its way, or its end.
+    fn next_piece(&mut self, has_room: bool) {
         // Without room its thread is gone, and has told why.
-        if !has_room {
-            return;
-        }
-        let (records, next) = self.replica.snapshot(&cursor, CHUNK);
-        let chunk = Batch { time: self.clock.now(), records };
-        let sent = pieces.try_send(Piece::Chunk(chunk)).is_ok();
-        self.checkpoint = match next {
-            Some(cursor) if sent => Checkpoint::Writing { pieces, cursor },
-            None if sent => Checkpoint::Waiting { pieces, position: self.replica.position() },
+        self.checkpoint = match std::mem::replace(&mut self.checkpoint, Checkpoint::Ending) {
+            Checkpoint::Writing { pieces, cursor } if has_room => {
+                let (records, next) = self.replica.snapshot(&cursor, CHUNK);
+                let chunk = Batch { time: self.clock.now(), records };
+                let sent = pieces.try_send(Piece::Chunk(chunk)).is_ok();
+                match next {
+                    Some(cursor) if sent => Checkpoint::Writing { pieces, cursor },
+                    None if sent => Checkpoint::Waiting { pieces, position: self.replica.position() },
+                    _ => Checkpoint::Ending,
+                }
+            }
+            Checkpoint::Waiting { pieces, .. } if has_room => {
+                // If this fails, its thread is gone, and has told why.
+                let _ = pieces.try_send(Piece::End);
+                Checkpoint::Ending
+            }
             _ => Checkpoint::Ending,
         };
-    }
-
-    fn end_checkpoint(&mut self) {
-        if let Checkpoint::Waiting { pieces, position } = &self.checkpoint
-            && *position <= self.durable
-            && pieces.try_send(Piece::End).is_ok()
-        {
-            self.checkpoint = Checkpoint::Ending;
-        }
     }
 
     /// Lets out what the journal is durable for. Product pages are told before the buyer, so
@@ -424,10 +416,13 @@ impl Driver {
 }
 
 impl Checkpoint {
-    /// Ready when the next chunk may be taken. False: its thread is gone.
-    async fn room(&self) -> bool {
+    /// Ready when the next piece may be sent. False: its thread is gone.
+    async fn room(&self, durable: Position) -> bool {
         match self {
             Checkpoint::Writing { pieces, .. } => pieces.reserve().await.is_ok(),
+            Checkpoint::Waiting { pieces, position } if *position <= durable => {
+                pieces.reserve().await.is_ok()
+            }
             _ => std::future::pending().await,
         }
     }

@@ -107,14 +107,16 @@ struct Node {
 }
 
 fn start(disk: &MemoryDisk, gate: &Gate, options: DriverOptions) -> Node {
-    let mut store = MemoryStore::open(disk).unwrap();
+    start_on(Box::new(Gated { store: MemoryStore::open(disk).unwrap(), gate: gate.clone() }), options)
+}
+
+fn start_on(mut store: Box<dyn Store>, options: DriverOptions) -> Node {
     let mut recovery = Recovery::new(Limits::default());
     store.load(&mut |loaded| recovery.take(loaded)).unwrap();
     let recovered = recovery.finish(store.head()).unwrap();
     assert_eq!(recovered.replica.check().violations, vec![]);
     let (handle, arrivals) = Handle::new(recovered.identity(), 256);
     let (stop, stopped) = watch::channel(false);
-    let store = Box::new(Gated { store, gate: gate.clone() });
     let ended = tokio::spawn(run(recovered, store, options, arrivals, stopped));
     Node { handle, stop, ended }
 }
@@ -283,5 +285,74 @@ async fn a_restart_begins_from_a_checkpoint_that_was_taken_under_load() {
     for n in 0..1_500 {
         assert!(node.call(Command::Read { id: ReservationId::new(&format!("A{n}")).unwrap() }).await.is_ok());
     }
+    node.stop().await.unwrap();
+}
+
+/// Panics at its next append once told to.
+struct Fragile {
+    store: MemoryStore,
+    broken: Arc<std::sync::atomic::AtomicBool>,
+}
+
+impl Store for Fragile {
+    fn head(&self) -> &Head {
+        self.store.head()
+    }
+    fn load(&mut self, sink: &mut dyn FnMut(Loaded<'_>) -> Result<(), String>) -> Result<(), StoreError> {
+        self.store.load(sink)
+    }
+    fn append(&mut self, body: &[u8]) -> Result<BatchNumber, StoreError> {
+        assert!(!self.broken.load(std::sync::atomic::Ordering::SeqCst), "as it was told to");
+        self.store.append(body)
+    }
+    fn begin_checkpoint(&mut self) -> Result<Box<dyn CheckpointWriter>, StoreError> {
+        self.store.begin_checkpoint()
+    }
+    fn adopt(&mut self, finished: FinishedCheckpoint) -> Result<(), StoreError> {
+        self.store.adopt(finished)
+    }
+    fn size(&self) -> StoreSize {
+        self.store.size()
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn when_the_commit_thread_panics_nothing_is_answered_and_the_node_ends() {
+    let disk = prepared();
+    let broken = Arc::new(std::sync::atomic::AtomicBool::new(false));
+    let store = Fragile { store: MemoryStore::open(&disk).unwrap(), broken: broken.clone() };
+    let node = start_on(Box::new(store), DriverOptions::default());
+    node.with_item(5).await;
+    broken.store(true, std::sync::atomic::Ordering::SeqCst);
+    assert_eq!(node.handle.call(Request::plain(sell("A"))).await, Err(CallError::Gone));
+    assert!(matches!(node.ended.await.unwrap(), Err(NodeError::CommitterGone)));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn sales_go_on_while_checkpoints_keep_a_small_journal_below_its_limit() {
+    let dir = tempfile::tempdir().unwrap();
+    let dir = dir.path().join("data");
+    let genesis = genesis();
+    let head = Head { cluster: genesis.cluster, node: genesis.name.clone(), replica: genesis.replica };
+    let batch = Batch { time: Timestamp(1), records: vec![Record::Genesis(genesis)] };
+    crate::store::RedbStore::create(&dir, head, &codec::encode(&batch)).unwrap();
+    let limits = crate::store::StoreOptions { journal_limit_bytes: 4 << 20, ..Default::default() };
+    let store = crate::store::RedbStore::open(&dir, limits).unwrap();
+    let node = start_on(Box::new(store), DriverOptions { checkpoint_every_bytes: 512 << 10 });
+    node.with_item(1_000_000).await;
+    let client = |c: usize| {
+        let handle = node.handle.clone();
+        tokio::spawn(async move {
+            for n in 0..120 {
+                let sale = handle.call(Request::plain(sell(&format!("S{c}-{n}")))).await;
+                sale.unwrap().outcome.unwrap();
+            }
+        })
+    };
+    for client in (0..200).map(client).collect::<Vec<_>>() {
+        client.await.unwrap();
+    }
+    assert!(node.handle.metrics().read().store.checkpointed > BatchNumber(0));
+    assert_eq!(node.handle.availability(&[sku("TEE")])[0].here, Units(1_000_000 - 200 * 120));
     node.stop().await.unwrap();
 }

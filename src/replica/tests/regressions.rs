@@ -65,38 +65,6 @@ fn a_missing_row_of_a_giver_is_late_and_no_violation() {
     bed.run(3_000);
 }
 
-fn big_put(n: usize, lines: usize) -> Command {
-    let lines = (0..lines).map(|l| line(&format!("SKU-OF-A-LONG-NAME-WITH-COLOUR-{l:04}"), 1)).collect();
-    Command::Put(Put {
-        id: id(&format!("ORDER-{n}")),
-        lines,
-        ttl: Millis(600_000),
-        wait: Millis(0),
-        if_match: None,
-        retry: false,
-        minted: false,
-    })
-}
-
-fn lone() -> (Replica, Timestamp) {
-    let m = Member {
-        replica: ReplicaId(uuid::Uuid::from_u128(1)),
-        name: NodeName::new("n-0").unwrap(),
-        region: Region::new("r").unwrap(),
-    };
-    let g = Genesis {
-        cluster: ClusterId(uuid::Uuid::from_u128(9)),
-        replica: m.replica,
-        name: m.name.clone(),
-        region: m.region.clone(),
-        founders: vec![m],
-    };
-    let mut r = Replica::new(g, Default::default());
-    let mut out = Effects::default();
-    r.handle(Timestamp(1000), Input::Start { nonce: 5 }, &mut out);
-    (r, Timestamp(1000))
-}
-
 #[test]
 fn a_key_with_another_body_moves_nothing_through_another_node() {
     let mut bed = Bed::new(3);
