@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::types::{Command, Request, Timestamp};
+use crate::types::{Command, Put, Request, ReservationId, Sell, Timestamp};
 use crate::wire::{Remembered, codec};
 
 /// What a remembered request takes beyond its answer, in bytes: two places in ordered tables.
@@ -79,18 +79,17 @@ pub fn request_id(request: &Request) -> Option<RequestId> {
     Some(first_half(hasher.finalize()))
 }
 
-/// Tells a command from another under the same key. An id that the server made up for this
-/// attempt is left out: the retry has a different one.
+/// Tells a command from another under the same key. Left out is what differs between attempts:
+/// an id that the server made up, and whether the client says that it is a retry.
 pub fn fingerprint(command: &Command) -> Fingerprint {
     let hash = |command: &Command| first_half(blake3::hash(&codec::encode(command)));
-    let unnamed = || crate::types::ReservationId::new("minted").expect("a valid id");
+    let unnamed = || ReservationId::new("minted").expect("a valid id");
     match command {
-        Command::Put(put) if put.minted => {
-            hash(&Command::Put(crate::types::Put { id: unnamed(), ..put.clone() }))
+        Command::Put(put) if put.minted || put.retry => {
+            let id = if put.minted { unnamed() } else { put.id.clone() };
+            hash(&Command::Put(Put { id, retry: false, ..put.clone() }))
         }
-        Command::Sell(sell) if sell.minted => {
-            hash(&Command::Sell(crate::types::Sell { id: unnamed(), ..sell.clone() }))
-        }
+        Command::Sell(sell) if sell.minted => hash(&Command::Sell(Sell { id: unnamed(), ..sell.clone() })),
         other => hash(other),
     }
 }
