@@ -89,14 +89,19 @@ impl Replica {
 
     /// An answer to an ask: the giver's rows, perhaps with units for here.
     pub(super) fn given(&mut self, now: Timestamp, from: ReplicaId, given: Given, out: &mut Effects) {
-        let skus: Vec<Sku> = given.entries.iter().filter_map(|entry| sku_of(entry).cloned()).collect();
-        let before: Vec<Units> = skus.iter().map(|sku| self.credited(sku, from)).collect();
-        let sent_by_giver: Vec<Entry> =
-            given.entries.into_iter().filter(|entry| entry.origin == from).collect();
-        self.merge(now, from, sent_by_giver, None, out);
-        for (sku, before) in skus.iter().zip(before) {
-            let gave = self.credited(sku, from).excess_over(before);
-            self.shortages.answered(now, sku, from, given.stamp, gave);
+        let entries: Vec<Entry> = given.entries.into_iter().filter(|entry| entry.origin == from).collect();
+        let rows = entries.iter().filter_map(|entry| Some((sku_of(entry)?.clone(), entry.seq)));
+        let before: Vec<_> = rows.map(|(sku, seq)| (self.credited(&sku, from), sku, seq)).collect();
+        self.merge(now, from, entries, None, out);
+        for (before, sku, seq) in before {
+            // A row that was not taken was not heard. After a restart of the giver, say: 1. its
+            // answer overtakes the pass that tells of its new session, so its row is left aside;
+            // 2. the old row here, with nothing free, would prove a sold-out that is none.
+            let here = self.state.items.get(&sku).and_then(|item| item.rows.get(&from));
+            if here.is_some_and(|row| row.seq >= seq) {
+                let gave = self.credited(&sku, from).excess_over(before);
+                self.shortages.answered(now, &sku, from, given.stamp, gave);
+            }
         }
         for sku in &given.none {
             self.shortages.answered(now, sku, from, given.stamp, Units::ZERO);

@@ -209,7 +209,9 @@ impl Replica {
     fn flights(&self, sku: &Sku) -> (bool, bool) {
         let Some(item) = self.state.items.get(sku) else { return (true, false) };
         let (mut closed, mut coming) = (true, false);
-        for from in item.rows.keys() {
+        // Members without a row here too: what others have credited from one shows that its row
+        // is late.
+        for from in self.state.roster.keys() {
             for to in self.state.roster.keys().filter(|to| *to != from) {
                 let nothing = item.in_flight(*from, *to) == Some(Units::ZERO);
                 closed &= nothing;
