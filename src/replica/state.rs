@@ -48,6 +48,17 @@ impl Item {
         let credited = self.rows.get(&to).map_or(Units::ZERO, |row| row.credited_from(from));
         sent.minus(credited)
     }
+
+    /// Whether a row here rests on another that is late: its owner has credited more than the
+    /// giver's row here says was sent, or the giver has no row here at all.
+    pub fn is_late(&self) -> bool {
+        self.rows.iter().any(|(to, row)| {
+            row.cells().any(|cell| match cell.cell {
+                crate::types::Cell::Credited(from) => self.in_flight(from, *to).is_none(),
+                _ => false,
+            })
+        })
+    }
 }
 
 /// Everything a restart must bring back.
@@ -360,7 +371,7 @@ fn raise_row(row: &mut Row, raise: &Raise, session: u64) {
 
 /// Sums over all rows, and whether they balance: with every row here on which another rests.
 pub fn totals(item: &Item) -> (Totals, bool) {
-    match try_totals(item) {
+    match try_totals(item).filter(|_| !item.is_late()) {
         Some(totals) => {
             let left =
                 i128::from(totals.received.0) + i128::from(totals.returned.0) - i128::from(totals.retired.0);
