@@ -21,7 +21,7 @@ use crate::limits::{DIGEST_INTERVAL, MAX_REPLICAS, PASS_ENTRIES, PASS_FRAMES, PA
 use crate::types::{Cell, Heard, NodeName, ReplicaId, Seq, Timestamp};
 use crate::wire::message::{Digest, Hello, Pass};
 use crate::wire::record::Claim;
-use crate::wire::{Body, Entry, Merge, Message, codec};
+use crate::wire::{Body, Entry, Merge, Message, Session, codec};
 
 /// A frame of a pass is closed when its entries reach this many bytes.
 const FRAME_BYTES: usize = crate::wire::message::MAX_MESSAGE_BYTES / 2;
@@ -176,6 +176,9 @@ impl Replica {
         if let Some(proof) = self.proof_of_old_disk(&hello) {
             return self.rolled_back(proof, out);
         }
+        if self.runs_on_old_disk(from, &hello) {
+            return self.alarm(format!("{node} goes on from an older disk than it had before"), out);
+        }
         let link = Link {
             name: node.clone(),
             theirs: BTreeMap::new(),
@@ -211,6 +214,16 @@ impl Replica {
         Some(format!("{} holds this replica's log up to {held}, the disk ended at {here}", hello.node))
     }
 
+    /// A peer whose new session begins at or below what is here of its log from earlier ones.
+    ///
+    /// That its digest is behind what is here proves nothing: the digest may be older than rows
+    /// that came by way of a third member, or be repeated.
+    fn runs_on_old_disk(&self, from: ReplicaId, hello: &Hello) -> bool {
+        let Some(log) = self.state.logs.get(&from) else { return false };
+        let news = |known: Session| known.nonce != hello.session.nonce && known.first < hello.session.first;
+        log.session.is_some_and(news) && hello.session.first <= log.watermark
+    }
+
     pub(super) fn digest(&self, now: Timestamp, to: Option<ReplicaId>) -> Digest {
         let watermarks = self.state.logs.iter().map(|(id, log)| (*id, log.watermark)).collect();
         let echo = to.and_then(|to| self.links.up.get(&to)).map(|link| link.stamp);
@@ -228,11 +241,6 @@ impl Replica {
                 self.state.own_watermark()
             );
             return self.rolled_back(proof, out);
-        }
-        let known = self.state.logs.get(&from).map_or(Seq::ZERO, |log| log.watermark);
-        if of(from) < known {
-            let name = self.state.name_of(from);
-            return self.alarm(format!("{name}'s disk went back from {known} to {}", of(from)), out);
         }
         let own = self.state.own_watermark();
         let state = &self.state;

@@ -103,6 +103,33 @@ fn repeated_and_reordered_messages_change_nothing() {
 }
 
 #[test]
+fn a_digest_older_than_what_came_by_another_path_is_no_alarm() {
+    let mut bed = Bed::new(3);
+    bed.item(0, "TEE", 50);
+    bed.run(600);
+    let digest = |bed: &Bed| bed.hosts[0].replica.digest(bed.now, None);
+    let old = Message::Digest(digest(&bed));
+    bed.call(0, put("A", &[("TEE", 1)])).unwrap();
+    bed.run(2_000);
+    bed.wire.push_back((0, 2, old));
+    bed.run(2_000);
+    assert_eq!(bed.alarms, Vec::<String>::new());
+}
+
+#[test]
+fn a_row_is_late_too_when_its_giver_is_not_known_yet() {
+    let mut bed = Bed::new(3);
+    bed.call(0, Command::SetItem { sku: sku("TEE"), policy: Policy::default() }).unwrap();
+    bed.run(3_000);
+    bed.unlink(0, 2);
+    bed.call(0, Command::Receive(movement("TEE", 3))).unwrap();
+    // Host 1 takes in units of which host 2 does not know whence; each step is checked.
+    bed.call(1, put("A", &[("TEE", 3)])).unwrap();
+    bed.run(3_000);
+    assert!(bed.books(2, "TEE").balanced);
+}
+
+#[test]
 fn a_restarted_node_catches_up_and_goes_on() {
     let mut bed = Bed::new(3);
     bed.item(0, "TEE", 30);
@@ -143,6 +170,20 @@ fn a_disk_that_went_back_in_time_is_found_out_before_it_answers() {
     assert!(bed.hosts[0].rolled_back.is_some());
     assert!(!bed.hosts[0].ready);
     assert_eq!(bed.call(0, put("B", &[("TEE", 1)])), Err(Refusal::RolledBack));
+}
+
+#[test]
+fn a_peer_on_an_old_disk_is_told_by_its_session() {
+    let mut bed = Bed::new(2);
+    bed.item(0, "TEE", 30);
+    let old = bed.hosts[0].journal.len();
+    bed.call(0, put("A", &[("TEE", 5)])).unwrap();
+    bed.run(1_000);
+    bed.hosts[0].journal.truncate(old);
+    bed.restart(0);
+    bed.rejoin(0);
+    bed.run(100);
+    assert!(bed.alarms.iter().any(|text| text.contains("older disk")), "{:?}", bed.alarms);
 }
 
 #[test]
