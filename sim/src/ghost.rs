@@ -33,6 +33,12 @@ impl Row {
         inflow - sent - (self.of(Cell::Taken) - self.of(Cell::Released))
     }
 
+    /// What came in and is neither claimed nor sold; summed over all replicas it is what is free
+    /// or in flight.
+    pub fn not_claimed(&self) -> i128 {
+        self.of(Cell::Received) + self.of(Cell::Returned) - (self.of(Cell::Taken) - self.of(Cell::Released))
+    }
+
     fn sum(&self, which: impl Fn(Cell) -> bool) -> i128 {
         self.0.iter().filter(|(cell, _)| which(**cell)).map(|(_, value)| i128::from(*value)).sum()
     }

@@ -7,12 +7,16 @@
 use std::collections::VecDeque;
 use std::rc::Rc;
 
+use stockade::wire::Message;
+
 use crate::dice::{Dice, Stream};
 use crate::plan::{Plan, Transport};
 use crate::time::{Span, Time};
 
 /// A link is given up when its path was cut for so long.
 pub const IDLE: Span = Span::seconds(4);
+/// No message takes longer: the link would be given up.
+const LONGEST: Span = Span::seconds(3);
 /// Messages remembered for replays, each direction.
 const REMEMBERED: usize = 64;
 
@@ -24,7 +28,29 @@ pub struct Parcel {
     pub from: usize,
     pub to: usize,
     pub epoch: u64,
+    /// What kind of message it is.
+    pub kind: Kind,
     pub bytes: Bytes,
+}
+
+/// How a message is treated.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// Begins a link. It is never lost, only late: a link that stands has carried it.
+    Hello,
+    /// Overtakes the others.
+    Urgent,
+    Bulk,
+}
+
+impl Kind {
+    pub fn of(message: &Message) -> Kind {
+        match message {
+            Message::Hello(_) => Kind::Hello,
+            other if other.is_urgent() => Kind::Urgent,
+            _ => Kind::Bulk,
+        }
+    }
 }
 
 /// One way between two hosts.
@@ -53,6 +79,7 @@ pub struct Network {
     ways: Vec<Way>,
     links: Vec<Link>,
     transport: Transport,
+    calm: bool,
     dice: Dice,
 }
 
@@ -60,10 +87,13 @@ impl Network {
     pub fn new(plan: &Plan) -> Network {
         let mut dice = Dice::new(plan.seed, Stream::Network);
         let squared = plan.hosts * plan.hosts;
-        let way = |dice: &mut Dice| Way { delay: Span(dice.tailed(plan.delay.0).max(50)), ..Way::default() };
+        let way = |dice: &mut Dice| Way {
+            delay: Span(dice.between(plan.delay.0 / 2, plan.delay.0 * 3)),
+            ..Way::default()
+        };
         let ways = (0..squared).map(|_| way(&mut dice)).collect();
         let links = (0..squared).map(|_| Link::default()).collect();
-        Network { hosts: plan.hosts, ways, links, transport: plan.transport, dice }
+        Network { hosts: plan.hosts, ways, links, transport: plan.transport, calm: false, dice }
     }
 
     fn way(&mut self, from: usize, to: usize) -> &mut Way {
@@ -127,7 +157,7 @@ impl Network {
         }
         let mut arrivals = Vec::new();
         for parcel in stalled {
-            let time = self.arrival(now, parcel.from, parcel.to, false);
+            let time = self.arrival(now, &parcel);
             arrivals.push((time, parcel));
         }
         arrivals
@@ -145,18 +175,21 @@ impl Network {
     /// The faults end: from now on messages are only delayed.
     pub fn calm(&mut self) {
         self.transport = Transport::Streams;
+        self.calm = true;
         self.ways.iter_mut().for_each(|way| way.slow_until = Time::ZERO);
     }
 
-    fn arrival(&mut self, now: Time, from: usize, to: usize, urgent: bool) -> Time {
+    fn arrival(&mut self, now: Time, parcel: &Parcel) -> Time {
+        let (from, to) = (parcel.from, parcel.to);
         let way = &self.ways[from * self.hosts + to];
         let typical = if now < way.slow_until { way.delay.0 * 20 } else { way.delay.0 };
-        let arrival = now.after(Span(self.dice.tailed(typical)));
+        let delay = if self.calm { typical } else { self.dice.tailed(typical).min(LONGEST.0) };
+        let arrival = now.after(Span(delay));
         if self.transport != Transport::Streams {
             return arrival;
         }
         let way = self.way(from, to);
-        let last = &mut way.last[usize::from(urgent)];
+        let last = &mut way.last[usize::from(parcel.kind == Kind::Urgent)];
         *last = arrival.max(last.after(Span(1)));
         *last
     }
@@ -168,31 +201,35 @@ impl Network {
         from: usize,
         to: usize,
         bytes: Bytes,
-        urgent: bool,
+        kind: Kind,
     ) -> Vec<(Time, Parcel)> {
         let Some(epoch) = self.standing(from, to) else { return Vec::new() };
-        let parcel = Parcel { from, to, epoch, bytes };
+        let parcel = Parcel { from, to, epoch, kind, bytes };
         let Transport::Datagrams { loss, duplicates, replays } = self.transport else {
             let way = self.way(from, to);
             if way.cuts > 0 || !way.stalled.is_empty() {
                 way.stalled.push_back(parcel);
                 return Vec::new();
             }
-            return vec![(self.arrival(now, from, to, urgent), parcel)];
+            return vec![(self.arrival(now, &parcel), parcel)];
         };
         let mut copies = Vec::new();
+        if kind == Kind::Hello && self.way(from, to).cuts > 0 {
+            self.way(from, to).stalled.push_back(parcel);
+            return Vec::new();
+        }
         if self.way(from, to).cuts == 0 {
-            if !self.dice.chance(loss) {
-                copies.push((self.arrival(now, from, to, urgent), parcel.clone()));
+            if !self.dice.chance(loss) || kind == Kind::Hello {
+                copies.push((self.arrival(now, &parcel), parcel.clone()));
             }
             if self.dice.chance(duplicates) {
-                copies.push((self.arrival(now, from, to, urgent), parcel.clone()));
+                copies.push((self.arrival(now, &parcel), parcel.clone()));
             }
             if self.dice.chance(replays) {
                 let place = self.dice.place(REMEMBERED);
                 if let Some(old) = self.way(from, to).recent.get(place).cloned() {
-                    let old = Parcel { bytes: old, ..parcel.clone() };
-                    copies.push((self.arrival(now, from, to, urgent), old));
+                    let old = Parcel { bytes: old, kind: Kind::Bulk, ..parcel.clone() };
+                    copies.push((self.arrival(now, &parcel), old));
                 }
             }
         }
@@ -212,7 +249,7 @@ impl Network {
         let streams = self.transport == Transport::Streams;
         let way = self.way(parcel.from, parcel.to);
         if way.cuts > 0 {
-            if streams {
+            if streams || parcel.kind == Kind::Hello {
                 way.stalled.push_back(parcel.clone());
             }
             return false;
@@ -232,7 +269,7 @@ mod tests {
     }
 
     fn send(network: &mut Network, byte: u8) -> Vec<(Time, Parcel)> {
-        network.send(Time(5), 0, 1, Rc::new([byte]), true)
+        network.send(Time(5), 0, 1, Rc::new([byte]), Kind::Urgent)
     }
 
     #[test]

@@ -167,7 +167,9 @@ impl Oracle {
         }
         self.note_refusals(&open.request.command, &reply.outcome);
         for claimed in claims(&reply.outcome) {
-            self.check_claim(claimed, reply.replayed, clocks)?;
+            // What another node passes on may be old by now.
+            let is_news = !reply.replayed && node_number(&claimed.node) == node;
+            self.check_claim(claimed, is_news, clocks)?;
         }
         if !reply.replayed {
             for short in shortfalls(&reply.outcome).filter(|short| short.verdict == Verdict::SoldOut) {
@@ -215,13 +217,13 @@ impl Oracle {
         }
     }
 
-    fn check_claim(&mut self, claimed: &Claimed, replayed: bool, clocks: &[Timestamp]) -> Checked {
+    fn check_claim(&mut self, claimed: &Claimed, is_news: bool, clocks: &[Timestamp]) -> Checked {
         let (home, said) = (node_number(&claimed.node), &claimed.reservation);
         self.promises.made(home, said, &self.books[home].durable)?;
         let lines = said.lines.iter().map(|line| (line.sku.clone(), i128::from(line.quantity.0))).collect();
         match said.state {
             ReservationState::Confirmed => self.sales.sold(&said.id, home, lines),
-            ReservationState::Held if !replayed && self.is_settled(&said.id) => {
+            ReservationState::Held if is_news && self.is_settled(&said.id) => {
                 self.deadlines.insert((said.id.clone(), home), said.deadline);
                 self.sales.held(&said.id, home, lines);
             }
@@ -266,10 +268,10 @@ impl Oracle {
         Ok(())
     }
 
-    /// Free units of an item at all hosts.
+    /// Units of an item that are free at a host or on their way to one.
     pub fn free(&self, sku: &Sku) -> i128 {
-        let rows = self.books.iter().filter_map(|books| books.memory.rows.get(sku));
-        rows.map(|row| row.available()).sum()
+        let row = |books: &'_ Books| books.memory.rows.get(sku).map_or(0, |row| row.not_claimed());
+        self.books.iter().map(row).sum()
     }
 
     pub fn held(&self) -> usize {

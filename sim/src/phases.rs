@@ -46,17 +46,21 @@ impl World {
     fn set_up(&mut self) -> Checked {
         (0..self.plan.hosts).try_for_each(|host| self.boot(host))?;
         self.run_until(Time::ZERO.after(Span::seconds(1)))?;
-        for n in 0..self.plan.items {
-            let sku = crate::workload::sku(n);
+        let skus: Vec<Sku> = (0..self.plan.items).map(crate::workload::sku).collect();
+        for sku in &skus {
             let policy = self.workload.policy();
             self.must(0, Command::SetItem { sku: sku.clone(), policy })?;
-            for _ in 0..2 {
-                let host = self.dice.place(self.plan.hosts);
-                let quantity = Units(self.dice.between(1, self.plan.most_units));
-                // Where the item is not known yet it is refused; that is fine.
-                let _ = self.call(host, receive(&sku, quantity))?;
+        }
+        self.run_until(self.now.after(Span::seconds(2)))?;
+        for sku in skus.iter().chain(&skus) {
+            let host = self.dice.place(self.plan.hosts);
+            let quantity = Units(self.dice.between(1, self.plan.most_units));
+            // A lossy network may not have told this host of the item yet.
+            if self.call(host, receive(sku, quantity))?.is_err() {
+                self.must(0, receive(sku, quantity))?;
             }
         }
+        self.chaos = true;
         for client in 0..self.plan.clients {
             let pause = self.some(Span::seconds(1));
             self.push_in(pause, Event::Wake { client });

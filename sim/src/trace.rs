@@ -1,6 +1,8 @@
 //! What happened, in order: as a number that two runs of one seed must share, and as text for
 //! people.
 
+use std::io::Write;
+
 use crate::time::Time;
 
 /// How much of the trace is kept.
@@ -36,7 +38,8 @@ impl Trace {
         let line = line();
         self.mix_bytes(line.as_bytes());
         if self.detail == Detail::Print {
-            println!("{at}  {line}");
+            // Whoever reads may have seen enough.
+            let _ = writeln!(std::io::stdout(), "{at}  {line}");
         }
     }
 

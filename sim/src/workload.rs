@@ -228,7 +228,10 @@ impl Workload {
             (64..67, Some(order)) => Command::Extend { id: order.id, ttl },
             (67..71, Some(order)) => Command::Put(Put { id: order.id, if_match, ..put }),
             (71..73, Some(order)) => Command::Put(Put { id: order.id, lines: order.lines, ..put }),
-            (73..76, Some(order)) => Command::Read { id: order.id },
+            (73..76, Some(order)) => {
+                keyed = false;
+                Command::Read { id: order.id }
+            }
             (76..86, _) => {
                 (keyed, movable) = (true, false);
                 Command::Sell(Sell { id: new, lines: put.lines, wait, reference: None, minted: true })

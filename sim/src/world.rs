@@ -16,7 +16,7 @@ use uuid::Uuid;
 use crate::checks::{Checked, Property, Violation, alarms, ensure, whole_state};
 use crate::dice::{Dice, Stream};
 use crate::host::{Host, Open};
-use crate::network::{Network, Parcel};
+use crate::network::{Kind, Network, Parcel};
 use crate::oracle::Oracle;
 use crate::plan::Plan;
 use crate::time::{Clock, Span, Time};
@@ -27,6 +27,8 @@ use crate::workload::{Sending, Workload, node, node_number};
 const CHECK_EVERY: u64 = 128;
 /// A world that needs more events than this turns in circles.
 const MAX_EVENTS: u64 = 3_000_000;
+/// The longest a disk takes over one batch.
+const LONGEST_SYNC: Span = Span::seconds(5);
 /// Things in a checkpoint's chunk: few, so that much happens between two.
 const CHUNK: usize = 7;
 
@@ -188,7 +190,7 @@ impl World {
             faults: Dice::new(plan.seed, Stream::Faults),
             trace: Trace::new(detail),
             counts: Counts::default(),
-            chaos: true,
+            chaos: false,
             current: vec![None; plan.clients],
             tokens: 0,
             calls: BTreeMap::new(),
@@ -330,9 +332,12 @@ impl World {
 
     pub(crate) fn flush(&mut self, host: usize) {
         if self.hosts[host].flush(self.now) {
-            let mut sync = self.dice.tailed(self.plan.sync.0);
-            if self.plan.slow_disks && self.dice.chance(50) {
-                sync *= 50;
+            let mut sync = self.plan.sync.0;
+            if self.chaos {
+                sync = self.dice.tailed(sync).min(LONGEST_SYNC.0);
+                if self.plan.slow_disks && self.dice.chance(50) {
+                    sync = (sync * 50).min(LONGEST_SYNC.0);
+                }
             }
             let life = self.hosts[host].life;
             self.push_in(Span(sync), Event::Synced { host, life });
@@ -399,7 +404,7 @@ impl World {
             return;
         }
         let bytes: Rc<[u8]> = codec::encode(message).into();
-        for (time, parcel) in self.network.send(self.now, from, to, bytes, message.is_urgent()) {
+        for (time, parcel) in self.network.send(self.now, from, to, bytes, Kind::of(message)) {
             self.push(time, Event::Parcel(parcel));
         }
     }
