@@ -54,7 +54,7 @@ use self::state::State;
 use self::sync::Links;
 use self::waiting::Shortages;
 use crate::limits::Limits;
-use crate::types::{NodeName, Position, Region, ReplicaId, Sku, Timestamp};
+use crate::types::{NodeName, Position, Region, ReplicaId, Reservation, Sku, Timestamp};
 use crate::wire::{Change, Genesis, Message, Record};
 
 /// A replica of the ledger. See the module's text for the order of calls.
@@ -158,6 +158,20 @@ impl Replica {
         let mut stats = self.stats;
         self.measure(&mut stats);
         stats
+    }
+
+    /// Everybody's rows as they are known here, in order of item and owner.
+    pub fn rows(&self) -> impl Iterator<Item = (&Sku, ReplicaId, &Row)> {
+        let of_item = |(sku, item)| {
+            let item: &state::Item = item;
+            item.rows.iter().map(move |(owner, row)| (sku, *owner, row))
+        };
+        self.state.items.iter().flat_map(of_item)
+    }
+
+    /// The own reservations, in order of id.
+    pub fn reservations(&self) -> impl Iterator<Item = &Reservation> {
+        self.state.reservations.iter()
     }
 
     /// Applies a change that was just decided, and notes it for the journal.

@@ -188,7 +188,8 @@ impl Replica {
             return self.rolled_back(proof, out);
         }
         if let Some(what) = self.other_session_past_start(from, &hello) {
-            self.alarm(what, out);
+            // It has our hello, so it will find out; nothing it says is believed.
+            return self.alarm(what, out);
         }
         let link = Link {
             name: node.clone(),

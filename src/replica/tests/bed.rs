@@ -199,6 +199,14 @@ impl Bed {
         true
     }
 
+    /// Delivers the oldest message between two hosts, overtaking all others.
+    pub fn deliver_between(&mut self, from: usize, to: usize) {
+        let at = self.wire.iter().position(|(f, t, _)| (*f, *t) == (from, to)).expect("a message");
+        let (_, _, message) = self.wire.remove(at).expect("it is there");
+        let node = self.name(from);
+        self.step(to, Input::Message { node, message });
+    }
+
     /// Lets `span` milliseconds pass, everything delivered at once.
     pub fn run(&mut self, span: u64) {
         let end = Timestamp(self.now.0 + span);

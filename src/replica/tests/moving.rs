@@ -1,7 +1,14 @@
 //! Several replicas: rights move to the buyers, and what a refused buyer is told is true.
 
 use super::bed::*;
+use crate::replica::{Input, Token};
 use crate::types::*;
+use crate::wire::Message;
+
+fn receive(name: &str, units: u64) -> Input {
+    let request = Request::plain(Command::Receive(movement(name, units)));
+    Input::Request { token: Token(1_000_000), request }
+}
 
 fn verdict(outcome: Outcome) -> (Verdict, u64, Vec<String>) {
     match outcome {
@@ -180,4 +187,49 @@ fn the_world_sells_out_to_exactly_zero_through_any_nodes() {
     let sold = tokens.iter().filter(|token| bed.replies[token].outcome.is_ok()).count();
     assert_eq!(sold, 200);
     assert_eq!(verdict(bed.call(3, put("Z", &[("TEE", 1)]))).0, Verdict::SoldOut);
+}
+
+#[test]
+fn a_row_that_rests_on_an_unknown_one_proves_nothing() {
+    let mut bed = Bed::new(3);
+    bed.call(0, Command::SetItem { sku: sku("TEE"), policy: Policy::default() }).unwrap();
+    bed.run(3_000);
+    let refused = bed.send(2, Request::plain(put("A", &[("TEE", 1)])));
+    // Host 0 says that it never had a unit; then it has five, and gives three away.
+    bed.deliver_between(2, 0);
+    bed.deliver_between(0, 2);
+    bed.step(0, receive("TEE", 5));
+    let served = bed.send(1, Request::plain(put("B", &[("TEE", 3)])));
+    bed.deliver_between(1, 0);
+    bed.deliver_between(0, 1);
+    assert!(bed.replies[&served].outcome.is_ok());
+    // Host 1 tells of what it took in from host 0, whose row is still unknown.
+    bed.deliver_between(2, 1);
+    while !bed.wire.iter().all(|(from, to, _)| (*from, *to) != (1, 2)) {
+        bed.deliver_between(1, 2);
+    }
+    let told = bed.replies.get(&refused).map(|reply| reply.outcome.clone());
+    assert!(told.is_none_or(|outcome| verdict(outcome).0 != Verdict::SoldOut));
+}
+
+#[test]
+fn a_row_that_was_not_taken_was_not_heard() {
+    let mut bed = Bed::new(2);
+    bed.item(0, "TEE", 1);
+    bed.call(0, put("A", &[("TEE", 1)])).unwrap();
+    bed.run(1_000);
+    bed.restart(0);
+    bed.run(3_100);
+    bed.call(0, cancel("A")).unwrap();
+    // The hellos arrive; the pass that tells of the new session does not.
+    bed.link(0, 1);
+    bed.deliver_between(0, 1);
+    bed.deliver_between(1, 0);
+    bed.wire.clear();
+    let token = bed.send(1, Request::plain(put("B", &[("TEE", 1)])));
+    bed.deliver_between(1, 0);
+    bed.wire.retain(|(_, _, message)| !matches!(message, Message::Pass(_)));
+    bed.deliver_between(0, 1);
+    let told = bed.replies.get(&token).map(|reply| reply.outcome.clone());
+    assert!(told.is_none_or(|outcome| verdict(outcome).0 != Verdict::SoldOut));
 }

@@ -282,3 +282,14 @@ fn old_keys_and_reservations_are_forgotten_and_young_ones_refused_room() {
     assert_eq!(bed.call(0, Command::Read { id: id("A0") }), Err(Refusal::ReservationNotFound));
     assert_eq!(bed.available(0, "TEE"), 999);
 }
+
+#[test]
+fn a_retry_under_the_same_key_may_say_that_it_is_one() {
+    let mut bed = Bed::new(2);
+    bed.item(0, "TEE", 5);
+    let first = bed.keyed(0, "k", put("A", &[("TEE", 1)]));
+    let Command::Put(again) = put("A", &[("TEE", 1)]) else { unreachable!() };
+    let again = bed.keyed(0, "k", Command::Put(Put { retry: true, ..again }));
+    assert_eq!(again.outcome, first.outcome);
+    assert!(again.replayed);
+}

@@ -1,0 +1,165 @@
+//! A host: a replica, its disk and its clock, driven as the node's driver does. One batch is
+//! written at a time, the next is decided meanwhile, and outputs leave through the barrier.
+
+use std::collections::BTreeMap;
+use std::rc::Rc;
+
+use stockade::limits::Limits;
+use stockade::replica::{Barrier, Effects, Input, Output, Replica, Token};
+use stockade::types::{Position, Request, Timestamp};
+use stockade::wire::{Batch, Genesis, Record};
+
+use crate::disk::{Disk, InFlight};
+use crate::time::{Clock, Time};
+
+/// A request that the host has not answered.
+#[derive(Clone, Debug)]
+pub struct Open {
+    pub request: Rc<Request>,
+    pub arrived: Time,
+    /// The client that waits for it, if any still does.
+    pub client: Option<usize>,
+    /// It repeats a key with another body.
+    pub altered: bool,
+}
+
+/// The near end of a link.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct End {
+    pub epoch: u64,
+    pub up: bool,
+}
+
+#[derive(Debug)]
+pub struct Host {
+    pub genesis: Genesis,
+    pub limits: Limits,
+    pub clock: Clock,
+    pub disk: Disk,
+    /// `None` while it is down.
+    pub process: Option<Process>,
+    /// Starts so far: what was meant for an earlier life is void.
+    pub life: u64,
+    pub paused_until: Time,
+    /// The link to each other host.
+    pub ends: Vec<End>,
+    barrier_on: bool,
+}
+
+/// What a crash loses.
+#[derive(Debug)]
+pub struct Process {
+    pub replica: Replica,
+    pub open: BTreeMap<Token, Open>,
+    /// It was told to stop and takes nothing more.
+    pub stopping: bool,
+    /// The tick that is on its way.
+    pub tick_at: Option<Time>,
+    pub durable: Position,
+    effects: Effects,
+    barrier: Barrier,
+    pending: Vec<Record>,
+    /// Only without the barrier: outputs that leave at once.
+    loose: Vec<Output>,
+}
+
+impl Host {
+    pub fn new(genesis: Genesis, limits: Limits, clock: Clock, hosts: usize, barrier_on: bool) -> Host {
+        Host {
+            disk: Disk::prepared(&genesis),
+            genesis,
+            limits,
+            clock,
+            process: None,
+            life: 0,
+            paused_until: Time::ZERO,
+            ends: vec![End::default(); hosts],
+            barrier_on,
+        }
+    }
+
+    pub fn ledger_time(&self, now: Time) -> Timestamp {
+        self.clock.now(now)
+    }
+
+    /// Reads the disk and begins a life; the caller then gives [`Input::Start`].
+    ///
+    /// # Errors
+    /// When the disk cannot be read back.
+    pub fn boot(&mut self, now: Time) -> Result<(), String> {
+        let (replica, time) = self.disk.recover(&self.genesis, self.limits)?;
+        self.clock.start(now, time);
+        self.life += 1;
+        let durable = replica.position();
+        let mut barrier = Barrier::default();
+        barrier.durable(durable);
+        self.process = Some(Process {
+            replica,
+            stopping: false,
+            open: BTreeMap::new(),
+            tick_at: None,
+            durable,
+            effects: Effects::default(),
+            barrier,
+            pending: Vec::new(),
+            loose: Vec::new(),
+        });
+        Ok(())
+    }
+
+    /// The process and what it had not made durable are gone. `kept`: the batch in flight had
+    /// reached the platter; it is given back.
+    pub fn crash(&mut self, kept: bool) -> (Option<Process>, Option<InFlight>) {
+        self.ends.fill(End::default());
+        (self.process.take(), self.disk.crash(kept))
+    }
+
+    /// One step of the replica. Its records wait for the disk, its outputs for them. Gives the
+    /// new records, to be looked at.
+    pub fn step(&mut self, now: Time, input: Input) -> &[Record] {
+        let time = self.clock.now(now);
+        let Some(process) = &mut self.process else { return &[] };
+        process.replica.handle(time, input, &mut process.effects);
+        let first = process.pending.len();
+        process.pending.extend(process.effects.take_records());
+        let outputs = process.effects.take_outputs();
+        if self.barrier_on {
+            process.barrier.hold(outputs);
+        } else {
+            let mut open = Barrier::default();
+            open.durable(process.replica.position());
+            open.hold(outputs);
+            process.loose.extend(std::iter::from_fn(|| open.release()));
+        }
+        &process.pending[first..]
+    }
+
+    /// Gives what is pending to the disk, if it is idle. True when a batch is on its way.
+    pub fn flush(&mut self, now: Time) -> bool {
+        let time = self.clock.now(now);
+        let Some(process) = &mut self.process else { return false };
+        if !self.disk.is_idle() || process.pending.is_empty() {
+            return false;
+        }
+        let batch = Batch { time, records: std::mem::take(&mut process.pending) };
+        self.disk.begin(batch, process.replica.position());
+        true
+    }
+
+    pub fn synced(&mut self) -> Option<InFlight> {
+        let done = self.disk.synced()?;
+        let process = self.process.as_mut()?;
+        process.durable = done.position;
+        process.barrier.durable(done.position);
+        Some(done)
+    }
+
+    /// The next output that may leave.
+    pub fn release(&mut self) -> Option<Output> {
+        let process = self.process.as_mut()?;
+        if process.loose.is_empty() {
+            return process.barrier.release();
+        }
+        Some(process.loose.remove(0))
+    }
+}

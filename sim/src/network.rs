@@ -1,0 +1,303 @@
+//! The network between hosts: delays with a tail, loss, repeats, cuts in one direction or both,
+//! and links that go up and down over it as the shell's do.
+//!
+//! A link between two hosts has an epoch. It stands until one of them dies or nothing passes for
+//! [`IDLE`]; then what was on its way is lost, and a later link has a new epoch.
+
+use std::collections::VecDeque;
+use std::rc::Rc;
+
+use stockade::wire::Message;
+
+use crate::dice::{Dice, Stream};
+use crate::plan::{Plan, Transport};
+use crate::time::{Span, Time};
+
+/// A link is given up when its path was cut for so long.
+pub const IDLE: Span = Span::seconds(4);
+/// No message takes longer: the link would be given up.
+const LONGEST: Span = Span::seconds(3);
+/// Messages remembered for replays, each direction.
+const REMEMBERED: usize = 64;
+
+pub type Bytes = Rc<[u8]>;
+
+/// A message under way.
+#[derive(Clone, Debug)]
+pub struct Parcel {
+    pub from: usize,
+    pub to: usize,
+    pub epoch: u64,
+    /// What kind of message it is.
+    pub kind: Kind,
+    pub bytes: Bytes,
+}
+
+/// How a message is treated.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// Begins a link. It is never lost, only late: a link that stands has carried it.
+    Hello,
+    /// Overtakes the others.
+    Urgent,
+    Bulk,
+}
+
+impl Kind {
+    pub fn of(message: &Message) -> Kind {
+        match message {
+            Message::Hello(_) => Kind::Hello,
+            other if other.is_urgent() => Kind::Urgent,
+            _ => Kind::Bulk,
+        }
+    }
+}
+
+/// One way between two hosts.
+#[derive(Debug, Default)]
+struct Way {
+    delay: Span,
+    /// Cuts in force: they may overlap.
+    cuts: u32,
+    slow_until: Time,
+    /// When the newest urgent message, and the newest other one, arrives.
+    last: [Time; 2],
+    stalled: VecDeque<Parcel>,
+    recent: VecDeque<Bytes>,
+}
+
+#[derive(Debug, Default)]
+struct Link {
+    epoch: u64,
+    stands: bool,
+    cut_since: Option<Time>,
+}
+
+#[derive(Debug)]
+pub struct Network {
+    hosts: usize,
+    ways: Vec<Way>,
+    links: Vec<Link>,
+    transport: Transport,
+    calm: bool,
+    dice: Dice,
+}
+
+impl Network {
+    pub fn new(plan: &Plan) -> Network {
+        let mut dice = Dice::new(plan.seed, Stream::Network);
+        let squared = plan.hosts * plan.hosts;
+        let way = |dice: &mut Dice| Way {
+            delay: Span(dice.between(plan.delay.0 / 2, plan.delay.0 * 3)),
+            ..Way::default()
+        };
+        let ways = (0..squared).map(|_| way(&mut dice)).collect();
+        let links = (0..squared).map(|_| Link::default()).collect();
+        Network { hosts: plan.hosts, ways, links, transport: plan.transport, calm: false, dice }
+    }
+
+    fn way(&mut self, from: usize, to: usize) -> &mut Way {
+        &mut self.ways[from * self.hosts + to]
+    }
+
+    fn link(&mut self, a: usize, b: usize) -> &mut Link {
+        &mut self.links[a.min(b) * self.hosts + a.max(b)]
+    }
+
+    pub fn is_cut(&self, a: usize, b: usize) -> bool {
+        self.ways[a * self.hosts + b].cuts > 0 || self.ways[b * self.hosts + a].cuts > 0
+    }
+
+    /// The epoch of the link that stands between two hosts.
+    pub fn standing(&mut self, a: usize, b: usize) -> Option<u64> {
+        let link = self.link(a, b);
+        link.stands.then_some(link.epoch)
+    }
+
+    /// A new link, if none stands and nothing is in the way.
+    pub fn connect(&mut self, a: usize, b: usize) -> Option<u64> {
+        if self.is_cut(a, b) || self.link(a, b).stands {
+            return None;
+        }
+        for (from, to) in [(a, b), (b, a)] {
+            let way = self.way(from, to);
+            way.recent.clear();
+            way.last = [Time::ZERO; 2];
+        }
+        let link = self.link(a, b);
+        link.epoch += 1;
+        link.stands = true;
+        Some(link.epoch)
+    }
+
+    /// The link is given up; what was on its way is lost. Its epoch, if it stood.
+    pub fn disconnect(&mut self, a: usize, b: usize) -> Option<u64> {
+        self.way(a, b).stalled.clear();
+        self.way(b, a).stalled.clear();
+        let link = self.link(a, b);
+        std::mem::take(&mut link.stands).then_some(link.epoch)
+    }
+
+    /// Nothing passes from `from` to `to` from now on.
+    pub fn cut(&mut self, now: Time, from: usize, to: usize) {
+        self.way(from, to).cuts += 1;
+        self.link(from, to).cut_since.get_or_insert(now);
+    }
+
+    /// Undoes one cut; gives what was stalled by it.
+    pub fn mend(&mut self, now: Time, from: usize, to: usize) -> Vec<(Time, Parcel)> {
+        let way = self.way(from, to);
+        way.cuts = way.cuts.saturating_sub(1);
+        if way.cuts > 0 {
+            return Vec::new();
+        }
+        let stalled = std::mem::take(&mut way.stalled);
+        if !self.is_cut(from, to) {
+            self.link(from, to).cut_since = None;
+        }
+        let mut arrivals = Vec::new();
+        for parcel in stalled {
+            let time = self.arrival(now, &parcel);
+            arrivals.push((time, parcel));
+        }
+        arrivals
+    }
+
+    pub fn slow(&mut self, from: usize, to: usize, until: Time) {
+        self.way(from, to).slow_until = until;
+    }
+
+    /// Whether the path has been cut without a break since `since`.
+    pub fn cut_since(&mut self, a: usize, b: usize, since: Time) -> bool {
+        self.link(a, b).cut_since.is_some_and(|time| time <= since)
+    }
+
+    /// The faults end: from now on messages are only delayed.
+    pub fn calm(&mut self) {
+        self.transport = Transport::Streams;
+        self.calm = true;
+        self.ways.iter_mut().for_each(|way| way.slow_until = Time::ZERO);
+    }
+
+    fn arrival(&mut self, now: Time, parcel: &Parcel) -> Time {
+        let (from, to) = (parcel.from, parcel.to);
+        let way = &self.ways[from * self.hosts + to];
+        let typical = if now < way.slow_until { way.delay.0 * 20 } else { way.delay.0 };
+        let delay = if self.calm { typical } else { self.dice.tailed(typical).min(LONGEST.0) };
+        let arrival = now.after(Span(delay));
+        if self.transport != Transport::Streams {
+            return arrival;
+        }
+        let way = self.way(from, to);
+        let last = &mut way.last[usize::from(parcel.kind == Kind::Urgent)];
+        *last = arrival.max(last.after(Span(1)));
+        *last
+    }
+
+    /// A message leaves over the link that stands: when copies of it, or of older ones, arrive.
+    pub fn send(
+        &mut self,
+        now: Time,
+        from: usize,
+        to: usize,
+        bytes: Bytes,
+        kind: Kind,
+    ) -> Vec<(Time, Parcel)> {
+        let Some(epoch) = self.standing(from, to) else { return Vec::new() };
+        let parcel = Parcel { from, to, epoch, kind, bytes };
+        let Transport::Datagrams { loss, duplicates, replays } = self.transport else {
+            let way = self.way(from, to);
+            if way.cuts > 0 || !way.stalled.is_empty() {
+                way.stalled.push_back(parcel);
+                return Vec::new();
+            }
+            return vec![(self.arrival(now, &parcel), parcel)];
+        };
+        let mut copies = Vec::new();
+        if kind == Kind::Hello && self.way(from, to).cuts > 0 {
+            self.way(from, to).stalled.push_back(parcel);
+            return Vec::new();
+        }
+        if self.way(from, to).cuts == 0 {
+            if !self.dice.chance(loss) || kind == Kind::Hello {
+                copies.push((self.arrival(now, &parcel), parcel.clone()));
+            }
+            if self.dice.chance(duplicates) {
+                copies.push((self.arrival(now, &parcel), parcel.clone()));
+            }
+            if self.dice.chance(replays) {
+                let place = self.dice.place(REMEMBERED);
+                if let Some(old) = self.way(from, to).recent.get(place).cloned() {
+                    let old = Parcel { bytes: old, kind: Kind::Bulk, ..parcel.clone() };
+                    copies.push((self.arrival(now, &parcel), old));
+                }
+            }
+        }
+        let recent = &mut self.way(from, to).recent;
+        recent.push_back(parcel.bytes);
+        if recent.len() > REMEMBERED {
+            recent.pop_front();
+        }
+        copies
+    }
+
+    /// A message arrives, unless its link is gone or its way was cut meanwhile.
+    pub fn arrives(&mut self, parcel: &Parcel) -> bool {
+        if self.standing(parcel.from, parcel.to) != Some(parcel.epoch) {
+            return false;
+        }
+        let streams = self.transport == Transport::Streams;
+        let way = self.way(parcel.from, parcel.to);
+        if way.cuts > 0 {
+            if streams || parcel.kind == Kind::Hello {
+                way.stalled.push_back(parcel.clone());
+            }
+            return false;
+        }
+        true
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn network(transport: Transport) -> Network {
+        let mut network = Network::new(&Plan { hosts: 2, transport, ..Plan::draw(1) });
+        network.connect(0, 1).unwrap();
+        network
+    }
+
+    fn send(network: &mut Network, byte: u8) -> Vec<(Time, Parcel)> {
+        network.send(Time(5), 0, 1, Rc::new([byte]), Kind::Urgent)
+    }
+
+    #[test]
+    fn streams_keep_their_order_and_stall_at_a_cut() {
+        let mut network = network(Transport::Streams);
+        let times: Vec<Time> = (0..50).map(|n| send(&mut network, n)[0].0).collect();
+        assert!(times.is_sorted());
+        network.cut(Time(6), 0, 1);
+        assert!(send(&mut network, 1).is_empty() && send(&mut network, 2).is_empty());
+        let after = network.mend(Time(9_000_000), 0, 1);
+        let bytes: Vec<u8> = after.iter().map(|(_, parcel)| parcel.bytes[0]).collect();
+        assert_eq!(bytes, [1, 2]);
+    }
+
+    #[test]
+    fn what_is_on_a_link_that_goes_down_is_lost() {
+        let mut network = network(Transport::Streams);
+        let (_, parcel) = send(&mut network, 1).remove(0);
+        assert!(network.arrives(&parcel));
+        network.disconnect(0, 1);
+        network.connect(1, 0).unwrap();
+        assert!(!network.arrives(&parcel));
+    }
+
+    #[test]
+    fn datagrams_are_lost_and_repeated() {
+        let mut network = network(Transport::Datagrams { loss: 500, duplicates: 500, replays: 0 });
+        let copies: Vec<usize> = (0..100).map(|n| send(&mut network, n).len()).collect();
+        assert!(copies.contains(&0) && copies.contains(&1) && copies.contains(&2));
+    }
+}

@@ -1,0 +1,68 @@
+//! The command line.
+
+use clap::{Parser, Subcommand};
+
+#[derive(Debug, Parser)]
+#[command(name = "stockade-sim", about = "Drives Stockade's replicas through faults, from a seed")]
+pub struct Options {
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Run one seed.
+    Run {
+        #[arg(long)]
+        seed: u64,
+        /// Print every event.
+        #[arg(long)]
+        trace: bool,
+    },
+    /// Run many seeds; exit code 1 when one fails.
+    Sweep {
+        /// A count, or a range `A..B`.
+        #[arg(long, value_name = "N|A..B")]
+        seeds: Seeds,
+        /// One line of JSON at the end instead of a table.
+        #[arg(long)]
+        json: bool,
+    },
+    /// Run each seed twice and compare the traces byte for byte.
+    Meta {
+        #[arg(long, value_name = "N|A..B")]
+        seeds: Seeds,
+    },
+}
+
+/// Seeds from `first` to before `end`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Seeds {
+    pub first: u64,
+    pub end: u64,
+}
+
+impl std::str::FromStr for Seeds {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Seeds, String> {
+        let number = |text: &str| text.parse::<u64>().map_err(|e| format!("`{text}`: {e}"));
+        let seeds = match text.split_once("..") {
+            Some((first, end)) => Seeds { first: number(first)?, end: number(end)? },
+            None => Seeds { first: 0, end: number(text)? },
+        };
+        if seeds.first < seeds.end { Ok(seeds) } else { Err("no seeds: give a count or A..B".into()) }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn seeds_are_a_count_or_a_range() {
+        assert_eq!("5".parse(), Ok(Seeds { first: 0, end: 5 }));
+        assert_eq!("7..9".parse(), Ok(Seeds { first: 7, end: 9 }));
+        assert!("9..9".parse::<Seeds>().is_err() && "x".parse::<Seeds>().is_err());
+    }
+}

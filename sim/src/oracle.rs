@@ -1,0 +1,330 @@
+//! The oracle: sees every record that hosts write and every answer that leaves, keeps its own
+//! books of both, and holds the properties in [`checks`](crate::checks) against them.
+//!
+//! A request that was not answered is unknown: it may be done or not.
+
+use std::collections::BTreeMap;
+
+use stockade::replica::Replica;
+use stockade::types::{
+    Answer, Claimed, Command, Operation, Outcome, Refusal, ReplicaId, Reply, Request, Reservation,
+    ReservationId, ReservationState, Shortfall, Sku, Timestamp, Verdict,
+};
+use stockade::wire::{Batch, Record};
+
+use crate::checks::conservation::Both;
+use crate::checks::overselling::{Kind, MovementId, Sales};
+use crate::checks::{
+    Checked, acknowledged::Promises, changes, conservation, copies, keys::Answers, recovery,
+    refused::Refusals, verdicts,
+};
+use crate::ghost::Ledger;
+use crate::host::Open;
+use crate::time::Time;
+use crate::workload::{node_number, reservation_of, reservations_of};
+
+/// What one host has recorded.
+#[derive(Debug, Default)]
+pub struct Books {
+    /// As it decides on it.
+    pub memory: Ledger,
+    /// As its disk has it.
+    pub durable: Ledger,
+}
+
+#[derive(Debug)]
+pub struct Oracle {
+    members: Vec<ReplicaId>,
+    pub books: Vec<Books>,
+    history: verdicts::History,
+    sales: Sales,
+    answers: Answers,
+    promises: Promises,
+    refusals: Refusals,
+    /// Requests under way about a reservation: while there are any, it may end at any time.
+    touching: BTreeMap<ReservationId, u32>,
+    /// Deadlines of acknowledged holds.
+    deadlines: BTreeMap<(ReservationId, usize), Timestamp>,
+}
+
+impl Oracle {
+    pub fn new(members: Vec<ReplicaId>) -> Oracle {
+        Oracle {
+            books: members.iter().map(|_| Books::default()).collect(),
+            history: verdicts::History::new(members.clone()),
+            members,
+            sales: Sales::default(),
+            answers: Answers::default(),
+            promises: Promises::default(),
+            refusals: Refusals::default(),
+            touching: BTreeMap::new(),
+            deadlines: BTreeMap::new(),
+        }
+    }
+
+    /// A host applied records.
+    ///
+    /// # Errors
+    /// When they should not be.
+    pub fn recorded(&mut self, now: Time, node: usize, records: &[Record]) -> Checked {
+        for record in records {
+            let Record::Change(change) = record else { continue };
+            changes::check(&self.books[node].memory, change)?;
+            self.books[node].memory.apply_change(change);
+            for raise in &change.rows {
+                let row = self.books[node].memory.rows[&raise.sku].clone();
+                self.history.became(now, &raise.sku, self.members[node], &row);
+                self.check_item(&raise.sku)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn check_item(&self, sku: &Sku) -> Checked {
+        let mut all: Vec<Both<'_>> = Vec::with_capacity(self.members.len());
+        for (owner, Books { memory, durable }) in self.members.iter().zip(&self.books) {
+            let (memory, durable) = (memory.rows.get(sku), durable.rows.get(sku));
+            all.push(Both { owner: *owner, memory, durable });
+        }
+        conservation::check(sku, &all)
+    }
+
+    /// A batch reached the disk.
+    pub fn synced(&mut self, node: usize, batch: &Batch) {
+        batch.records.iter().for_each(|record| self.books[node].durable.apply(record));
+    }
+
+    /// A host died; what was not durable is forgotten.
+    ///
+    /// # Errors
+    /// When what was promised is among it.
+    pub fn crashed(&mut self, now: Time, node: usize) -> Checked {
+        let books = &mut self.books[node];
+        for (sku, row) in &books.memory.rows {
+            let back = books.durable.rows.get(sku);
+            if back != Some(row) {
+                let back = back.cloned().unwrap_or_default();
+                self.history.became(now, sku, self.members[node], &back);
+            }
+        }
+        books.memory = books.durable.clone();
+        self.promises.check(node, &books.durable)
+    }
+
+    /// A host read its disk.
+    ///
+    /// # Errors
+    /// When it does not know what was durable.
+    pub fn booted(&self, node: usize, replica: &Replica) -> Checked {
+        recovery::check(replica, &self.books[node].durable)
+    }
+
+    /// Compares what a host knows of the others with their disks.
+    ///
+    /// # Errors
+    /// When it knows more.
+    pub fn check_copies(&self, replica: &Replica) -> Checked {
+        for (sku, owner, row) in replica.rows().filter(|(_, owner, _)| *owner != replica.replica_id()) {
+            if let Some(place) = self.members.iter().position(|member| *member == owner) {
+                let durable = &self.books[place].durable;
+                copies::check(sku, replica.replica_id(), owner, row.cells(), durable)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// A request reached a host that is up.
+    pub fn reached(&mut self, node: usize, open: &Open) {
+        for id in reservations_of(&open.request.command) {
+            *self.touching.entry(id.clone()).or_default() += 1;
+            for home in 0..self.books.len() {
+                self.sales.not_held(id, home);
+            }
+        }
+        makes(&open.request.command).into_iter().for_each(|id| self.refusals.attempted(id));
+        if let Some((id, sku, units)) = movement(node, &open.request) {
+            self.sales.attempted(id, sku, units);
+        }
+    }
+
+    /// An answer left a host. `clocks`: ledger time of each.
+    ///
+    /// # Errors
+    /// When it is wrong.
+    pub fn answered(
+        &mut self,
+        now: Time,
+        node: usize,
+        open: &Open,
+        reply: &Reply,
+        clocks: &[Timestamp],
+    ) -> Checked {
+        self.check_key(node, open, reply)?;
+        self.untouch(&open.request.command, &reply.outcome);
+        if let Some((id, sku, _)) = movement(node, &open.request) {
+            self.sales.answered(&id, reply.outcome.is_ok());
+            self.check_movement(id.0, sku)?;
+        }
+        self.note_refusals(&open.request.command, &reply.outcome);
+        for claimed in claims(&reply.outcome) {
+            // What another node passes on may be old by now.
+            let is_news = !reply.replayed && node_number(&claimed.node) == node;
+            self.check_claim(claimed, is_news, clocks)?;
+        }
+        if !reply.replayed {
+            for short in shortfalls(&reply.outcome).filter(|short| short.verdict == Verdict::SoldOut) {
+                let from = open.arrived.before(verdicts::FRESH);
+                self.history.check_sold_out(&short.sku, from, now)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn check_key(&mut self, node: usize, open: &Open, reply: &Reply) -> Checked {
+        let Some(key) = &open.request.key else { return Ok(()) };
+        let id = (node, key.scope.clone(), key.key.clone());
+        self.answers.answered(id, !open.altered, &reply.outcome)
+    }
+
+    fn untouch(&mut self, command: &Command, outcome: &Outcome) {
+        if matches!(outcome, Err(Refusal::OutcomeUnknown)) {
+            return;
+        }
+        for id in reservations_of(command) {
+            if let Some(count) = self.touching.get_mut(id) {
+                *count -= 1;
+            }
+        }
+    }
+
+    fn check_movement(&self, kind: Kind, sku: &Sku) -> Checked {
+        use stockade::types::Cell::{Received, Retired, Returned};
+        let cell = match kind {
+            Kind::Receipt => Received,
+            Kind::Return => Returned,
+            Kind::WriteOff => Retired,
+        };
+        let of = |books: &Books| books.memory.rows.get(sku).map_or(0, |row| row.of(cell));
+        self.sales.check_rows(sku, kind, self.books.iter().map(of).sum())
+    }
+
+    fn note_refusals(&mut self, command: &Command, outcome: &Outcome) {
+        let claimed: Vec<_> = claims(outcome).collect();
+        let unknown = matches!(outcome, Err(Refusal::OutcomeUnknown));
+        for id in makes(command) {
+            let accepted = claimed.iter().any(|claimed| claimed.reservation.id == *id);
+            self.refusals.answered(id, if unknown { None } else { Some(accepted) });
+        }
+    }
+
+    fn check_claim(&mut self, claimed: &Claimed, is_news: bool, clocks: &[Timestamp]) -> Checked {
+        let (home, said) = (node_number(&claimed.node), &claimed.reservation);
+        self.promises.made(home, said, &self.books[home].durable)?;
+        let lines = said.lines.iter().map(|line| (line.sku.clone(), i128::from(line.quantity.0))).collect();
+        match said.state {
+            ReservationState::Confirmed => self.sales.sold(&said.id, home, lines),
+            ReservationState::Held if is_news && self.is_settled(&said.id) => {
+                self.deadlines.insert((said.id.clone(), home), said.deadline);
+                self.sales.held(&said.id, home, lines);
+            }
+            _ => {}
+        }
+        self.let_expire(clocks);
+        said.lines.iter().try_for_each(|line| self.sales.check(&line.sku))
+    }
+
+    /// Nothing is under way that could end it, and no second one of its id lets it be released.
+    fn is_settled(&self, id: &ReservationId) -> bool {
+        let holders = self.books.iter().filter(|books| books.memory.reservations.contains_key(id));
+        self.touching.get(id).is_none_or(|count| *count == 0) && holders.count() == 1
+    }
+
+    fn let_expire(&mut self, clocks: &[Timestamp]) {
+        let sales = &mut self.sales;
+        self.deadlines.retain(|(id, home), deadline| {
+            let live = clocks[*home] < *deadline;
+            if !live {
+                sales.not_held(id, *home);
+            }
+            live
+        });
+    }
+
+    /// Everything that can only be said when all is quiet.
+    ///
+    /// # Errors
+    /// When a promise is broken.
+    pub fn check_end(&self) -> Checked {
+        for (node, books) in self.books.iter().enumerate() {
+            self.promises.check(node, &books.durable)?;
+            self.refusals.check(&books.durable)?;
+        }
+        let skus = self.books.iter().flat_map(|books| books.durable.rows.keys());
+        for sku in skus {
+            for kind in [Kind::Receipt, Kind::Return, Kind::WriteOff] {
+                self.check_movement(kind, sku)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Units of an item that are free at a host or on their way to one.
+    pub fn free(&self, sku: &Sku) -> i128 {
+        let row = |books: &'_ Books| books.memory.rows.get(sku).map_or(0, |row| row.not_claimed());
+        self.books.iter().map(row).sum()
+    }
+
+    pub fn held(&self) -> usize {
+        let held = |reservation: &&Reservation| reservation.state == ReservationState::Held;
+        self.books.iter().map(|books| books.memory.reservations.values().filter(held).count()).sum()
+    }
+}
+
+/// Reservations that a command would make.
+fn makes(command: &Command) -> Vec<&ReservationId> {
+    match command {
+        Command::Put(put) => vec![&put.id],
+        Command::Sell(sell) => vec![&sell.id],
+        Command::Batch(operations) => {
+            let makes = |op: &&Operation| matches!(op, Operation::Reserve(_) | Operation::Sell(_));
+            operations.iter().filter(makes).map(reservation_of).collect()
+        }
+        _ => Vec::new(),
+    }
+}
+
+fn movement(node: usize, request: &Request) -> Option<(MovementId, &Sku, i128)> {
+    let (kind, movement) = match &request.command {
+        Command::Receive(movement) => (Kind::Receipt, movement),
+        Command::Return(movement) => (Kind::Return, movement),
+        Command::WriteOff(movement) => (Kind::WriteOff, movement),
+        _ => return None,
+    };
+    let units = movement.quantity.0;
+    let key = request.key.as_ref().map_or("", |key| key.key.as_str());
+    Some(((kind, node, format!("{key}/{units}")), &movement.sku, i128::from(units)))
+}
+
+fn claims(outcome: &Outcome) -> Box<dyn Iterator<Item = &Claimed> + '_> {
+    match outcome {
+        Ok(Answer::Reservation(claimed)) => Box::new(std::iter::once(claimed)),
+        Ok(Answer::Batch(results)) => Box::new(results.iter().filter_map(|result| result.as_ref().ok())),
+        _ => Box::new(std::iter::empty()),
+    }
+}
+
+fn shortfalls(outcome: &Outcome) -> Box<dyn Iterator<Item = &Shortfall> + '_> {
+    fn of(refusal: &Refusal) -> &[Shortfall] {
+        match refusal {
+            Refusal::InsufficientStock(short) | Refusal::Expired(short) => short,
+            _ => &[],
+        }
+    }
+    match outcome {
+        Err(refusal) => Box::new(of(refusal).iter()),
+        Ok(Answer::Batch(results)) => {
+            Box::new(results.iter().filter_map(|result| result.as_ref().err()).flat_map(of))
+        }
+        _ => Box::new(std::iter::empty()),
+    }
+}

@@ -1,0 +1,185 @@
+//! The life of a world: it is set up, faults and clients rage, all is healed, and then progress
+//! is demanded: the books converge, every request was answered, and all that is left is sold
+//! through one node, to exactly zero.
+
+use std::rc::Rc;
+
+use stockade::types::{
+    Command, IdempotencyKey, Line, Millis, Movement, Outcome, Policy, Request, ReservationId, Sell, Sku,
+    Units,
+};
+
+use crate::checks::{Checked, Property, Violation, answered, convergence, reach};
+use crate::host::Open;
+use crate::time::{Span, Time};
+use crate::world::{Event, World};
+
+/// Cuts are mended, hosts boot and stalled processes go on within this after the heal.
+const HEAL: Span = Span::seconds(9);
+/// The longest time a hold lasts.
+const HOLDS: Span = Span::seconds(25);
+/// How long the books may take to converge once nothing changes any more.
+const CONVERGE: Span = Span::seconds(10);
+/// How often a wait looks again.
+const SLICE: Span = Span::millis(100);
+
+impl World {
+    /// # Errors
+    /// At the first property that does not hold.
+    pub fn live(&mut self) -> Checked {
+        let result = self.phases();
+        self.counts.virtual_us = self.now.0;
+        result
+    }
+
+    fn phases(&mut self) -> Checked {
+        self.set_up()?;
+        let chaos = self.plan.chaos;
+        self.run_until(self.now.after(chaos))?;
+        self.heal()?;
+        self.converge()?;
+        self.sell_out()?;
+        (0..self.plan.hosts).try_for_each(|host| self.check_host(host))?;
+        self.oracle.check_end()
+    }
+
+    fn set_up(&mut self) -> Checked {
+        (0..self.plan.hosts).try_for_each(|host| self.boot(host))?;
+        self.run_until(Time::ZERO.after(Span::seconds(1)))?;
+        let skus: Vec<Sku> = (0..self.plan.items).map(crate::workload::sku).collect();
+        for sku in &skus {
+            let policy = self.workload.policy();
+            self.must(0, Command::SetItem { sku: sku.clone(), policy })?;
+        }
+        self.run_until(self.now.after(Span::seconds(2)))?;
+        for sku in skus.iter().chain(&skus) {
+            let host = self.dice.place(self.plan.hosts);
+            let quantity = Units(self.dice.between(1, self.plan.most_units));
+            // A lossy network may not have told this host of the item yet.
+            if self.call(host, receive(sku, quantity))?.is_err() {
+                self.must(0, receive(sku, quantity))?;
+            }
+        }
+        self.chaos = true;
+        for client in 0..self.plan.clients {
+            let pause = self.some(Span::seconds(1));
+            self.push_in(pause, Event::Wake { client });
+        }
+        self.push_in(Span::seconds(1), Event::Fault);
+        Ok(())
+    }
+
+    fn heal(&mut self) -> Checked {
+        self.trace.note(self.now, &[], &[], || "heal".into());
+        self.chaos = false;
+        self.network.calm();
+        let cuts: Vec<u64> = self.cuts.keys().copied().collect();
+        cuts.into_iter().for_each(|cut| self.mend(cut));
+        self.run_until(self.now.after(HEAL))
+    }
+
+    fn converge(&mut self) -> Checked {
+        self.wait(HOLDS, |world| world.oracle.held() == 0)?;
+        self.wait(CONVERGE, |world| world.check_converged().is_ok())?;
+        self.check_converged()?;
+        self.wait(answered::LIMIT, |world| world.oldest_open().is_none())?;
+        match self.oldest_open() {
+            Some((host, arrived)) => answered::check(host, arrived, self.now),
+            None => Ok(()),
+        }
+    }
+
+    fn check_converged(&self) -> Checked {
+        let processes = self.hosts.iter().filter_map(|host| host.process.as_ref());
+        let digests: Vec<String> = processes.map(|process| process.replica.check().books_digest).collect();
+        convergence::check(&digests, self.now)
+    }
+
+    fn oldest_open(&self) -> Option<(usize, Time)> {
+        let of = |(n, host): (usize, &crate::host::Host)| {
+            let process = host.process.as_ref()?;
+            Some((n, process.open.values().map(|open| open.arrived).min()?))
+        };
+        self.hosts.iter().enumerate().filter_map(of).min_by_key(|(_, arrived)| *arrived)
+    }
+
+    fn wait(&mut self, most: Span, done: impl Fn(&World) -> bool) -> Checked {
+        let end = self.now.after(most);
+        while self.now < end && !done(self) {
+            self.run_until(self.now.after(SLICE))?;
+        }
+        Ok(())
+    }
+
+    fn sell_out(&mut self) -> Checked {
+        let seller = self.dice.place(self.plan.hosts);
+        let skus: Vec<Sku> = (0..self.plan.items).map(crate::workload::sku).collect();
+        for sku in &skus {
+            self.must(seller, Command::SetItem { sku: sku.clone(), policy: Policy::default() })?;
+        }
+        self.run_until(self.now.after(Span::seconds(3)))?;
+        for sku in &skus {
+            loop {
+                let free = self.oracle.free(sku);
+                let most = u64::try_from(free).unwrap_or(0).min(5);
+                if most == 0 {
+                    break;
+                }
+                let units = self.dice.between(1, most);
+                let outcome = self.sell(seller, sku, units)?;
+                reach::check_sale(sku, free, &outcome)?;
+                self.counts.sold += units;
+            }
+            let outcome = self.sell(seller, sku, 1)?;
+            reach::check_end(sku, &outcome)?;
+        }
+        Ok(())
+    }
+
+    fn sell(&mut self, host: usize, sku: &Sku, units: u64) -> Result<Outcome, Violation> {
+        let id = ReservationId::new(&format!("end-{}", self.now.0)).expect("a valid id");
+        let lines = vec![Line { sku: sku.clone(), quantity: Units(units) }];
+        let wait = Millis(5_000);
+        self.call(host, Command::Sell(Sell { id, lines, wait, reference: None, minted: false }))
+    }
+
+    /// A request that has no reason to be refused.
+    fn must(&mut self, node: usize, command: Command) -> Checked {
+        let text = format!("{command:?}");
+        match self.call(node, command)? {
+            Ok(_) => Ok(()),
+            Err(no) => Err(Violation::of(Property::Answered, format!("n-{node} refused {text}: {no:?}"))),
+        }
+    }
+
+    /// A request that reaches its node at once, and its answer.
+    ///
+    /// # Errors
+    /// When none comes, or a property does not hold meanwhile.
+    fn call(&mut self, node: usize, command: Command) -> Result<Outcome, Violation> {
+        let token = self.token();
+        let key = match &command {
+            Command::Receive(_) => {
+                Some(IdempotencyKey { scope: "POST /calls".into(), key: format!("{token:?}") })
+            }
+            _ => None,
+        };
+        let request = Rc::new(Request { command, key, caller: 0 });
+        let open = Open { request, arrived: self.now, client: None, altered: false };
+        self.calls.insert(token, None);
+        let arrived = self.now;
+        self.push(self.now, Event::Request { node, token, open });
+        loop {
+            self.run_until(self.now.after(Span::millis(5)))?;
+            if let Some(Some(outcome)) = self.calls.get(&token).cloned() {
+                self.calls.remove(&token);
+                return Ok(outcome);
+            }
+            answered::check(node, arrived, self.now)?;
+        }
+    }
+}
+
+fn receive(sku: &Sku, quantity: Units) -> Command {
+    Command::Receive(Movement { sku: sku.clone(), quantity, reason: None, reference: None })
+}

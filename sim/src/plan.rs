@@ -1,0 +1,112 @@
+//! What one world is like, all drawn from its seed. Each seed switches a random subset of the
+//! faults on (swarm testing): a bug that one fault hides from another still shows.
+
+use stockade::types::Millis;
+
+use crate::dice::{Dice, Stream};
+use crate::time::Span;
+
+/// How messages between two hosts fare, besides cuts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Transport {
+    /// As QUIC streams: in order, none lost while the link stands; a short cut delays them.
+    Streams,
+    /// Anything may happen to each: the protocol promises to bear it.
+    Datagrams { loss: u64, duplicates: u64, replays: u64 },
+}
+
+/// Chances are in thousandths.
+#[derive(Clone, Debug)]
+pub struct Plan {
+    pub seed: u64,
+    pub hosts: usize,
+    pub items: usize,
+    pub clients: usize,
+    /// How long faults and clients go on.
+    pub chaos: Span,
+    /// A client's typical pause between two requests.
+    pub think: Span,
+    pub most_units: u64,
+    pub transport: Transport,
+    /// Typical one-way delay, each link's own drawn around it.
+    pub delay: Span,
+    /// Typical pause between two faults.
+    pub fault_every: Span,
+    pub cuts: bool,
+    pub one_way_cuts: bool,
+    pub isolations: bool,
+    pub slow_links: bool,
+    pub crashes: bool,
+    pub pauses: bool,
+    pub clean_stops: bool,
+    pub clock_steps: bool,
+    pub skew_ms: u64,
+    pub drift_ppm: u64,
+    pub sync: Span,
+    pub slow_disks: bool,
+    pub checkpoints: bool,
+    /// A batch that was in flight at a crash had reached the platter.
+    pub kept_at_crash: u64,
+    /// A sync is followed by a crash before all it lets out has left.
+    pub crash_after_sync: u64,
+    pub lost_requests: u64,
+    pub lost_replies: u64,
+    /// A request comes once more long after it was answered.
+    pub late_repeats: u64,
+    pub start_wait: Millis,
+    pub quotas: bool,
+    /// Off only to see that the oracle notices.
+    pub barrier: bool,
+}
+
+impl Plan {
+    pub fn draw(seed: u64) -> Plan {
+        let dice = &mut Dice::new(seed, Stream::Plan);
+        let some = |permille: u64, dice: &mut Dice, most: u64| {
+            if dice.chance(permille) { dice.between(1, most) } else { 0 }
+        };
+        let transport = if dice.chance(500) {
+            Transport::Streams
+        } else {
+            Transport::Datagrams {
+                loss: some(700, dice, 200),
+                duplicates: some(600, dice, 100),
+                replays: some(400, dice, 30),
+            }
+        };
+        let (lost_requests, lost_replies) = (some(500, dice, 60), some(500, dice, 60));
+        Plan {
+            seed,
+            hosts: [2, 3, 3, 3, 3, 4, 5][dice.place(7)],
+            items: dice.between(1, 4) as usize,
+            clients: dice.between(2, 10) as usize,
+            chaos: Span::seconds(dice.between(10, 40)),
+            think: Span::millis([20, 50, 100, 200][dice.place(4)]),
+            most_units: [3, 10, 30, 100][dice.place(4)],
+            transport,
+            delay: Span::millis([1, 5, 20, 80][dice.place(4)]),
+            fault_every: Span::millis([300, 1_000, 3_000][dice.place(3)]),
+            cuts: dice.chance(500),
+            one_way_cuts: dice.chance(400),
+            isolations: dice.chance(400),
+            slow_links: dice.chance(300),
+            crashes: dice.chance(600),
+            pauses: dice.chance(300),
+            clean_stops: dice.chance(200),
+            clock_steps: dice.chance(200),
+            skew_ms: some(500, dice, 5_000),
+            drift_ppm: some(500, dice, 500),
+            sync: Span([100, 500, 2_000, 10_000][dice.place(4)]),
+            slow_disks: dice.chance(200),
+            checkpoints: dice.chance(400),
+            kept_at_crash: dice.below(1_001),
+            crash_after_sync: some(300, dice, 5),
+            lost_requests,
+            lost_replies,
+            late_repeats: some(400, dice, 50),
+            start_wait: Millis([0, 500, 3_000][dice.place(3)]),
+            quotas: dice.chance(400),
+            barrier: true,
+        }
+    }
+}

@@ -1,0 +1,579 @@
+//! The world: hosts, network and clients under one queue of events in virtual time.
+//!
+//! Nothing but the seed decides what happens: events at one moment come in the order in which
+//! they were put in the queue.
+
+use std::cmp::Reverse;
+use std::collections::{BTreeMap, BinaryHeap};
+use std::rc::Rc;
+
+use stockade::limits::Limits;
+use stockade::replica::{Input, Output, Token};
+use stockade::types::{ClusterId, Outcome, Region, ReplicaId, Reply, Request, Timestamp};
+use stockade::wire::{Genesis, Member, Message, codec};
+use uuid::Uuid;
+
+use crate::checks::{Checked, Property, Violation, alarms, ensure, whole_state};
+use crate::dice::{Dice, Stream};
+use crate::host::{Host, Open};
+use crate::network::{Kind, Network, Parcel};
+use crate::oracle::Oracle;
+use crate::plan::Plan;
+use crate::time::{Clock, Span, Time};
+use crate::trace::{Detail, Trace};
+use crate::workload::{Sending, Workload, node, node_number};
+
+/// Whole-state checks come after so many steps.
+const CHECK_EVERY: u64 = 128;
+/// A world that needs more events than this turns in circles.
+const MAX_EVENTS: u64 = 3_000_000;
+/// The longest a disk takes over one batch.
+const LONGEST_SYNC: Span = Span::seconds(5);
+/// Things in a checkpoint's chunk: few, so that much happens between two.
+const CHUNK: usize = 7;
+
+/// What is to happen.
+#[derive(Clone, Debug)]
+pub enum Event {
+    Parcel(Parcel),
+    Request {
+        node: usize,
+        token: Token,
+        open: Open,
+    },
+    /// A client learns its answer, or that the connection broke.
+    Answer {
+        client: usize,
+        token: Token,
+        outcome: Option<Outcome>,
+    },
+    Wake {
+        client: usize,
+    },
+    GiveUp {
+        client: usize,
+        token: Token,
+    },
+    Tick {
+        host: usize,
+        life: u64,
+    },
+    Synced {
+        host: usize,
+        life: u64,
+    },
+    /// A checkpoint goes on.
+    Chunk {
+        host: usize,
+        life: u64,
+    },
+    Boot {
+        host: usize,
+    },
+    Connect {
+        a: usize,
+        b: usize,
+    },
+    LinkUp {
+        host: usize,
+        peer: usize,
+        epoch: u64,
+    },
+    LinkDown {
+        host: usize,
+        peer: usize,
+        epoch: u64,
+    },
+    /// The path may have been cut for too long.
+    Idle {
+        a: usize,
+        b: usize,
+    },
+    Mend {
+        cut: u64,
+    },
+    Fault,
+}
+
+#[derive(Debug)]
+struct Queued {
+    key: Reverse<(Time, u64)>,
+    event: Event,
+}
+
+impl PartialEq for Queued {
+    fn eq(&self, other: &Self) -> bool {
+        self.key == other.key
+    }
+}
+
+impl Eq for Queued {}
+
+impl PartialOrd for Queued {
+    fn partial_cmp(&self, other: &Self) -> Option<std::cmp::Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl Ord for Queued {
+    fn cmp(&self, other: &Self) -> std::cmp::Ordering {
+        self.key.cmp(&other.key)
+    }
+}
+
+/// What a world came to.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Counts {
+    pub events: u64,
+    pub requests: u64,
+    pub answers: u64,
+    pub crashes: u64,
+    pub cuts: u64,
+    pub sold_out: u64,
+    pub elsewhere: u64,
+    pub unknown: u64,
+    pub sold: u64,
+    pub virtual_us: u64,
+}
+
+#[derive(Debug)]
+pub struct World {
+    pub(crate) plan: Plan,
+    pub(crate) now: Time,
+    queue: BinaryHeap<Queued>,
+    numbers: u64,
+    pub(crate) hosts: Vec<Host>,
+    pub(crate) network: Network,
+    pub(crate) workload: Workload,
+    pub(crate) oracle: Oracle,
+    pub(crate) dice: Dice,
+    pub(crate) faults: Dice,
+    pub trace: Trace,
+    pub counts: Counts,
+    /// Clients and faults go on.
+    pub(crate) chaos: bool,
+    /// The attempt each client waits for.
+    current: Vec<Option<(Token, Sending)>>,
+    tokens: u64,
+    /// Answers to requests that no client made.
+    pub(crate) calls: BTreeMap<Token, Option<Outcome>>,
+    pub(crate) cuts: BTreeMap<u64, (usize, usize)>,
+    steps: u64,
+}
+
+impl World {
+    pub fn new(plan: Plan, detail: Detail) -> World {
+        let mut dice = Dice::new(plan.seed, Stream::Hosts);
+        let founders: Vec<Member> = (0..plan.hosts).map(member).collect();
+        let limits = Limits { start_wait: plan.start_wait, ..Limits::default() };
+        let host = |n: usize| {
+            let genesis = Genesis {
+                cluster: ClusterId(Uuid::from_u128(1)),
+                replica: founders[n].replica,
+                name: founders[n].name.clone(),
+                region: founders[n].region.clone(),
+                founders: founders.clone(),
+            };
+            let clock = Clock::new(skew(&mut dice, plan.skew_ms), skew(&mut dice, plan.drift_ppm));
+            Host::new(genesis, limits, clock, plan.hosts, plan.barrier)
+        };
+        let hosts = (0..plan.hosts).map(host).collect();
+        World {
+            now: Time::ZERO,
+            queue: BinaryHeap::new(),
+            numbers: 0,
+            hosts,
+            network: Network::new(&plan),
+            workload: Workload::new(&plan),
+            oracle: Oracle::new(founders.iter().map(|member| member.replica).collect()),
+            dice,
+            faults: Dice::new(plan.seed, Stream::Faults),
+            trace: Trace::new(detail),
+            counts: Counts::default(),
+            chaos: false,
+            current: vec![None; plan.clients],
+            tokens: 0,
+            calls: BTreeMap::new(),
+            cuts: BTreeMap::new(),
+            steps: 0,
+            plan,
+        }
+    }
+
+    pub(crate) fn push(&mut self, at: Time, event: Event) {
+        self.numbers += 1;
+        self.queue.push(Queued { key: Reverse((at, self.numbers)), event });
+    }
+
+    pub(crate) fn push_in(&mut self, span: Span, event: Event) {
+        self.push(self.now.after(span), event);
+    }
+
+    /// A span from nothing to `most`.
+    pub(crate) fn some(&mut self, most: Span) -> Span {
+        Span(self.dice.below(most.0 + 1))
+    }
+
+    /// Lets everything up to `end` happen.
+    ///
+    /// # Errors
+    /// At the first property that does not hold.
+    pub fn run_until(&mut self, end: Time) -> Checked {
+        while let Some(next) = self.queue.peek() {
+            if next.key.0.0 > end {
+                break;
+            }
+            let Some(Queued { key: Reverse((time, _)), event }) = self.queue.pop() else { break };
+            self.now = time;
+            self.counts.events += 1;
+            ensure(self.counts.events < MAX_EVENTS, Property::Answered, || "it turns in circles".into())?;
+            self.happen(event)?;
+        }
+        self.now = end;
+        Ok(())
+    }
+
+    fn happen(&mut self, event: Event) -> Checked {
+        if let Some(host) = host_of(&event)
+            && self.hosts[host].paused_until > self.now
+        {
+            self.push(self.hosts[host].paused_until, event);
+            return Ok(());
+        }
+        self.note(&event);
+        match event {
+            Event::Parcel(parcel) => self.parcel(&parcel),
+            Event::Request { node, token, open } => self.request(node, token, open),
+            Event::Answer { client, token, outcome } => {
+                self.answer(client, token, outcome);
+                Ok(())
+            }
+            Event::Wake { client } => {
+                if self.chaos {
+                    let sending = self.workload.next(client);
+                    self.send(client, sending);
+                }
+                Ok(())
+            }
+            Event::GiveUp { client, token } => {
+                self.answer(client, token, None);
+                Ok(())
+            }
+            Event::Tick { host, life } => {
+                let process = self.hosts[host].process.as_mut();
+                let due = process.is_some_and(|process| process.tick_at.is_some_and(|at| at <= self.now));
+                if self.hosts[host].life != life || !due {
+                    return Ok(());
+                }
+                if let Some(process) = &mut self.hosts[host].process {
+                    process.tick_at = None;
+                }
+                self.step(host, Input::Tick)
+            }
+            Event::Synced { host, life } if self.hosts[host].life == life => self.synced(host),
+            Event::Chunk { host, life } if self.hosts[host].life == life => {
+                self.checkpoint(host);
+                Ok(())
+            }
+            Event::Synced { .. } | Event::Chunk { .. } => Ok(()),
+            Event::Boot { host } => self.boot(host),
+            Event::Connect { a, b } => {
+                self.connect(a, b);
+                Ok(())
+            }
+            Event::LinkUp { host, peer, epoch } => self.link_up(host, peer, epoch),
+            Event::LinkDown { host, peer, epoch } => self.link_down(host, peer, epoch),
+            Event::Idle { a, b } => {
+                self.idle(a, b);
+                Ok(())
+            }
+            Event::Mend { cut } => {
+                self.mend(cut);
+                Ok(())
+            }
+            Event::Fault => self.fault(),
+        }
+    }
+
+    fn note(&mut self, event: &Event) {
+        let number = self.counts.events;
+        match event {
+            Event::Parcel(parcel) => {
+                let words = [number, parcel.from as u64, parcel.to as u64, parcel.epoch];
+                self.trace.note(self.now, &words, &parcel.bytes, || {
+                    let message = codec::decode::<Message>(&parcel.bytes);
+                    let message = message.map_or_else(|e| e.to_string(), |message| format!("{message:?}"));
+                    format!("n-{} -> n-{}: {message}", parcel.from, parcel.to)
+                });
+            }
+            other => self.trace.note(self.now, &[number], &[], || format!("{other:?}")),
+        }
+    }
+
+    /// One step of a host, and what may leave after it.
+    pub(crate) fn step(&mut self, host: usize, input: Input) -> Checked {
+        if self.hosts[host].process.as_ref().is_none_or(|process| process.stopping) {
+            return Ok(());
+        }
+        let records = self.hosts[host].step(self.now, input);
+        self.oracle.recorded(self.now, host, records)?;
+        self.flush(host);
+        self.let_out(host, usize::MAX)?;
+        self.plan_tick(host);
+        self.steps += 1;
+        if self.steps.is_multiple_of(CHECK_EVERY) { self.check_host(host) } else { Ok(()) }
+    }
+
+    pub(crate) fn check_host(&self, host: usize) -> Checked {
+        let Some(process) = &self.hosts[host].process else { return Ok(()) };
+        whole_state::check(&process.replica.check())?;
+        self.oracle.check_copies(&process.replica)
+    }
+
+    pub(crate) fn flush(&mut self, host: usize) {
+        if self.hosts[host].flush(self.now) {
+            let mut sync = self.plan.sync.0;
+            if self.chaos {
+                sync = self.dice.tailed(sync).min(LONGEST_SYNC.0);
+                if self.plan.slow_disks && self.dice.chance(50) {
+                    sync = (sync * 50).min(LONGEST_SYNC.0);
+                }
+            }
+            let life = self.hosts[host].life;
+            self.push_in(Span(sync), Event::Synced { host, life });
+        }
+    }
+
+    fn synced(&mut self, host: usize) -> Checked {
+        let Some(done) = self.hosts[host].synced() else { return Ok(()) };
+        self.oracle.synced(host, &done.batch);
+        if self.chaos && self.faults.chance(self.plan.crash_after_sync) {
+            let some = self.faults.place(4);
+            self.let_out(host, some)?;
+            return self.crash(host);
+        }
+        self.let_out(host, usize::MAX)?;
+        self.flush(host);
+        let stopped = self.hosts[host].process.as_ref().is_some_and(|process| process.stopping);
+        if stopped && self.hosts[host].disk.is_idle() {
+            return self.crash(host);
+        }
+        Ok(())
+    }
+
+    fn checkpoint(&mut self, host: usize) {
+        let now = self.hosts[host].ledger_time(self.now);
+        let Host { disk, process, life, .. } = &mut self.hosts[host];
+        let (Some(process), life) = (process, *life) else { return };
+        if disk.go_on(&process.replica, CHUNK, now, process.durable) {
+            let pause = self.some(Span::millis(5));
+            self.push_in(pause, Event::Chunk { host, life });
+        }
+    }
+
+    fn plan_tick(&mut self, host: usize) {
+        let late = Span(self.dice.below(200));
+        let Host { process, clock, life, .. } = &mut self.hosts[host];
+        let Some(process) = process else { return };
+        let Some(deadline) = process.replica.next_deadline() else { return };
+        let at = clock.when(deadline).max(self.now).after(late);
+        if process.tick_at.is_none_or(|planned| at < planned) {
+            process.tick_at = Some(at);
+            let life = *life;
+            self.push(at, Event::Tick { host, life });
+        }
+    }
+
+    /// Lets out what is durable, at most so many outputs.
+    pub(crate) fn let_out(&mut self, host: usize, most: usize) -> Checked {
+        for _ in 0..most {
+            let Some(output) = self.hosts[host].release() else { return Ok(()) };
+            alarms::check(host, &output)?;
+            match output {
+                Output::Reply { token, reply } => self.replied(host, token, reply)?,
+                Output::Send { node, message } => self.transmit(host, node_number(&node), &message),
+                _ => {}
+            }
+        }
+        Ok(())
+    }
+
+    fn transmit(&mut self, from: usize, to: usize, message: &Message) {
+        let end = self.hosts[from].ends[to];
+        if !end.up || self.network.standing(from, to) != Some(end.epoch) {
+            return;
+        }
+        let bytes: Rc<[u8]> = codec::encode(message).into();
+        for (time, parcel) in self.network.send(self.now, from, to, bytes, Kind::of(message)) {
+            self.push(time, Event::Parcel(parcel));
+        }
+    }
+
+    fn parcel(&mut self, parcel: &Parcel) -> Checked {
+        if !self.network.arrives(parcel) {
+            return Ok(());
+        }
+        // A link's messages come after the link.
+        self.link_up(parcel.to, parcel.from, parcel.epoch)?;
+        let end = self.hosts[parcel.to].ends[parcel.from];
+        if !end.up || end.epoch != parcel.epoch {
+            return Ok(());
+        }
+        match codec::decode(&parcel.bytes) {
+            Ok(message) => self.step(parcel.to, Input::Message { node: node(parcel.from), message }),
+            Err(e) => Err(Violation::of(Property::Recovery, format!("a message cannot be read: {e}"))),
+        }
+    }
+
+    // Clients.
+
+    pub(crate) fn token(&mut self) -> Token {
+        self.tokens += 1;
+        Token(self.tokens)
+    }
+
+    fn send(&mut self, client: usize, sending: Sending) {
+        let token = self.token();
+        let Sending { node, request, altered } = sending.clone();
+        self.current[client] = Some((token, sending));
+        if !self.dice.chance(self.plan.lost_requests) {
+            let open = Open { request, arrived: self.now, client: Some(client), altered };
+            let delay = Span(self.dice.tailed(2_000));
+            self.push_in(delay, Event::Request { node, token, open });
+        }
+        let patience = self.workload.patience();
+        self.push_in(patience, Event::GiveUp { client, token });
+    }
+
+    fn request(&mut self, host: usize, token: Token, open: Open) -> Checked {
+        let up = self.hosts[host].process.as_ref().is_some_and(|process| !process.stopping);
+        if !up {
+            self.hang_up(token, open.client);
+            return Ok(());
+        }
+        self.counts.requests += 1;
+        let open = Open { arrived: self.now, ..open };
+        self.oracle.reached(host, &open);
+        let request = Request::clone(&open.request);
+        if let Some(process) = &mut self.hosts[host].process {
+            process.open.insert(token, open);
+        }
+        self.step(host, Input::Request { token, request })
+    }
+
+    /// The connection breaks.
+    pub(crate) fn hang_up(&mut self, token: Token, client: Option<usize>) {
+        match client {
+            Some(client) => {
+                let delay = Span(self.dice.tailed(2_000));
+                self.push_in(delay, Event::Answer { client, token, outcome: None });
+            }
+            None => {
+                self.calls.entry(token).and_modify(|_| {});
+            }
+        }
+    }
+
+    fn replied(&mut self, host: usize, token: Token, reply: Reply) -> Checked {
+        let process = self.hosts[host].process.as_mut();
+        let Some(open) = process.and_then(|process| process.open.remove(&token)) else {
+            let detail = format!("n-{host} answered {token:?}, which is not open: {reply:?}");
+            return Err(Violation::of(Property::Answered, detail));
+        };
+        self.counts.answers += 1;
+        self.counts.note(&reply.outcome);
+        let at = self.now;
+        self.trace.note(at, &[token.0], &codec::encode(&reply.outcome), || {
+            format!("n-{host} answers {token:?}: {reply:?}")
+        });
+        let clocks: Vec<Timestamp> = self.hosts.iter().map(|host| host.ledger_time(at)).collect();
+        self.oracle.answered(self.now, host, &open, &reply, &clocks)?;
+        if let Some(call) = self.calls.get_mut(&token) {
+            *call = Some(reply.outcome.clone());
+        }
+        if let Some(client) = open.client
+            && !self.dice.chance(self.plan.lost_replies)
+        {
+            let delay = Span(self.dice.tailed(2_000));
+            self.push_in(delay, Event::Answer { client, token, outcome: Some(reply.outcome) });
+        }
+        Ok(())
+    }
+
+    /// A client learns its answer; `None`: none came, and none will.
+    fn answer(&mut self, client: usize, token: Token, outcome: Option<Outcome>) {
+        let Some((current, sending)) = self.current[client].clone() else { return };
+        if current != token {
+            return;
+        }
+        self.current[client] = None;
+        let pause = self.workload.pause(self.plan.think);
+        if !self.chaos {
+            return;
+        }
+        match outcome {
+            Some(outcome) => {
+                self.workload.answered(client, &outcome);
+                if self.dice.chance(self.plan.late_repeats) {
+                    self.repeat_later(sending);
+                }
+                self.push_in(pause, Event::Wake { client });
+            }
+            None => match self.workload.again(client) {
+                Some(sending) => self.send(client, sending),
+                None => self.push_in(pause, Event::Wake { client }),
+            },
+        }
+    }
+
+    fn repeat_later(&mut self, sending: Sending) {
+        let token = self.token();
+        let Sending { node, request, altered } = sending;
+        let open = Open { request, arrived: self.now, client: None, altered };
+        let delay = self.some(Span::seconds(10));
+        self.push_in(delay, Event::Request { node, token, open });
+    }
+}
+
+impl Counts {
+    fn note(&mut self, outcome: &Outcome) {
+        use stockade::types::{Refusal, Verdict};
+        if let Err(Refusal::InsufficientStock(short)) = outcome {
+            for shortfall in short {
+                match shortfall.verdict {
+                    Verdict::SoldOut => self.sold_out += 1,
+                    Verdict::Elsewhere => self.elsewhere += 1,
+                    Verdict::Unknown => self.unknown += 1,
+                }
+            }
+        }
+    }
+}
+
+/// The host that must be awake for an event.
+fn host_of(event: &Event) -> Option<usize> {
+    match event {
+        Event::Parcel(parcel) => Some(parcel.to),
+        Event::Request { node, .. } => Some(*node),
+        Event::Tick { host, .. }
+        | Event::Synced { host, .. }
+        | Event::Chunk { host, .. }
+        | Event::LinkUp { host, .. }
+        | Event::LinkDown { host, .. } => Some(*host),
+        _ => None,
+    }
+}
+
+fn member(n: usize) -> Member {
+    Member {
+        replica: ReplicaId(Uuid::from_u128(n as u128 + 1)),
+        name: node(n),
+        region: Region::new(&format!("r{n}")).expect("a valid region"),
+    }
+}
+
+/// From `-most` to `most`.
+pub(crate) fn skew(dice: &mut Dice, most: u64) -> i64 {
+    let most = i64::try_from(most).unwrap_or(0);
+    i64::try_from(dice.below(2 * most.unsigned_abs() + 1)).unwrap_or(0) - most
+}
