@@ -148,7 +148,7 @@ async fn nothing_is_lost_or_sold_twice_in_bad_weather_with_cuts_of_all_kinds() {
     println!("linked {:?} after the last heal", healed.elapsed());
     let tally = load.settle().await;
     let counts = &cluster.net.counts;
-    println!("{tally:?} {counts:?}");
+    println!("{tally}; {counts:?}");
     for counter in [&counts.cut, &counts.lost, &counts.twice, &counts.late, &counts.overtaken] {
         assert!(Counts::read(counter) > 10, "the faults were not injected: {counts:?}");
     }
