@@ -467,7 +467,7 @@ async fn health_is_served_by_both_listeners_and_metrics_by_one() {
         let expected = json!({
             "name": "stockade", "version": env!("CARGO_PKG_VERSION"), "protocol": 1, "node": "eu-1", "region": "eu",
             "cluster_id": "00000000-0000-0000-0000-000000000001",
-            "replica_id": "00000000-0000-0000-0000-000000000002",
+            "replica_id": "00000000-0000-0000-0000-000000000002", "horizon_seconds": 0,
         });
         assert_eq!(version, expected);
     }
