@@ -16,7 +16,9 @@ use super::node::LOOK_EVERY;
 use super::relay::{Counts, Isolation};
 use super::replay::{TRACE, command, regions, report, trace};
 
-const ROUNDS: usize = 14;
+/// How often the speed is measured before, in and after a cut.
+const TURNS: usize = 4;
+const ROUNDS: usize = 18;
 const CUT: Duration = Duration::from_secs(10);
 /// Orders a second: the trace's 23,727 take more than five minutes.
 const RATE: &str = "70";
@@ -110,22 +112,28 @@ async fn a_node_that_is_cut_off_is_as_fast_as_before() {
     cluster[0].stock("TEE", 1_000_000).await;
     cluster.converged().await;
     p99(&cluster, "warm").await;
-    let before = p99(&cluster, "before").await;
-    cluster.net.isolate(0, Isolation::Both);
-    let at_once = p99(&cluster, "cut").await;
-    cluster.wait_for_links(0, 1).await;
-    let noticed = p99(&cluster, "noticed").await;
+    // The best of several turns: what else runs on this machine comes and goes.
+    let [mut before, mut at_once, mut noticed] = [Duration::MAX; 3];
+    for turn in 0..TURNS {
+        before = before.min(p99(&cluster, &format!("before-{turn}")).await);
+        cluster.net.isolate(0, Isolation::Both);
+        at_once = at_once.min(p99(&cluster, &format!("cut-{turn}")).await);
+        cluster.wait_for_links(0, 1).await;
+        noticed = noticed.min(p99(&cluster, &format!("noticed-{turn}")).await);
+        cluster.net.heal();
+        cluster.linked().await;
+    }
     println!("p99 of a sale: {before:?} before, {at_once:?} in the cut, {noticed:?} once it was noticed");
     let most = before.mul_f64(1.5);
     assert!(at_once <= most && noticed <= most, "slower than {most:?}");
 }
 
 /// Of sales at node 0, some at a time.
-async fn p99(cluster: &Arc<Cluster>, name: &'static str) -> Duration {
-    const SALES: usize = 8_000;
+async fn p99(cluster: &Arc<Cluster>, name: &str) -> Duration {
+    const SALES: usize = 4_000;
     const AT_ONCE: usize = 8;
     let sell = |worker: usize| {
-        let cluster = cluster.clone();
+        let (cluster, name) = (cluster.clone(), name.to_owned());
         async move {
             let mut took = Vec::new();
             for n in 0..SALES / AT_ONCE {

@@ -21,11 +21,11 @@ pub struct Call {
     pub path: String,
     headers: Vec<(&'static str, String)>,
     body: Option<String>,
-    to_admin: Option<bool>,
+    at_admin: Option<bool>,
 }
 
 pub fn get(path: impl Into<String>) -> Call {
-    Call { method: Method::GET, path: path.into(), headers: Vec::new(), body: None, to_admin: None }
+    Call { method: Method::GET, path: path.into(), headers: Vec::new(), body: None, at_admin: None }
 }
 
 pub fn put(path: impl Into<String>, body: Value) -> Call {
@@ -68,15 +68,15 @@ impl Call {
     }
 
     /// To the listener that the path does not belong to.
-    pub fn to_admin(mut self, to_admin: bool) -> Call {
-        self.to_admin = Some(to_admin);
+    pub fn at_admin(mut self, at_admin: bool) -> Call {
+        self.at_admin = Some(at_admin);
         self
     }
 
     /// Which listener serves this path.
     pub fn is_for_admin(&self) -> bool {
         let of_admin = ["/v1/items", "/v1/nodes", "/v1/check", "/metrics"];
-        self.to_admin.unwrap_or_else(|| of_admin.iter().any(|prefix| self.path.starts_with(prefix)))
+        self.at_admin.unwrap_or_else(|| of_admin.iter().any(|prefix| self.path.starts_with(prefix)))
     }
 }
 

@@ -134,8 +134,8 @@ async fn bad_input_is_refused_with_status_code_and_field() {
             "to",
         ),
         (get("/v1/nothing"), 404, "not_found", ""),
-        (get("/v1/check").to_admin(false), 404, "not_found", ""),
-        (get("/v1/reservations/R").to_admin(true), 404, "not_found", ""),
+        (get("/v1/check").at_admin(false), 404, "not_found", ""),
+        (get("/v1/reservations/R").at_admin(true), 404, "not_found", ""),
     ];
     let mut wrong = Vec::new();
     for (call, status, code, field) in table {
@@ -202,8 +202,8 @@ async fn good_calls_answer_as_the_contract_shows() {
         assert_eq!(node["self"], name == "n1");
     }
     for path in ["/livez", "/readyz", "/v1/version"] {
-        for to_admin in [false, true] {
-            cluster[0].ask(get(path).to_admin(to_admin)).await.expect(200);
+        for at_admin in [false, true] {
+            cluster[0].ask(get(path).at_admin(at_admin)).await.expect(200);
         }
     }
     cluster.converged().await;

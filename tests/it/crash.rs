@@ -5,6 +5,7 @@ use std::sync::Arc;
 use rand::{RngExt as _, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
+use super::client::get;
 use super::cluster::Cluster;
 use super::oracle::{Load, Plan};
 
@@ -39,5 +40,28 @@ async fn whatever_was_acknowledged_survives_kill_minus_nine_of_any_node_again_an
     cluster.linked().await;
     let tally = load.settle().await;
     assert!(tally.unanswered > 0, "no kill met a request under way: {tally:?}");
-    println!("{tally:?}");
+    println!("{tally}");
+    all_at_once(&cluster).await;
+}
+
+/// The whole cluster loses power: everybody comes back with the books as they were, and what is
+/// on the disks is whole.
+async fn all_at_once(cluster: &Cluster) {
+    let mut before = Vec::new();
+    for node in &cluster.nodes {
+        before.push(node.ask(get("/v1/items")).await.expect(200).body);
+    }
+    for node in &cluster.nodes {
+        node.kill().await;
+        let (code, text) = node.verify();
+        assert_eq!(code, 0, "{}: {text}", node.name);
+    }
+    cluster.start_all().await;
+    cluster.converged().await;
+    for (node, before) in cluster.nodes.iter().zip(before) {
+        let after = node.ask(get("/v1/items")).await.expect(200).body;
+        for (new, old) in after["items"].as_array().unwrap().iter().zip(before["items"].as_array().unwrap()) {
+            assert_eq!((&new["sku"], &new["totals"]), (&old["sku"], &old["totals"]), "{}", node.name);
+        }
+    }
 }

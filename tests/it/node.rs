@@ -193,6 +193,15 @@ impl Node {
         value.unwrap_or_else(|| panic!("no counter {name}"))
     }
 
+    /// What `stockade verify` says of its data, and its exit status.
+    pub fn verify(&self) -> (i32, String) {
+        let output =
+            std::process::Command::new(STOCKADE).args(["verify", "--data"]).arg(self.data()).output();
+        let output = output.unwrap();
+        let text = [output.stdout, output.stderr].concat();
+        (output.status.code().unwrap(), String::from_utf8_lossy(&text).into_owned())
+    }
+
     pub fn log_text(&self) -> String {
         self.log_since(0)
     }

@@ -7,6 +7,7 @@
 //! the nodes' books.
 
 use std::collections::BTreeMap;
+use std::fmt;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -95,6 +96,16 @@ pub struct Tally {
     pub unanswered: usize,
     pub acknowledged: u64,
     pub refused: BTreeMap<String, u64>,
+}
+
+impl fmt::Display for Tally {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Tally { orders, unanswered, acknowledged, refused } = self;
+        write!(
+            f,
+            "{orders} orders, {unanswered} left open, {acknowledged} calls acknowledged, refused: {refused:?}"
+        )
+    }
 }
 
 impl Load {

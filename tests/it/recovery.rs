@@ -10,7 +10,7 @@ use serde_json::json;
 
 use super::client::{end, get, post, put, reserve};
 use super::cluster::Cluster;
-use super::node::{Node, STOCKADE, copy_dir};
+use super::node::copy_dir;
 use super::oracle::{Load, Plan};
 
 async fn one_node() -> Cluster {
@@ -18,13 +18,6 @@ async fn one_node() -> Cluster {
     cluster[0].stock("TEE", 100).await;
     cluster[0].ask(reserve("DAMAGE-ME", &[("TEE", 2)], 0)).await.expect(201);
     cluster
-}
-
-/// What `stockade verify` says, and its exit status.
-fn verify(node: &Node) -> (i32, String) {
-    let output = Command::new(STOCKADE).args(["verify", "--data"]).arg(node.data()).output().unwrap();
-    let text = [output.stdout, output.stderr].concat();
-    (output.status.code().unwrap(), String::from_utf8_lossy(&text).into_owned())
 }
 
 /// Flips a bit wherever `needle` stands in the file. True when it stood there.
@@ -56,13 +49,13 @@ async fn a_damaged_journal_is_refused_with_what_to_do_after_a_stop_and_after_a_k
             text.contains("restore") || text.contains("replace") || text.contains("copy"),
             "what to do: {text}"
         );
-        let (code, text) = verify(&cluster[0]);
+        let (code, text) = cluster[0].verify();
         assert_eq!(code, 1, "{text}");
         assert!(text.contains("DAMAGED"), "{text}");
         // With the byte back, everything is.
         fs::remove_dir_all(cluster[0].data()).unwrap();
         fs::rename(&kept, cluster[0].data()).unwrap();
-        assert_eq!(verify(&cluster[0]).0, 0);
+        assert_eq!(cluster[0].verify().0, 0);
         cluster.restart(0).await;
         cluster[0].ask(get("/v1/reservations/DAMAGE-ME")).await.expect(200);
     }
@@ -76,7 +69,7 @@ async fn a_data_directory_that_is_not_as_it_was_left_is_refused() {
     // In use: the same configuration, hence the same directory; its ports are any.
     let (_, text) = cluster[0].fails_to_start().await;
     assert!(text.contains("in use") || text.contains("another process"), "{text}");
-    let (code, text) = verify(&cluster[0]);
+    let (code, text) = cluster[0].verify();
     assert_ne!(code, 0, "a running node's directory is not verified: {text}");
 
     // Of another node.
@@ -173,12 +166,12 @@ async fn a_stop_under_load_keeps_all_that_was_answered_and_ends_well() {
         cluster[node].tell_to_stop();
         let status = cluster[node].stopped().await;
         assert_eq!(status.code(), Some(0), "{}", cluster[node].log_text());
-        assert_eq!(verify(&cluster[node]).0, 0);
+        assert_eq!(cluster[node].verify().0, 0);
         cluster.restart(node).await;
     }
     load.progress(40).await;
     cluster.linked().await;
-    println!("{:?}", load.settle().await);
+    println!("{}", load.settle().await);
 }
 
 /// The order of the system calls: what a client asked, the sync of the journal, the answer.
@@ -214,13 +207,22 @@ async fn nothing_is_answered_before_the_journal_is_synced() {
         };
         let asked = place(&|line| line.contains("PUT /v1/reservations/"));
         let answered = place(&|line| line.contains("HTTP/1.1 201"));
-        let synced = lines[asked..answered].iter().filter(|line| ended_sync(line)).count();
-        assert!(asked < answered && synced > 0, "{id}: {}", lines[asked..=answered].join("\n"));
+        assert!(asked < answered, "{id}");
+        let between = &lines[asked..=answered];
+        // Begun after the request came, ended before its answer left.
+        let begun = between.iter().position(|line| begins_sync(line));
+        let synced = begun.is_some_and(|begun| between[begun..].iter().any(|line| ended_sync(line)));
+        assert!(synced, "{id}: {}", between.join("\n"));
     }
 }
 
-/// A line that tells of the end of a sync, in one piece or of one begun earlier.
+const SYNCS: [&str; 3] = ["fdatasync", "fsync", "msync"];
+
+fn begins_sync(line: &str) -> bool {
+    SYNCS.iter().any(|call| line.contains(&format!("{call}(")))
+}
+
+/// In one piece, or one that was begun earlier.
 fn ended_sync(line: &str) -> bool {
-    let is_sync = ["fdatasync", "fsync", "msync"].iter().any(|call| line.contains(call));
-    is_sync && line.trim_end().ends_with("= 0")
+    SYNCS.iter().any(|call| line.contains(call)) && line.trim_end().ends_with("= 0")
 }
