@@ -176,6 +176,9 @@ impl Replica {
         if let Some(proof) = self.proof_of_old_disk(&hello) {
             return self.rolled_back(proof, out);
         }
+        if let Some(what) = self.other_session_past_start(from, &hello) {
+            self.alarm(what, out);
+        }
         let link = Link {
             name: node.clone(),
             theirs: BTreeMap::new(),
@@ -211,6 +214,20 @@ impl Replica {
         Some(format!("{} holds this replica's log up to {held}, the disk ended at {here}", hello.node))
     }
 
+    /// What is known here of the sender's log at or past the start of its session can only be of
+    /// this session. When it is of another, the sender's disk went back.
+    fn other_session_past_start(&self, from: ReplicaId, hello: &Hello) -> Option<String> {
+        let log = self.state.logs.get(&from)?;
+        let known = log.session.filter(|known| known.nonce != hello.session.nonce)?;
+        (log.watermark >= hello.session.first).then(|| {
+            let here = hello.session.first.0.saturating_sub(1);
+            format!(
+                "{}'s disk went back from {} (session {}) to {here}",
+                hello.node, log.watermark, known.nonce
+            )
+        })
+    }
+
     pub(super) fn digest(&self, now: Timestamp, to: Option<ReplicaId>) -> Digest {
         let watermarks = self.state.logs.iter().map(|(id, log)| (*id, log.watermark)).collect();
         let echo = to.and_then(|to| self.links.up.get(&to)).map(|link| link.stamp);
@@ -229,10 +246,12 @@ impl Replica {
             );
             return self.rolled_back(proof, out);
         }
-        let known = self.state.logs.get(&from).map_or(Seq::ZERO, |log| log.watermark);
-        if of(from) < known {
+        // Less than is known of it here is no proof: 1. it says a digest; 2. the network holds that
+        // back; 3. it sells on, and a third member relays that to here; 4. the digest arrives.
+        let said = self.links.up.get(&from).and_then(|link| link.theirs.get(&from));
+        if let Some(said) = said.copied().filter(|said| of(from) < *said) {
             let name = self.state.name_of(from);
-            return self.alarm(format!("{name}'s disk went back from {known} to {}", of(from)), out);
+            return self.alarm(format!("{name}'s disk went back from {said} to {}", of(from)), out);
         }
         let own = self.state.own_watermark();
         let state = &self.state;

@@ -146,6 +146,34 @@ fn a_disk_that_went_back_in_time_is_found_out_before_it_answers() {
 }
 
 #[test]
+fn peers_are_alarmed_by_a_disk_that_went_back() {
+    let mut bed = Bed::new(2);
+    bed.item(0, "TEE", 30);
+    let old = bed.hosts[0].journal.len();
+    bed.call(0, put("A", &[("TEE", 5)])).unwrap();
+    bed.run(1_000);
+    bed.hosts[0].journal.truncate(old);
+    bed.restart(0);
+    bed.rejoin(0);
+    bed.run(100);
+    assert!(bed.alarms.iter().any(|text| text.contains("n-0's disk went back")), "{:?}", bed.alarms);
+}
+
+#[test]
+fn a_digest_held_back_while_others_relayed_alarms_nobody() {
+    let mut bed = Bed::new(3);
+    bed.item(1, "TEE", 30);
+    let message = Message::Digest(bed.hosts[1].replica.digest(bed.now, None));
+    bed.cut.insert((1, 0));
+    bed.call(1, put("A", &[("TEE", 1)])).unwrap();
+    bed.run(3_000);
+    assert_eq!(bed.digests().len(), 1, "relayed by the third");
+    let node = bed.name(1);
+    bed.step(0, crate::replica::Input::Message { node, message });
+    assert_eq!(bed.alarms, Vec::<String>::new());
+}
+
+#[test]
 fn settings_of_two_admins_end_the_same_everywhere() {
     let mut bed = Bed::new(3);
     bed.item(0, "TEE", 3);
