@@ -13,8 +13,7 @@ pub const MAX_WAIT: Millis = Millis(10_000);
 pub const DIGEST_INTERVAL: Millis = Millis(500);
 /// Changed rows go to every peer this often: a hot item travels once in each interval.
 pub const PASS_INTERVAL: Millis = Millis(20);
-/// Frames of passes sent to one peer in one interval; the rest waits, so that a catch-up of a
-/// million rows does not fill the peer's queue.
+/// Frames of passes sent to one peer in one interval, at most.
 pub const PASS_FRAMES: usize = 16;
 /// Entries in one frame of a pass. A frame must stay under the longest message.
 pub const PASS_ENTRIES: usize = 256;
@@ -33,13 +32,26 @@ pub const FIND_TIMEOUT: Millis = Millis(2_000);
 /// How long the owner is waited for beyond what the request itself may wait.
 pub const FORWARD_TIMEOUT: Millis = Millis(3_000);
 
+/// A batch asks other nodes about its reservations no longer than this, all operations taken
+/// together; what is left then is refused as `owner_unreachable`.
+pub const BATCH_PATIENCE: Millis = Millis::from_secs(5);
+
 /// Rows at most this old may prove `sold_out` to a buyer who does not wait.
 pub const FRESH: Millis = Millis(2_000);
 
-/// Reservations that expire in one step; the rest follows in the next.
-pub const EXPIRE_AT_ONCE: usize = 1_000;
-/// Requests that wait for rights or for other nodes. Beyond, a short one is refused at once.
+/// Lines of reservations that expire, and lines of waiting requests that are decided, in one
+/// step; the rest follows in the next. Each takes about 100 bytes of the step's batch.
+pub const LINES_AT_ONCE: usize = 20_000;
+/// Things forgotten with one record; the rest goes with the next.
+pub const FORGET_AT_ONCE: usize = 1_000;
+/// Requests that wait for rights or for other nodes. Beyond, one that would have to is refused.
 pub const MAX_JOBS: usize = 20_000;
+/// Of those, requests that wait for rights to one item.
+pub const MAX_WAITING_FOR_ITEM: usize = 4_000;
+/// Concurrent requests under one idempotency key that wait for the first one's answer.
+pub const MAX_TWINS: usize = 64;
+/// Bytes of passes that may be on their way to one peer; so a slow link's queue never overflows.
+pub const PASS_WINDOW_BYTES: u64 = 4 << 20;
 /// Rows of one item: members past and present.
 pub const MAX_REPLICAS: usize = 256;
 

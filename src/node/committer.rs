@@ -46,7 +46,8 @@ pub enum Done {
 pub struct Committer {
     orders: mpsc::Sender<Order>,
     done: tokio_mpsc::UnboundedReceiver<Done>,
-    done_sender: tokio_mpsc::UnboundedSender<Done>,
+    /// Weak: when the commit thread is gone, however it ended, `done` must say so.
+    reports: tokio_mpsc::WeakUnboundedSender<Done>,
 }
 
 impl Committer {
@@ -54,8 +55,8 @@ impl Committer {
     /// neither channel grows.
     pub fn start(mut store: Box<dyn Store>) -> std::io::Result<Committer> {
         let (orders, order_queue) = mpsc::channel();
-        let (done_sender, done) = tokio_mpsc::unbounded_channel();
-        let reports = done_sender.clone();
+        let (reports, done) = tokio_mpsc::unbounded_channel();
+        let weak = reports.downgrade();
         std::thread::Builder::new().name("commit".into()).spawn(move || {
             while let Ok(order) = order_queue.recv() {
                 let report = carry_out(&mut *store, order);
@@ -65,7 +66,7 @@ impl Committer {
                 }
             }
         })?;
-        Ok(Committer { orders, done, done_sender })
+        Ok(Committer { orders, done, reports: weak })
     }
 
     /// False when the thread is gone.
@@ -85,7 +86,8 @@ impl Committer {
         mut writer: Box<dyn CheckpointWriter>,
     ) -> std::io::Result<tokio_mpsc::Sender<Piece>> {
         let (pieces, mut queue) = tokio_mpsc::channel(2);
-        let reports = self.done_sender.clone();
+        let gone = || std::io::Error::other("the commit thread is gone");
+        let reports = self.reports.upgrade().ok_or_else(gone)?;
         std::thread::Builder::new().name("checkpoint".into()).spawn(move || {
             while let Some(piece) = queue.blocking_recv() {
                 let result = match piece {

@@ -24,7 +24,7 @@ use super::shelf::Shelf;
 use crate::replica::{Barrier, Cursor, Effects, Input, Output, Replica, Token};
 use crate::store::{Store, StoreError};
 use crate::types::{NodeName, Position, Reply};
-use crate::wire::{Batch, Record};
+use crate::wire::{Batch, Record, codec};
 
 /// A batch for which the disk had no room is tried again after this.
 const NO_ROOM_PAUSE: Duration = Duration::from_millis(250);
@@ -34,6 +34,12 @@ const NO_CHECKPOINT_PAUSE: Duration = Duration::from_secs(10);
 /// Records that wait for their commit, at most: beyond, nothing new is taken in, the request
 /// queue fills, and new requests are refused early.
 const MAX_PENDING_RECORDS: usize = 8_192;
+/// Bytes of them, at most, but for what one step adds. A batch must stay well below what the
+/// store takes.
+const MAX_PENDING_BYTES: usize = 8 << 20;
+/// While a restart would replay this many times the size at which a checkpoint begins, nothing
+/// new is taken in: the checkpoint must come first, so that the journal never meets its limit.
+const MAX_REPLAY_TIMES: u64 = 3;
 /// Arrivals handled before the store and the timers are looked at again.
 const ARRIVALS_AT_ONCE: usize = 512;
 /// Things in one chunk of a checkpoint: so long does the driver stop for it.
@@ -69,6 +75,9 @@ struct Driver {
     committer: Committer,
     /// Decided, not yet given to the committer.
     pending: Vec<Record>,
+    pending_bytes: usize,
+    /// What a restart would replay, as of the last commit.
+    replay_bytes: u64,
     /// A batch is being committed, or waits in `postponed`.
     committing: bool,
     /// A batch for which there was no room, and when to try it again.
@@ -122,6 +131,8 @@ pub async fn run(
         barrier: Barrier::default(),
         committer: Committer::start(store)?,
         pending: Vec::new(),
+        pending_bytes: 0,
+        replay_bytes: 0,
         committing: false,
         postponed: None,
         durable: Position(0),
@@ -155,17 +166,23 @@ impl Driver {
         self.barrier.durable(self.durable);
         self.step(Input::Start { nonce: super::entropy::nonce() });
         loop {
-            self.flush();
+            self.flush()?;
             self.let_out();
             let stats = self.replica.stats();
             self.metrics.update(|numbers| numbers.replica = stats);
-            let room = self.pending.len() < MAX_PENDING_RECORDS;
+            self.end_checkpoint();
+            self.begin_checkpoint()?;
+            let (room, checkpoint_due) = (self.has_room(), self.checkpoint_due());
             let deadline = self.replica.next_deadline().map(|time| self.clock.until(time));
             tokio::select! {
                 biased;
                 done = self.committer.done() => self.done(done.ok_or(NodeError::CommitterGone)?)?,
                 _ = shutdown.wait_for(|stop| *stop) => break,
-                () = sleep(deadline) => self.step(Input::Tick),
+                has_room = self.checkpoint.room() => self.next_chunk(has_room),
+                () = until(self.postponed.as_ref().map(|(_, _, at)| *at)) => self.try_again()?,
+                // Only to look again: the checkpoint is begun above.
+                () = until(checkpoint_due) => {}
+                () = sleep(deadline), if room => self.step(Input::Tick),
                 Some(arrival) = arrivals.peers.recv(), if room => {
                     self.take(arrival);
                     self.take_more(&mut arrivals);
@@ -174,8 +191,6 @@ impl Driver {
                     self.take(arrival);
                     self.take_more(&mut arrivals);
                 }
-                piece = self.checkpoint.room() => self.next_chunk(piece),
-                () = until(self.postponed.as_ref().map(|(_, _, at)| *at)) => self.try_again(),
             }
         }
         self.stop().await
@@ -186,7 +201,7 @@ impl Driver {
         for _ in 0..ARRIVALS_AT_ONCE {
             let peer = arrivals.peers.try_recv().ok();
             let request = arrivals.requests.try_recv().ok();
-            if (peer.is_none() && request.is_none()) || self.pending.len() >= MAX_PENDING_RECORDS {
+            if (peer.is_none() && request.is_none()) || !self.has_room() {
                 // What was taken out is handled all the same.
                 peer.into_iter().chain(request).for_each(|arrival| self.take(arrival));
                 return;
@@ -223,23 +238,39 @@ impl Driver {
 
     fn step(&mut self, input: Input) {
         self.replica.handle(self.clock.now(), input, &mut self.effects);
-        self.pending.extend(self.effects.take_records());
+        let records = self.effects.take_records();
+        self.pending_bytes += records.iter().map(codec::encoded_len).sum::<usize>();
+        self.pending.extend(records);
         self.barrier.hold(self.effects.take_outputs());
     }
 
+    /// Whether anything new may be taken in.
+    fn has_room(&self) -> bool {
+        self.pending.len() < MAX_PENDING_RECORDS
+            && self.pending_bytes < MAX_PENDING_BYTES
+            && self.replay_bytes < self.options.checkpoint_every_bytes.saturating_mul(MAX_REPLAY_TIMES)
+    }
+
     /// Gives what is pending to the committer, if it is idle.
-    fn flush(&mut self) {
+    fn flush(&mut self) -> Result<(), NodeError> {
         if self.committing || self.pending.is_empty() {
-            return;
+            return Ok(());
         }
         let batch = Batch { time: self.clock.now(), records: std::mem::take(&mut self.pending) };
-        self.committing = self.committer.order(Order::Commit { batch, position: self.replica.position() });
+        self.pending_bytes = 0;
+        self.commit(batch, self.replica.position())
+    }
+
+    fn commit(&mut self, batch: Batch, position: Position) -> Result<(), NodeError> {
+        self.committing = self.committer.order(Order::Commit { batch, position });
+        if self.committing { Ok(()) } else { Err(NodeError::CommitterGone) }
     }
 
     /// Orders the batch again for which there was no room.
-    fn try_again(&mut self) {
-        if let Some((batch, position, _)) = self.postponed.take() {
-            self.committing = self.committer.order(Order::Commit { batch, position });
+    fn try_again(&mut self) -> Result<(), NodeError> {
+        match self.postponed.take() {
+            Some((batch, position, _)) => self.commit(batch, position),
+            None => Ok(()),
         }
     }
 
@@ -255,13 +286,7 @@ impl Driver {
                     numbers.records += records;
                     numbers.commit_micros += micros;
                 });
-                self.end_checkpoint();
-                let due = size.replay_bytes >= self.options.checkpoint_every_bytes
-                    && Instant::now() >= self.checkpoint_not_before;
-                if due && matches!(self.checkpoint, Checkpoint::None) {
-                    self.committer.order(Order::BeginCheckpoint);
-                    self.checkpoint = Checkpoint::Begun;
-                }
+                self.replay_bytes = size.replay_bytes;
             }
             Done::Postponed { batch, position, error } => {
                 warn!(%error, "nothing is acknowledged until there is room");
@@ -280,10 +305,28 @@ impl Driver {
             }
             Done::CheckpointWritten(finished) => {
                 info!(covers = finished.covers.0, bytes = finished.bytes, "checkpoint written");
+                // What it leaves to replay is known with the next commit.
+                self.replay_bytes = 0;
                 self.committer.order(Order::Adopt(finished));
                 self.checkpoint = Checkpoint::None;
             }
             Done::Failed(error) => return Err(error.into()),
+        }
+        Ok(())
+    }
+
+    /// When the next checkpoint is to be begun, if one is wanted.
+    fn checkpoint_due(&self) -> Option<Instant> {
+        let wanted = self.replay_bytes >= self.options.checkpoint_every_bytes;
+        (wanted && matches!(self.checkpoint, Checkpoint::None)).then_some(self.checkpoint_not_before)
+    }
+
+    fn begin_checkpoint(&mut self) -> Result<(), NodeError> {
+        if self.checkpoint_due().is_some_and(|due| due <= Instant::now()) {
+            self.checkpoint = Checkpoint::Begun;
+            if !self.committer.order(Order::BeginCheckpoint) {
+                return Err(NodeError::CommitterGone);
+            }
         }
         Ok(())
     }
@@ -307,7 +350,6 @@ impl Driver {
             None if sent => Checkpoint::Waiting { pieces, position: self.replica.position() },
             _ => Checkpoint::Ending,
         };
-        self.end_checkpoint();
     }
 
     fn end_checkpoint(&mut self) {
@@ -365,9 +407,9 @@ impl Driver {
     /// A clean stop: everything decided is made durable and answered.
     async fn stop(&mut self) -> Result<(), NodeError> {
         self.step(Input::Stop);
-        self.try_again();
+        self.try_again()?;
         while self.committing || !self.pending.is_empty() {
-            self.flush();
+            self.flush()?;
             let done = self.committer.done().await.ok_or(NodeError::CommitterGone)?;
             if let Done::Postponed { error, .. } = done {
                 return Err(error.into());

@@ -6,7 +6,7 @@ use super::draft::Draft;
 use super::effects::{Effects, Token};
 use super::jobs::{Asker, Job};
 use super::requests::{fingerprint, request_id};
-use crate::limits::MAX_JOBS;
+use crate::limits::{LINES_AT_ONCE, MAX_TWINS};
 use crate::types::{
     Answer, Command, Line, Movement, Outcome, Policy, Put, Refusal, ReplicaId, Request, Sku, Timestamp,
     Transfer,
@@ -45,19 +45,18 @@ impl Replica {
                 return self.answer(asker, outcome, same, out);
             }
             if let Some(twin) = self.jobs.with_key(&id) {
-                if twin.key.is_some_and(|(_, first)| first == fingerprint) {
-                    twin.twins.push(asker);
+                let refusal = if twin.key.is_none_or(|(_, first)| first != fingerprint) {
+                    Refusal::KeyReused
+                } else if twin.twins.len() >= MAX_TWINS {
+                    Refusal::Overloaded
                 } else {
-                    self.answer(asker, Err(Refusal::KeyReused), false, out);
-                }
-                return;
+                    return twin.twins.push(asker);
+                };
+                return self.answer(asker, Err(refusal), false, out);
             }
         }
         if (key.is_some() || adds_memory(&request.command)) && !self.state.has_room(now) {
             return self.answer(asker, Err(Refusal::MemoryFull), false, out);
-        }
-        if self.jobs.len() >= MAX_JOBS {
-            return self.answer(asker, Err(Refusal::Overloaded), false, out);
         }
         self.gauge(now, &request.command);
         let id = self.jobs.fresh_id();
@@ -316,8 +315,10 @@ impl Replica {
 
     /// Lets overdue reservations go, a bounded number in a step.
     pub(super) fn expire(&mut self, now: Timestamp, out: &mut Effects) {
-        for _ in 0..crate::limits::EXPIRE_AT_ONCE {
+        let mut lines = 0;
+        while lines < LINES_AT_ONCE {
             let Some(overdue) = self.state.reservations.overdue(now) else { return };
+            lines += 1 + overdue.lines.len();
             let Ok(yes) = self.state.decide_expire(now, overdue) else { return };
             let Sealed { change, .. } = self.sealed(now, yes);
             if let Some(change) = change {

@@ -295,6 +295,10 @@ impl State {
         self.check_sku(&transfer.sku)?;
         let to = self.member_named(&transfer.to);
         let to = to.ok_or(Refusal::UnknownNode { field: "to".into(), node: transfer.to.clone() })?;
+        if to.replica == self.me() {
+            let message = "a node cannot give to itself".to_string();
+            return Err(Refusal::Invalid { field: "to".into(), message }.into());
+        }
         let free = self.available_here(&transfer.sku);
         if free < transfer.quantity {
             return Err(Refusal::NotFreeHere { free }.into());

@@ -38,10 +38,12 @@ impl Demand {
     }
 
     fn drop_coldest(&mut self, now: Timestamp) {
-        let mut values: Vec<u64> = self.gauges.values().map(|g| decayed(g.milli, now.since(g.at))).collect();
-        values.sort_unstable();
-        let median = values[values.len() / 2];
-        self.gauges.retain(|_, g| decayed(g.milli, now.since(g.at)) > median);
+        let mut by_heat: Vec<(u64, Sku)> =
+            self.gauges.iter().map(|(sku, g)| (decayed(g.milli, now.since(g.at)), sku.clone())).collect();
+        by_heat.sort_unstable();
+        for (_, sku) in by_heat.iter().take(MAX_GAUGES / 2) {
+            self.gauges.remove(sku);
+        }
     }
 }
 

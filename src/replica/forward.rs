@@ -5,15 +5,17 @@
 //! one member. So two owners of one id never both act on one confirm; and when an answer is
 //! lost it is known whether anything was sent at all.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::Replica;
 use super::effects::Effects;
 use super::jobs::{Asker, Job, JobId, Stage};
-use crate::limits::{FIND_TIMEOUT, FORWARD_TIMEOUT};
+use crate::limits::{FIND_TIMEOUT, FORWARD_TIMEOUT, MAX_JOBS};
+use crate::types::reservation::MAX_LINES;
+use crate::types::units::MAX_QUANTITY;
 use crate::types::{
     Answer, Claimed, Command, NodeName, Outcome, Put, Refusal, ReplicaId, Request, ReservationId,
-    ReservationState, Timestamp,
+    ReservationState, Timestamp, Units,
 };
 use crate::wire::Message;
 use crate::wire::message::{Forward, Forwarded};
@@ -34,13 +36,25 @@ impl Find {
         self.open.keys().copied()
     }
 
+    pub fn asked(&self, number: u64) -> Option<ReplicaId> {
+        self.open.get(&number).copied()
+    }
+
     pub fn awaits(&self, member: ReplicaId) -> bool {
         self.open.values().any(|asked| *asked == member)
     }
 
-    /// The one that acts: of several, the oldest reservation's.
+    /// The one that acts. Of several: one that sold; else the oldest that holds units; else the
+    /// oldest.
     fn owner(&self) -> Option<&(ReplicaId, Claimed)> {
-        self.owners.iter().min_by_key(|(replica, claimed)| (claimed.reservation.created_at, *replica))
+        let rank = |claimed: &Claimed| match claimed.reservation.state {
+            ReservationState::Confirmed => 0,
+            ReservationState::Held => 1,
+            ReservationState::Cancelled | ReservationState::Expired => 2,
+        };
+        self.owners
+            .iter()
+            .min_by_key(|(replica, claimed)| (rank(claimed), claimed.reservation.created_at, *replica))
     }
 }
 
@@ -68,6 +82,13 @@ impl Replica {
             };
         }
         let Some(id) = reservation_of(&command) else { return Err(Refusal::ReservationNotFound) };
+        if self.jobs.len() >= MAX_JOBS {
+            return Err(Refusal::Overloaded);
+        }
+        if job.is_batch() && now >= job.patience {
+            let unreachable = self.state.others().map(|member| member.name.clone()).collect();
+            return Err(Refusal::OwnerUnreachable { unreachable });
+        }
         let mut find = Find { open: BTreeMap::new(), owners: Vec::new(), silent: Vec::new() };
         let members: Vec<_> = self.state.others().map(|m| (m.replica, m.name.clone())).collect();
         for (replica, name) in members {
@@ -100,7 +121,12 @@ impl Replica {
             Command::Put(put) => Command::Put(Put { retry: false, ..put }),
             other => other,
         };
-        let key = if job.is_batch() { None } else { job.request.key.clone() };
+        // A key holds for the node it came to, so it goes on under that node's name; the answer
+        // is remembered here as well.
+        let mut key = if job.is_batch() { None } else { job.request.key.clone() };
+        if let Some(key) = &mut key {
+            key.scope = format!("{} via {}", key.scope, self.name());
+        }
         let request = Request { command, key, caller: job.request.caller };
         self.send(owner, Message::Forward(Forward { id: number, request }), out);
         (Stage::Forwarded { owner, number }, job.patience.max(now).after(FORWARD_TIMEOUT))
@@ -114,7 +140,16 @@ impl Replica {
         forward: Forward,
         out: &mut Effects,
     ) {
-        self.take_request(now, Asker::Peer(from, forward.id), forward.request, out);
+        let asker = Asker::Peer(from, forward.id);
+        match check_forwarded(&forward.request.command) {
+            Ok(()) => self.take_request(now, asker, forward.request, out),
+            Err(message) => {
+                let name = self.state.name_of(from);
+                self.alarm(format!("{name} forwarded a request that cannot be: {message}"), out);
+                let field = "request".to_string();
+                self.answer(asker, Err(Refusal::Invalid { field, message: message.into() }), false, out);
+            }
+        }
     }
 
     /// A peer answered.
@@ -126,18 +161,31 @@ impl Replica {
         out: &mut Effects,
     ) {
         let Some(id) = self.jobs.with_number(answer.id) else { return };
+        if !self.jobs.get(id).is_some_and(|job| job.awaits(answer.id, from)) {
+            return;
+        }
         let Some(mut job) = self.jobs.unpark(id) else { return };
         match std::mem::replace(&mut job.stage, Stage::Deciding) {
             Stage::Forwarded { .. } => {
                 job.replayed = answer.replayed;
-                self.resume(now, id, job, answer.outcome, out);
+                let fits = match &answer.outcome {
+                    Ok(Answer::Reservation(_)) => !matches!(job.current(), Command::Transfer(_)),
+                    Ok(Answer::Books { .. }) => matches!(job.current(), Command::Transfer(_)),
+                    Ok(_) => false,
+                    Err(_) => true,
+                };
+                let outcome = if fits { answer.outcome } else { Err(Refusal::OutcomeUnknown) };
+                if !job.is_batch() {
+                    self.remember(now, &job, &outcome, out);
+                }
+                self.resume(now, id, job, outcome, out);
             }
             Stage::Finding(mut find) => {
                 find.open.remove(&answer.id);
                 self.found(&mut find, from, answer.outcome);
                 self.go_on_finding(now, id, job, find, out);
             }
-            Stage::Deciding | Stage::Waiting => unreachable!("only these two stages have numbers"),
+            Stage::Deciding | Stage::Waiting => {}
         }
     }
 
@@ -157,6 +205,13 @@ impl Replica {
             return;
         }
         let command = job.current();
+        let gone = find.owner().map(|(owner, _)| *owner).filter(|owner| !self.links.is_up(*owner));
+        if let Some(owner) = gone
+            && !matches!(command, Command::Read { .. })
+        {
+            let unreachable = vec![self.state.name_of(owner)];
+            return self.resume(now, id, job, Err(Refusal::OwnerUnreachable { unreachable }), out);
+        }
         let Some((owner, claimed)) = find.owner().cloned() else {
             if matches!(command, Command::Put(_)) && find.silent.is_empty() {
                 job.searched = true;
@@ -177,6 +232,10 @@ impl Replica {
 
     /// Two nodes hold one id: the younger held one is let go.
     fn release_doubles(&mut self, find: &Find, owner: ReplicaId, out: &mut Effects) {
+        let live = |state| matches!(state, ReservationState::Held | ReservationState::Confirmed);
+        if !find.owner().is_some_and(|(_, chosen)| live(chosen.reservation.state)) {
+            return;
+        }
         let doubles = find.owners.iter().filter(|(replica, _)| *replica != owner);
         let held = doubles.filter(|(_, claimed)| claimed.reservation.state == ReservationState::Held);
         for (replica, claimed) in held.cloned().collect::<Vec<_>>() {
@@ -214,6 +273,28 @@ impl Replica {
                 _ => self.resume(now, id, job, Err(Refusal::OutcomeUnknown), out),
             }
         }
+    }
+}
+
+/// What a node may ask another to decide, in the form in which HTTP would have let it in.
+fn check_forwarded(command: &Command) -> Result<(), &'static str> {
+    let lines = match command {
+        Command::Put(put) => put.lines.as_slice(),
+        Command::Transfer(transfer) if transfer.quantity.is_zero() => return Err("a quantity is zero"),
+        Command::Transfer(_) | Command::Confirm { .. } | Command::Cancel { .. } => &[],
+        Command::Extend { .. } | Command::Read { .. } => &[],
+        _ => return Err("this kind is never forwarded"),
+    };
+    let skus: BTreeSet<_> = lines.iter().map(|line| &line.sku).collect();
+    if skus.len() < lines.len() {
+        return Err("a sku is repeated");
+    }
+    if lines.len() > MAX_LINES || lines.iter().any(|line| line.quantity.is_zero()) {
+        return Err("too many lines, or a quantity is zero");
+    }
+    match Units::sum(lines.iter().map(|line| line.quantity)) {
+        Ok(sum) if sum.0 <= MAX_QUANTITY => Ok(()),
+        _ => Err("the quantities are too large"),
     }
 }
 

@@ -8,6 +8,7 @@ use super::commands::Attempt;
 use super::effects::{Effects, Output, Token};
 use super::forward::Find;
 use super::requests::{Fingerprint, RequestId};
+use crate::limits::BATCH_PATIENCE;
 use crate::types::{
     Answer, Claimed, Command, Line, Millis, Operation, Outcome, Put, Refusal, ReplicaId, Reply, Request,
     Sell, Sku, Timestamp,
@@ -36,7 +37,7 @@ pub struct Job {
     /// Others with the same key, who get the same answer.
     pub twins: Vec<Asker>,
     pub arrived: Timestamp,
-    /// Until when it may wait for rights.
+    /// Until when it may wait for rights; for a batch, until when it asks other nodes.
     pub patience: Timestamp,
     pub stage: Stage,
     /// While it waits: all that it wants, short or not.
@@ -141,6 +142,14 @@ impl Jobs {
         Some(job)
     }
 
+    /// Takes all jobs out of all tables.
+    pub fn take_all(&mut self) -> Vec<Job> {
+        let last = self.last;
+        let all = std::mem::take(self);
+        self.last = last;
+        all.parked.into_values().collect()
+    }
+
     pub fn get(&self, id: JobId) -> Option<&Job> {
         self.parked.get(&id)
     }
@@ -158,6 +167,10 @@ impl Jobs {
     pub fn waiting_for(&self, sku: &Sku) -> impl Iterator<Item = (JobId, &Job)> {
         let ids = self.waiting.get(sku).into_iter().flatten();
         ids.filter_map(|id| Some((*id, self.parked.get(id)?)))
+    }
+
+    pub fn waiting_count(&self, sku: &Sku) -> usize {
+        self.waiting.get(sku).map_or(0, BTreeSet::len)
     }
 
     pub fn is_waited_for(&self, sku: &Sku) -> bool {
@@ -182,7 +195,10 @@ impl Jobs {
 
 impl Job {
     pub fn new(asker: Asker, request: Request, key: Option<(RequestId, Fingerprint)>, now: Timestamp) -> Job {
-        let patience = now.after(wait_of(&request.command));
+        let patience = match &request.command {
+            Command::Batch(_) => now.after(BATCH_PATIENCE),
+            command => now.after(wait_of(command)),
+        };
         Job {
             asker,
             request,
@@ -206,6 +222,15 @@ impl Job {
             Operation::Confirm { id } => Command::Confirm { id: id.clone(), if_match: None, wait: Millis(0) },
             Operation::Cancel { id } => Command::Cancel { id: id.clone() },
             Operation::Sell(sell) => Command::Sell(Sell { wait: Millis(0), ..sell.clone() }),
+        }
+    }
+
+    /// Whether it waits for this member's answer to what it was sent under this number.
+    pub fn awaits(&self, number: u64, from: ReplicaId) -> bool {
+        match &self.stage {
+            Stage::Finding(find) => find.asked(number) == Some(from),
+            Stage::Forwarded { owner, number: sent } => *owner == from && *sent == number,
+            Stage::Deciding | Stage::Waiting => false,
         }
     }
 
@@ -234,6 +259,9 @@ impl Replica {
     /// Decides a job as far as it goes: to its answer, or to where it must wait.
     pub(super) fn run(&mut self, now: Timestamp, id: JobId, mut job: Job, out: &mut Effects) {
         loop {
+            if self.is_rolled_back() {
+                return self.finish(job, Err(Refusal::RolledBack), out);
+            }
             let outcome = match self.attempt(now, &job, out) {
                 Attempt::Done(outcome) => outcome,
                 Attempt::Short(wanted, expired) => {
@@ -272,7 +300,8 @@ impl Replica {
         }
         job.done.push(match outcome {
             Ok(Answer::Reservation(claimed)) => Ok(claimed),
-            Ok(_) => unreachable!("operations of a batch answer with reservations"),
+            // A peer's answer of another kind: whatever it did, it was not this.
+            Ok(_) => Err(Refusal::OutcomeUnknown),
             Err(refusal) => Err(refusal),
         });
         if job.done.len() < job.operations() {

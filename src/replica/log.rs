@@ -71,10 +71,6 @@ impl Log {
             Some(latest) => session == latest.nonce,
         }
     }
-
-    pub fn is_empty(&self) -> bool {
-        self.keys.is_empty()
-    }
 }
 
 /// The place in a log of each of several new own entries.

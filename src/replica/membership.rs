@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use super::Replica;
 use super::draft::Draft;
 use super::effects::{Effects, Output};
-use crate::types::{NodeName, NodeStatus, ReplicaId, Timestamp};
+use crate::types::{NodeName, NodeStatus, Refusal, ReplicaId, Timestamp};
 use crate::wire::message::{Hello, PROTOCOL};
 use crate::wire::{Body, Cause, Key, Session};
 
@@ -45,7 +45,6 @@ impl Replica {
         assert!(matches!(self.standing, Standing::Loading), "a replica starts once");
         self.next_number = nonce;
         let silent: BTreeSet<_> = self.state.others().map(|member| member.replica).collect();
-        let nothing_to_lose = self.state.logs[&self.state.me()].is_empty();
         let first = self.state.own_watermark().next();
         let mut draft = Draft::new(&self.state, now, Cause::Start);
         draft.write(Key::Session, Body::Session(Session { nonce, first }));
@@ -54,9 +53,6 @@ impl Replica {
         self.views.extend(self.state.items.keys().cloned());
         let until = now.after(self.state.limits().start_wait);
         self.standing = Standing::Unproven { until, silent };
-        if nothing_to_lose {
-            self.proven(out);
-        }
         self.stand(now, out);
     }
 
@@ -97,6 +93,9 @@ impl Replica {
         if !matches!(self.standing, Standing::RolledBack) {
             self.standing = Standing::RolledBack;
             self.emit(Output::RolledBack(proof), out);
+            for job in self.jobs.take_all() {
+                self.finish(job, Err(Refusal::RolledBack), out);
+            }
         }
     }
 

@@ -36,6 +36,7 @@ mod sync;
 #[cfg(test)]
 mod tests;
 mod transfers;
+mod verdict;
 mod waiting;
 
 use std::collections::BTreeSet;
@@ -114,6 +115,9 @@ impl Replica {
 
     /// When [`Input::Tick`] is due next.
     pub fn next_deadline(&self) -> Option<Timestamp> {
+        if self.is_rolled_back() {
+            return None;
+        }
         let deadlines = [
             self.standing.deadline(),
             self.state.reservations.next_due().filter(|_| self.standing.is_ready()),
@@ -185,6 +189,9 @@ impl Replica {
     }
 
     fn tick(&mut self, now: Timestamp, out: &mut Effects) {
+        if self.is_rolled_back() {
+            return;
+        }
         self.stand(now, out);
         if self.standing.is_ready() {
             self.expire(now, out);

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::types::{Command, Request, Timestamp};
+use crate::types::{Command, Put, Request, ReservationId, Sell, Timestamp};
 use crate::wire::{Remembered, codec};
 
 /// What a remembered request takes beyond its answer, in bytes: two places in ordered tables.
@@ -80,16 +80,19 @@ pub fn request_id(request: &Request) -> Option<RequestId> {
 }
 
 /// Tells a command from another under the same key. An id that the server made up for this
-/// attempt is left out: the retry has a different one.
+/// attempt is left out, because the retry has a different one; so is the mark of a retry.
 pub fn fingerprint(command: &Command) -> Fingerprint {
     let hash = |command: &Command| first_half(blake3::hash(&codec::encode(command)));
-    let unnamed = || crate::types::ReservationId::new("minted").expect("a valid id");
+    let id_of = |id: &ReservationId, minted: bool| match minted {
+        true => ReservationId::new("minted").expect("a valid id"),
+        false => id.clone(),
+    };
     match command {
-        Command::Put(put) if put.minted => {
-            hash(&Command::Put(crate::types::Put { id: unnamed(), ..put.clone() }))
+        Command::Put(put) => {
+            hash(&Command::Put(Put { id: id_of(&put.id, put.minted), retry: false, ..put.clone() }))
         }
-        Command::Sell(sell) if sell.minted => {
-            hash(&Command::Sell(crate::types::Sell { id: unnamed(), ..sell.clone() }))
+        Command::Sell(sell) => {
+            hash(&Command::Sell(Sell { id: id_of(&sell.id, sell.minted), ..sell.clone() }))
         }
         other => hash(other),
     }

@@ -7,7 +7,11 @@
 use super::Replica;
 use super::requests::RequestId;
 use crate::types::{ReplicaId, ReservationId, Sku};
-use crate::wire::{Key, Merge, Record};
+use crate::wire::{Key, Merge, Record, codec};
+
+/// A chunk ends once it holds this much, whatever its number of things.
+const CHUNK_BYTES: usize = 1 << 20;
+const CHUNK_LINES: usize = 10_000;
 
 /// Where a checkpoint has got to.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -86,21 +90,32 @@ impl Replica {
         after: Option<&ReservationId>,
         limit: usize,
     ) -> (Vec<Record>, Option<Cursor>) {
-        let chunk: Vec<_> = self.state.reservations.after(after).take(limit).cloned().collect();
-        let next = match chunk.last() {
-            Some(last) if chunk.len() == limit => Cursor::Reservations(Some(last.id.clone())),
-            _ => Cursor::Requests(None),
-        };
-        (chunk.into_iter().map(Record::Reservation).collect(), Some(next))
+        let mut chunk: Vec<Record> = Vec::new();
+        let (mut lines, mut last) = (0, None);
+        for reservation in self.state.reservations.after(after) {
+            if chunk.len() >= limit || lines >= CHUNK_LINES {
+                return (chunk, Some(Cursor::Reservations(last)));
+            }
+            lines += reservation.lines.len();
+            last = Some(reservation.id.clone());
+            chunk.push(Record::Reservation(reservation.clone()));
+        }
+        (chunk, Some(Cursor::Requests(None)))
     }
 
     fn requests_chunk(&self, after: Option<&RequestId>, limit: usize) -> (Vec<Record>, Option<Cursor>) {
-        let chunk: Vec<_> = self.state.requests.after(after).take(limit).cloned().collect();
-        let next = match chunk.last() {
-            Some(last) if chunk.len() == limit => Cursor::Requests(Some(last.id)),
-            _ => Cursor::Watermarks,
-        };
-        (chunk.into_iter().map(Record::Request).collect(), Some(next))
+        let mut chunk: Vec<Record> = Vec::new();
+        let (mut bytes, mut last) = (0, None);
+        for request in self.state.requests.after(after) {
+            // Remembered answers differ in size a thousandfold.
+            if chunk.len() >= limit || bytes >= CHUNK_BYTES {
+                return (chunk, Some(Cursor::Requests(last)));
+            }
+            bytes += codec::encoded_len(request);
+            last = Some(request.id);
+            chunk.push(Record::Request(request.clone()));
+        }
+        (chunk, Some(Cursor::Watermarks))
     }
 
     fn watermarks(&self) -> Vec<Record> {

@@ -13,9 +13,10 @@ use super::escrow::Row;
 use super::log::{Logs, NextSeq};
 use super::requests::Requests;
 use super::reservations::Reservations;
-use crate::limits::Limits;
+use crate::limits::{FORGET_AT_ONCE, Limits};
 use crate::types::{
-    Books, Millis, NodeBooks, NodeName, Policy, ReplicaId, Seq, Sku, Timestamp, Totals, Units,
+    Books, Cell, CellValue, Millis, NodeBooks, NodeName, Policy, ReplicaId, Seq, Sku, Timestamp, Totals,
+    Units,
 };
 use crate::wire::{Body, Change, Entry, Genesis, Key, Member, Merge, Raise, Record, Setting};
 
@@ -47,6 +48,26 @@ impl Item {
         let sent = self.rows.get(&from).map_or(Units::ZERO, |row| row.sent_to(to));
         let credited = self.rows.get(&to).map_or(Units::ZERO, |row| row.credited_from(from));
         sent.minus(credited)
+    }
+
+    /// The pairs (giver, receiver) between which units moved, by either's row: also those whose
+    /// other row is not here yet.
+    pub fn pairs(&self) -> BTreeSet<(ReplicaId, ReplicaId)> {
+        let of_row = |(owner, row): (&ReplicaId, &Row)| {
+            let owner = *owner;
+            let pair = |cell: CellValue| match cell.cell {
+                Cell::Sent(to) => Some((owner, to)),
+                Cell::Credited(from) => Some((from, owner)),
+                _ => None,
+            };
+            row.cells().filter_map(pair).collect::<Vec<_>>()
+        };
+        self.rows.iter().flat_map(of_row).collect()
+    }
+
+    /// Whether a receiver's row here rests on a giver's row that is not.
+    pub fn is_late(&self) -> bool {
+        self.pairs().into_iter().any(|(from, to)| self.in_flight(from, to).is_none())
     }
 }
 
@@ -241,7 +262,7 @@ impl State {
     /// forgets what the live run forgot.
     fn forget(&mut self) {
         let limits = self.limits;
-        loop {
+        for _ in 0..FORGET_AT_ONCE {
             let (request, reservation) = (self.requests.oldest(), self.reservations.oldest_ended());
             let oldest = match (request, reservation) {
                 (Some(a), Some(b)) => a.min(b),
@@ -381,7 +402,7 @@ fn try_totals(item: &Item) -> Option<Totals> {
         *sum = sum.plus(more).ok()?;
         Some(())
     };
-    for (id, row) in &item.rows {
+    for row in item.rows.values() {
         let balances = row.balances().ok()?;
         add(&mut totals.received, row.count(Received))?;
         add(&mut totals.returned, row.count(Returned))?;
@@ -389,17 +410,9 @@ fn try_totals(item: &Item) -> Option<Totals> {
         add(&mut totals.sold, row.count(Sold))?;
         add(&mut totals.held, balances.held)?;
         add(&mut totals.available, balances.available)?;
-        for other in item.rows.keys() {
-            add(&mut totals.in_flight, item.in_flight(*id, *other)?)?;
-        }
-        // Units may also be on their way to a replica that has no row yet.
-        for cell in row.cells() {
-            if let crate::types::Cell::Sent(to) = cell.cell
-                && !item.rows.contains_key(&to)
-            {
-                add(&mut totals.in_flight, Units(cell.value))?;
-            }
-        }
+    }
+    for (from, to) in item.pairs() {
+        add(&mut totals.in_flight, item.in_flight(from, to)?)?;
     }
     Some(totals)
 }

@@ -7,6 +7,9 @@
 //! change while a pass goes on move to its end and travel with it, so no superseded version
 //! leaves a hole below a claim.
 //!
+//! At most [`PASS_WINDOW_BYTES`] of passes are on their way to one member: a digest sent after
+//! them whose stamp comes back as an echo tells that they arrived, or never will.
+//!
 //! Own changes are pushed to every linked member after [`PASS_INTERVAL`]; what a member still
 //! lacks by its next digest but one, whoever wrote it, is relayed by everyone who has it.
 
@@ -17,14 +20,18 @@ use super::effects::Effects;
 use super::escrow::Row;
 use super::state::State;
 use super::transfers::sku_of;
-use crate::limits::{DIGEST_INTERVAL, MAX_REPLICAS, PASS_ENTRIES, PASS_FRAMES, PASS_INTERVAL};
+use crate::limits::{
+    DIGEST_INTERVAL, MAX_REPLICAS, PASS_ENTRIES, PASS_FRAMES, PASS_INTERVAL, PASS_WINDOW_BYTES,
+};
 use crate::types::{Cell, Heard, NodeName, ReplicaId, Seq, Timestamp};
 use crate::wire::message::{Digest, Hello, Pass};
 use crate::wire::record::Claim;
 use crate::wire::{Body, Entry, Merge, Message, codec};
 
 /// A frame of a pass is closed when its entries reach this many bytes.
-const FRAME_BYTES: usize = crate::wire::message::MAX_MESSAGE_BYTES / 2;
+const FRAME_BYTES: usize = 128 << 10;
+/// What a frame takes beyond its entries, about.
+const FRAME_OVERHEAD: usize = 64;
 
 /// The links that are up, and what is known through them.
 #[derive(Debug, Default)]
@@ -54,6 +61,10 @@ struct Link {
     /// The last digest sent after a push, and how far that push went.
     push_check: Option<(Timestamp, Seq)>,
     passes: u64,
+    /// Bytes of passes sent and not known to have arrived.
+    in_flight: u64,
+    /// The last digest sent after passes, and how many of those bytes were before it.
+    window_check: Option<(Timestamp, u64)>,
 }
 
 /// How far one log was sent over a link.
@@ -189,6 +200,8 @@ impl Replica {
             announced: None,
             push_check: None,
             passes: 0,
+            in_flight: 0,
+            window_check: None,
         };
         self.links.up.insert(from, link);
         self.links.digest_at = Some(now);
@@ -259,6 +272,10 @@ impl Replica {
         link.stamp = link.stamp.max(digest.stamp);
         if let Some(echo) = digest.echo {
             link.announced = Some((of(from), echo));
+            if let Some((_, bytes)) = link.window_check.take_if(|(sent, _)| echo >= *sent) {
+                link.in_flight -= bytes;
+                self.links.pass_at.get_or_insert(now);
+            }
             // It has read our digest of `echo`, hence every push before it: one that it does not
             // claim by now was lost on the way.
             if let Some((sent, upto)) = link.push_check
@@ -329,6 +346,12 @@ impl Replica {
             {
                 link.push_check = Some((now, pushed.from));
             }
+            if let Some(link) = self.links.up.get_mut(member)
+                && link.window_check.is_none()
+                && link.in_flight > 0
+            {
+                link.window_check = Some((now, link.in_flight));
+            }
             self.send(*member, Message::Digest(digest), out);
         }
         self.links.digest_at = if members.is_empty() { None } else { Some(now.after(DIGEST_INTERVAL)) };
@@ -338,18 +361,21 @@ impl Replica {
     fn send_passes(&mut self, to: ReplicaId, out: &mut Effects) -> bool {
         let Some(link) = self.links.up.get(&to) else { return false };
         let mut budget = PASS_FRAMES;
+        let mut in_flight = link.in_flight;
         let mut more = false;
         for (origin, mut outgoing) in link.outgoing.clone() {
             let mut done = self.nothing_after(origin, &outgoing);
-            while !done && budget > 0 {
+            while !done && budget > 0 && in_flight < PASS_WINDOW_BYTES {
                 budget -= 1;
-                let pass = self.next_frame(to, origin, &mut outgoing);
+                let (pass, bytes) = self.next_frame(to, origin, &mut outgoing);
+                in_flight += bytes;
                 done = pass.upto.is_some();
                 self.send(to, Message::Pass(pass), out);
             }
-            more |= !done;
+            more |= !done && in_flight < PASS_WINDOW_BYTES;
             let relayed = done && origin != self.state.me();
             if let Some(link) = self.links.up.get_mut(&to) {
+                link.in_flight = in_flight;
                 if relayed {
                     link.outgoing.remove(&origin);
                 } else {
@@ -365,7 +391,7 @@ impl Replica {
         outgoing.frame == 0 && outgoing.from >= watermark
     }
 
-    fn next_frame(&mut self, to: ReplicaId, origin: ReplicaId, outgoing: &mut Outgoing) -> Pass {
+    fn next_frame(&mut self, to: ReplicaId, origin: ReplicaId, outgoing: &mut Outgoing) -> (Pass, u64) {
         if outgoing.frame == 0
             && let Some(link) = self.links.up.get_mut(&to)
         {
@@ -375,7 +401,7 @@ impl Replica {
         }
         let log = &self.state.logs[&origin];
         let mut entries: Vec<Entry> = Vec::new();
-        let (mut bytes, mut exhausted) = (0, true);
+        let (mut bytes, mut exhausted) = (FRAME_OVERHEAD, true);
         for (seq, key) in log.keys_after(outgoing.cursor) {
             if entries.len() >= PASS_ENTRIES || bytes >= FRAME_BYTES {
                 exhausted = false;
@@ -393,7 +419,7 @@ impl Replica {
             Some(upto) => *outgoing = Outgoing { from: upto, cursor: upto, frame: 0, ..*outgoing },
             None => outgoing.frame += 1,
         }
-        Pass { origin, number: outgoing.number, from, frame, upto, entries }
+        (Pass { origin, number: outgoing.number, from, frame, upto, entries }, bytes as u64)
     }
 
     fn passed(&mut self, now: Timestamp, from: ReplicaId, pass: Pass, out: &mut Effects) {

@@ -7,7 +7,8 @@
 use super::Replica;
 use super::draft::Draft;
 use super::effects::Effects;
-use crate::types::{Cell, ReplicaId, Sku, Timestamp, Units};
+use super::waiting::AskAnswer;
+use crate::types::{Cell, ReplicaId, Seq, Sku, Timestamp, Units};
 use crate::wire::message::{Ask, AskLine, Given, MAX_ENTRIES};
 use crate::wire::{Cause, Entry, Key, Merge, Message, Record};
 
@@ -89,18 +90,25 @@ impl Replica {
 
     /// An answer to an ask: the giver's rows, perhaps with units for here.
     pub(super) fn given(&mut self, now: Timestamp, from: ReplicaId, given: Given, out: &mut Effects) {
-        let skus: Vec<Sku> = given.entries.iter().filter_map(|entry| sku_of(entry).cloned()).collect();
-        let before: Vec<Units> = skus.iter().map(|sku| self.credited(sku, from)).collect();
-        let sent_by_giver: Vec<Entry> =
-            given.entries.into_iter().filter(|entry| entry.origin == from).collect();
-        self.merge(now, from, sent_by_giver, None, out);
-        for (sku, before) in skus.iter().zip(before) {
-            let gave = self.credited(sku, from).excess_over(before);
-            self.shortages.answered(now, sku, from, given.stamp, gave);
+        let rows: Vec<(Sku, Seq)> =
+            given.entries.iter().filter_map(|entry| Some((sku_of(entry)?.clone(), entry.seq))).collect();
+        let before: Vec<Units> = rows.iter().map(|(sku, _)| self.credited(sku, from)).collect();
+        let of_giver: Vec<Entry> = given.entries.into_iter().filter(|entry| entry.origin == from).collect();
+        self.merge(now, from, of_giver, None, out);
+        for ((sku, seq), before) in rows.iter().zip(before) {
+            let is_heard = self.row_seq(sku, from) >= *seq;
+            let answer = AskAnswer { is_heard, gave: self.credited(sku, from).excess_over(before) };
+            self.shortages.answered(now, sku, from, given.stamp, &answer);
         }
         for sku in &given.none {
-            self.shortages.answered(now, sku, from, given.stamp, Units::ZERO);
+            let is_heard = self.row_seq(sku, from) == Seq::ZERO;
+            let answer = AskAnswer { is_heard, gave: Units::ZERO };
+            self.shortages.answered(now, sku, from, given.stamp, &answer);
         }
+    }
+
+    fn row_seq(&self, sku: &Sku, owner: ReplicaId) -> Seq {
+        self.state.items.get(sku).and_then(|item| item.rows.get(&owner)).map_or(Seq::ZERO, |row| row.seq)
     }
 
     fn credited(&self, sku: &Sku, from: ReplicaId) -> Units {
@@ -119,7 +127,15 @@ impl Replica {
         for (giver, sku) in rows {
             let sent = self.state.items[&sku].rows[&giver].sent_to(me);
             let new = sent.excess_over(self.credited(&sku, giver));
-            if !new.is_zero() && draft.raise(&sku, Cell::Credited(giver), new).is_ok() {
+            let inflow = self
+                .state
+                .own_row(&sku)
+                .and_then(|row| row.balances().ok())
+                .map_or(Units::ZERO, |b| b.inflow);
+            if !new.is_zero()
+                && inflow.plus(new).is_ok()
+                && draft.raise(&sku, Cell::Credited(giver), new).is_ok()
+            {
                 draft.actor = Some(self.state.name_of(giver).to_string());
                 credits += 1;
             }

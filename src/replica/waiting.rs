@@ -11,11 +11,11 @@ use super::Replica;
 use super::effects::Effects;
 use super::jobs::{Job, JobId, Stage};
 use super::rebalance::{Holder, Situation};
-use crate::limits::{ASK_PAUSE, ASK_PAUSE_MAX, ASK_TIMEOUT, BALANCE_INTERVAL, FRESH, MAX_JOBS};
-use crate::types::{
-    ItemView, Line, Millis, NodeName, Rebalance, Refusal, ReplicaId, Shortfall, Sku, Timestamp, Units,
-    Verdict,
+use super::verdict::Prospect;
+use crate::limits::{
+    ASK_PAUSE, ASK_PAUSE_MAX, ASK_TIMEOUT, BALANCE_INTERVAL, LINES_AT_ONCE, MAX_JOBS, MAX_WAITING_FOR_ITEM,
 };
+use crate::types::{Line, Millis, NodeName, Rebalance, ReplicaId, Sku, Timestamp, Units};
 use crate::wire::Message;
 use crate::wire::message::{Ask, AskLine, MAX_ASK_LINES};
 
@@ -51,6 +51,16 @@ struct Asked {
     /// Not asked for units again before this.
     not_before: Timestamp,
     pause: Millis,
+    /// Not asked for its row again before this: its last answer did not bring it.
+    no_row_before: Timestamp,
+}
+
+/// What came of an ask for one item.
+#[derive(Clone, Copy, Debug)]
+pub struct AskAnswer {
+    /// The row is here as the giver sent it. (One of a session not heard of yet is not taken in.)
+    pub is_heard: bool,
+    pub gave: Units,
 }
 
 impl Shortages {
@@ -71,21 +81,33 @@ impl Shortages {
         [self.timers.first().map(|(time, _)| *time), self.balance_at].into_iter().flatten().min()
     }
 
-    fn heard(&self, sku: &Sku, member: ReplicaId) -> Option<Timestamp> {
+    pub fn heard(&self, sku: &Sku, member: ReplicaId) -> Option<Timestamp> {
         self.items.get(sku)?.members.get(&member)?.heard
     }
 
-    /// `member` answered an ask of `stamp` about `sku`; `gave` says how many units came with it.
-    pub fn answered(&mut self, now: Timestamp, sku: &Sku, member: ReplicaId, stamp: Timestamp, gave: Units) {
+    /// `member` answered the ask of `stamp` about `sku`.
+    pub fn answered(
+        &mut self,
+        now: Timestamp,
+        sku: &Sku,
+        member: ReplicaId,
+        stamp: Timestamp,
+        answer: &AskAnswer,
+    ) {
         self.pulls.remove(sku);
         let Some(asked) = self.items.get_mut(sku).and_then(|s| s.members.get_mut(&member)) else { return };
-        asked.heard = asked.heard.max(Some(stamp));
+        if answer.is_heard {
+            asked.heard = asked.heard.max(Some(stamp));
+        } else {
+            asked.no_row_before = now.after(ASK_PAUSE);
+            self.timers.insert((asked.no_row_before, sku.clone()));
+        }
         let Some((sent, need)) = asked.open else { return };
         if stamp < sent {
             return;
         }
         asked.open = None;
-        if gave >= need {
+        if answer.gave >= need {
             asked.pause = Millis(0);
         } else {
             asked.pause = Millis((asked.pause.0 * 2).clamp(ASK_PAUSE.0, ASK_PAUSE_MAX.0));
@@ -106,13 +128,6 @@ impl Shortages {
     }
 }
 
-/// What can be said about one short line.
-struct Outlook {
-    shortfall: Shortfall,
-    /// No linked member can help, and nothing is on its way.
-    hopeless: bool,
-}
-
 impl Replica {
     /// Whether a short job is worth keeping.
     pub(super) fn may_wait(&self, now: Timestamp, job: &Job, wanted: &[Line]) -> bool {
@@ -120,103 +135,27 @@ impl Replica {
             && !job.is_batch()
             && self.jobs.len() < MAX_JOBS
             && self.links.any_up()
-            && !wanted.iter().any(|line| self.is_short(line) && self.outlook(now, line, job.arrived).hopeless)
+            && wanted.iter().filter(|line| self.is_short(line)).all(|line| {
+                self.jobs.waiting_count(&line.sku) < MAX_WAITING_FOR_ITEM
+                    && !self.prospect(now, &line.sku).is_hopeless(line, job.arrived)
+            })
     }
 
     pub(super) fn park_waiting(&mut self, id: JobId, mut job: Job, wanted: Vec<Line>) {
         self.stats.waited += u64::from(job.wanted.is_empty());
-        self.shortages.news(wanted.iter().map(|line| line.sku.clone()));
+        // It was judged just now; what is left to do is to ask for what it lacks.
+        for line in &wanted {
+            self.shortages.items.entry(line.sku.clone()).or_default();
+            self.shortages.unplanned.insert(line.sku.clone());
+        }
         job.wanted = wanted;
         job.stage = Stage::Waiting;
         let patience = job.patience;
         self.jobs.park(id, job, patience);
     }
 
-    fn is_short(&self, line: &Line) -> bool {
+    pub(super) fn is_short(&self, line: &Line) -> bool {
         self.state.available_here(&line.sku) < line.quantity
-    }
-
-    pub(super) fn shortfall_refusal(&mut self, now: Timestamp, wanted: &[Line], expired: bool) -> Refusal {
-        let since = now.before(FRESH);
-        let short = wanted.iter().filter(|line| self.is_short(line));
-        let shortfalls: Vec<_> = short.map(|line| self.outlook(now, line, since).shortfall).collect();
-        for shortfall in &shortfalls {
-            match shortfall.verdict {
-                Verdict::SoldOut => self.stats.refused_sold_out += 1,
-                Verdict::Elsewhere => self.stats.refused_elsewhere += 1,
-                Verdict::Unknown => self.stats.refused_unknown += 1,
-            }
-        }
-        if expired { Refusal::Expired(shortfalls) } else { Refusal::InsufficientStock(shortfalls) }
-    }
-
-    /// When `member`'s row about `sku` was last known to be current.
-    fn heard_of(&self, sku: &Sku, member: ReplicaId) -> Option<Timestamp> {
-        self.shortages.heard(sku, member).max(self.links.heard(member))
-    }
-
-    /// What the rows here say about a line, taking for known only what was heard after `since`.
-    ///
-    /// `sold_out` needs a closed view: every member's row heard since, no unit free in any, and
-    /// for each pair no more credited than sent, nothing in flight. Then the rows are a
-    /// consistent cut. Without the pair test a unit cancelled here and moved there between
-    /// two readings would hide from both.
-    fn outlook(&self, now: Timestamp, line: &Line, since: Timestamp) -> Outlook {
-        let situation = self.situation(now, &line.sku);
-        let here = self.state.available_here(&line.sku);
-        let (mut elsewhere, mut reachable_spare) = (0u64, 0u64);
-        let (mut as_of, mut all_linked_heard) = (now, true);
-        let mut unreachable: Vec<NodeName> = Vec::new();
-        for holder in &situation.others {
-            let heard = self.heard_of(&line.sku, holder.replica);
-            let is_heard = heard.is_some_and(|time| time >= since);
-            all_linked_heard &= is_heard || !holder.linked;
-            if is_heard {
-                elsewhere = elsewhere.saturating_add(holder.available.0);
-                as_of = as_of.min(heard.unwrap_or_default());
-            } else {
-                unreachable.push(self.state.name_of(holder.replica));
-            }
-            if holder.linked {
-                reachable_spare = reachable_spare.saturating_add(holder.spare().0);
-            }
-        }
-        unreachable.sort();
-        let (closed, coming) = self.flights(&line.sku);
-        let verdict = if unreachable.is_empty() && closed && here.is_zero() && elsewhere == 0 {
-            Verdict::SoldOut
-        } else if elsewhere > 0 {
-            Verdict::Elsewhere
-        } else {
-            Verdict::Unknown
-        };
-        let help = if situation.manual { 0 } else { reachable_spare.min(situation.room().0) };
-        let hopeless = all_linked_heard && !coming && line.quantity.0 > here.0.saturating_add(help);
-        let shortfall = Shortfall {
-            sku: line.sku.clone(),
-            requested: line.quantity,
-            available_here: here,
-            verdict,
-            elsewhere: Units(elsewhere),
-            unreachable,
-            as_of,
-        };
-        Outlook { shortfall, hopeless }
-    }
-
-    /// Whether the rows here pair up with nothing in flight; and whether something is on its
-    /// way to a member that can be reached, or may be.
-    fn flights(&self, sku: &Sku) -> (bool, bool) {
-        let Some(item) = self.state.items.get(sku) else { return (true, false) };
-        let (mut closed, mut coming) = (true, false);
-        for from in item.rows.keys() {
-            for to in self.state.roster.keys().filter(|to| *to != from) {
-                let nothing = item.in_flight(*from, *to) == Some(Units::ZERO);
-                closed &= nothing;
-                coming |= !nothing && (*to == self.state.me() || self.links.is_up(*to));
-            }
-        }
-        (closed, coming)
     }
 
     /// An item as the policy sees it.
@@ -240,36 +179,32 @@ impl Replica {
         Situation { here, others: others.collect(), manual }
     }
 
-    /// What product pages shall see of an item.
-    pub(super) fn view(&self, sku: &Sku) -> Option<ItemView> {
-        let item = self.state.items.get(sku)?;
-        let policy = item.policy()?;
-        let here = self.state.available_here(sku);
-        let everywhere: u64 = item.rows.values().fold(0, |sum, row| sum.saturating_add(row.spendable().0));
-        let (closed, _) = self.flights(sku);
-        let low_stock = policy.low_stock;
-        Some(ItemView { sku: sku.clone(), here, everywhere: Units(everywhere), low_stock, closed })
-    }
-
     /// Looks again at the buyers who wait for items that changed or of which something was heard.
     pub(super) fn retry_waiting(&mut self, now: Timestamp, touched: BTreeSet<Sku>, out: &mut Effects) {
         let mut skus = std::mem::take(&mut self.shortages.news);
         skus.extend(touched);
-        let mut looks: BTreeMap<JobId, BTreeSet<Sku>> = BTreeMap::new();
-        for sku in &skus {
-            for (id, _) in self.jobs.waiting_for(sku) {
-                looks.entry(id).or_default().insert(sku.clone());
+        let prospects: BTreeMap<&Sku, Prospect> = skus
+            .iter()
+            .filter(|sku| self.jobs.is_waited_for(sku))
+            .map(|sku| (sku, self.prospect(now, sku)))
+            .collect();
+        let concerned = prospects.keys().flat_map(|sku| self.jobs.waiting_for(sku));
+        let decidable = concerned.filter(|(_, job)| self.is_decidable(job, &prospects)).map(|(id, _)| id);
+        let decidable: BTreeSet<JobId> = decidable.collect();
+        let mut budget = LINES_AT_ONCE;
+        for id in decidable {
+            let Some(job) = self.jobs.unpark(id) else { continue };
+            let wanted: Vec<Sku> = job.wanted.iter().map(|line| line.sku.clone()).collect();
+            if budget < wanted.len() {
+                // Enough for one step; a tick that is due at once goes on from here.
+                self.shortages.timers.extend(wanted.into_iter().map(|sku| (now, sku)));
+                let patience = job.patience;
+                self.jobs.park(id, job, patience);
+                continue;
             }
-        }
-        for (id, changed) in looks {
-            if self.jobs.get(id).is_some_and(|job| self.is_decidable(now, job, &changed))
-                && let Some(job) = self.jobs.unpark(id)
-            {
-                skus.extend(job.wanted.iter().map(|line| line.sku.clone()));
-                self.run(now, id, job, out);
-                // Being decided, it may have come to wait again; that is no news.
-                self.shortages.news.clear();
-            }
+            budget -= wanted.len();
+            skus.extend(wanted);
+            self.run(now, id, job, out);
         }
         for sku in skus {
             if self.jobs.is_waited_for(&sku) {
@@ -281,15 +216,21 @@ impl Replica {
         }
     }
 
-    /// Whether a waiting job can be answered, now that something is new about `changed`. Only
-    /// those of its lines are judged: the others were, and are as they were.
-    fn is_decidable(&self, now: Timestamp, job: &Job, changed: &BTreeSet<Sku>) -> bool {
-        let mut short =
-            job.wanted.iter().filter(|line| changed.contains(&line.sku) && self.is_short(line)).peekable();
-        if short.peek().is_none() {
-            return !job.wanted.iter().any(|line| self.is_short(line));
+    /// Whether a waiting job can be answered, now that something is new about the items of
+    /// `prospects`. Only those of its lines are judged: the others are as they were.
+    fn is_decidable(&self, job: &Job, prospects: &BTreeMap<&Sku, Prospect>) -> bool {
+        let mut any_short = false;
+        for line in &job.wanted {
+            if let Some(prospect) = prospects.get(&line.sku)
+                && prospect.here < line.quantity
+            {
+                any_short = true;
+                if prospect.is_hopeless(line, job.arrived) {
+                    return true;
+                }
+            }
         }
-        short.any(|line| self.outlook(now, line, job.arrived).hopeless)
+        !any_short && !job.wanted.iter().any(|line| self.is_short(line))
     }
 
     /// Sends the asks that the waiting buyers need, one message a member.
@@ -353,7 +294,7 @@ impl Replica {
                 Some(part) if !useless => *part,
                 Some(_) if unheard => Units::ZERO,
                 Some(_) => continue,
-                None if unheard && asked.open.is_none() => unmet,
+                None if unheard && asked.open.is_none() && now >= asked.no_row_before => unmet,
                 None => continue,
             };
             asked.open = Some((now, need));
@@ -369,8 +310,8 @@ impl Replica {
     pub(super) fn claim_of_waiting(&self, sku: &Sku) -> Claim {
         let mut claim = Claim { units: Units::ZERO, least: Units(u64::MAX), span: None };
         for (_, job) in self.jobs.waiting_for(sku) {
-            let wanted =
-                job.wanted.iter().filter(|line| line.sku == *sku).map(|line| line.quantity.0).sum::<u64>();
+            let wanted = job.wanted.iter().filter(|line| line.sku == *sku).map(|line| line.quantity.0);
+            let wanted = wanted.fold(0u64, u64::saturating_add);
             claim.least = claim.least.min(Units(wanted));
             claim.units = Units(claim.units.0.saturating_add(wanted));
             let (first, last) = claim.span.unwrap_or((job.arrived, job.arrived));

@@ -2,5 +2,6 @@
 
 mod bed;
 mod moving;
+mod regressions;
 mod selling;
 mod syncing;
