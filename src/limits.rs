@@ -16,7 +16,7 @@ pub const PASS_INTERVAL: Millis = Millis(20);
 /// Frames of passes sent to one peer in one interval, at most.
 pub const PASS_FRAMES: usize = 16;
 /// Entries in one frame of a pass. A frame must stay under the longest message.
-pub const PASS_ENTRIES: usize = 256;
+pub const PASS_ENTRIES: usize = crate::wire::message::MAX_ENTRIES;
 
 /// An ask that was not answered by then is taken for lost.
 pub const ASK_TIMEOUT: Millis = Millis(1_000);
@@ -36,7 +36,7 @@ pub const FORWARD_TIMEOUT: Millis = Millis(3_000);
 /// together; what is left then is refused as `owner_unreachable`.
 pub const BATCH_PATIENCE: Millis = Millis::from_secs(5);
 
-/// Rows at most this old may prove `sold_out` to a buyer who does not wait.
+/// Rows at most this old may prove `sold_out` to a buyer who does not wait, and to a product page.
 pub const FRESH: Millis = Millis(2_000);
 
 /// Lines of reservations that expire, and lines of waiting requests that are decided, in one

@@ -53,7 +53,7 @@ use problem::{Code, Problem};
 /// What clients may take of the node.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct HttpLimits {
-    /// Open connections of each listener; 16,384. Each costs a file and up to 128 KiB; when
+    /// Open connections of each listener; 4,096. Each costs a file and up to 128 KiB; when
     /// all are taken, further ones wait in the system's queue until one ends.
     pub connections: usize,
     /// For a whole head, from its first byte or from the start of the connection; 10 s. Then
@@ -75,7 +75,7 @@ pub struct HttpLimits {
 impl Default for HttpLimits {
     fn default() -> HttpLimits {
         HttpLimits {
-            connections: 16_384,
+            connections: 4_096,
             header_timeout: Duration::from_secs(10),
             body_timeout: Duration::from_secs(10),
             idle_timeout: Duration::from_secs(60),

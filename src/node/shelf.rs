@@ -4,10 +4,8 @@
 use std::collections::HashMap;
 use std::sync::RwLock;
 
+use crate::limits::FRESH;
 use crate::types::{Heard, ItemView, Millis, Sku, Timestamp, Units};
-
-/// An item none of whose rows is older than this may be called sold out from memory.
-pub const FRESH: Millis = Millis(2_000);
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum StockStatus {

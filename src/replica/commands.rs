@@ -114,7 +114,7 @@ impl Replica {
             Command::Transfer(transfer) => self.transfer(now, job, &transfer, out),
             Command::SetItem { sku, policy } => self.set_item(now, job, &sku, &policy, out),
             Command::Batch(_) => unreachable!("a job decides a batch operation by operation"),
-            read => Attempt::Done(self.read(&read)),
+            read => Attempt::Done(self.read(now, &read)),
         }
     }
 
@@ -255,7 +255,7 @@ impl Replica {
                 outcome
             }
             None => {
-                let outcome = self.read(&Command::Books { sku: sku.clone() });
+                let outcome = self.read(now, &Command::Books { sku: sku.clone() });
                 self.commit_answer(now, job, None, &outcome, out);
                 outcome
             }
@@ -328,15 +328,13 @@ impl Replica {
         }
     }
 
-    fn read(&self, command: &Command) -> Outcome {
+    fn read(&self, now: Timestamp, command: &Command) -> Outcome {
         match command {
-            Command::Books { sku } => {
-                match self.state.books(sku, |replica| self.as_of(self.state.time, replica)) {
-                    Some(books) => Ok(Answer::Books { books, created: false }),
-                    None => Err(Refusal::UnknownSku { sku: sku.clone(), line: None }),
-                }
-            }
-            Command::Items { after, limit } => Ok(self.list_items(after.as_ref(), *limit)),
+            Command::Books { sku } => match self.state.books(sku, |replica| self.as_of(now, replica)) {
+                Some(books) => Ok(Answer::Books { books, created: false }),
+                None => Err(Refusal::UnknownSku { sku: sku.clone(), line: None }),
+            },
+            Command::Items { after, limit } => Ok(self.list_items(now, after.as_ref(), *limit)),
             Command::Reservations { state, sku, after, limit } => {
                 let fits = |r: &&crate::types::Reservation| {
                     state.is_none_or(|state| r.state == state)
@@ -357,11 +355,11 @@ impl Replica {
         }
     }
 
-    fn list_items(&self, after: Option<&Sku>, limit: u32) -> Answer {
+    fn list_items(&self, now: Timestamp, after: Option<&Sku>, limit: u32) -> Answer {
         use std::ops::Bound::{Excluded, Unbounded};
         let from = after.map_or(Unbounded, |sku| Excluded(sku.clone()));
         let skus = self.state.items.range((from, Unbounded));
-        let books = skus.filter_map(|(sku, _)| self.state.books(sku, |r| self.as_of(self.state.time, r)));
+        let books = skus.filter_map(|(sku, _)| self.state.books(sku, |r| self.as_of(now, r)));
         let mut items: Vec<_> = books.take(limit as usize + 1).collect();
         let more = items.len() > limit as usize;
         items.truncate(limit as usize);

@@ -346,7 +346,9 @@ impl State {
         let policy = item.policy()?.clone();
         let none = Row::default();
         let row = |member: &Member| item.rows.get(&member.replica).unwrap_or(&none);
-        let nodes = self.roster.values().filter_map(|m| node_books(m, row(m), heard(m.replica))).collect();
+        let mut members: Vec<&Member> = self.roster.values().collect();
+        members.sort_by(|a, b| a.name.cmp(&b.name));
+        let nodes = members.into_iter().filter_map(|m| node_books(m, row(m), heard(m.replica))).collect();
         let (totals, balanced) = totals(item);
         Some(Books { sku: sku.clone(), policy, balanced, totals, nodes })
     }

@@ -168,6 +168,9 @@ impl Replica {
             return self.greeted(now, node, hello, out);
         }
         let Some(from) = self.links.named(node) else { return };
+        if let Err(what) = message.check_bounds() {
+            return self.alarm(format!("{node} sent too much at once: {what}"), out);
+        }
         match message {
             Message::Hello(_) => unreachable!("greeted above"),
             Message::Digest(digest) => self.digested(now, from, digest, out),

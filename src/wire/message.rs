@@ -36,6 +36,20 @@ pub enum Message {
 }
 
 impl Message {
+    /// Whether its lists are within what this release sends.
+    ///
+    /// # Errors
+    /// Which list is too long.
+    pub fn check_bounds(&self) -> Result<(), &'static str> {
+        match self {
+            Message::Pass(pass) if pass.entries.len() > MAX_ENTRIES => Err("entries of a pass"),
+            Message::Given(given) if given.entries.len() > MAX_ENTRIES => Err("rows given"),
+            Message::Given(given) if given.none.len() > MAX_ASK_LINES => Err("items without a row"),
+            Message::Ask(ask) if ask.lines.len() > MAX_ASK_LINES => Err("lines of an ask"),
+            _ => Ok(()),
+        }
+    }
+
     /// Control messages overtake passes: a buyer may be waiting for them.
     pub fn is_urgent(&self) -> bool {
         !matches!(self, Message::Digest(_) | Message::Pass(_))

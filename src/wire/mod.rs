@@ -7,6 +7,8 @@
 
 pub mod codec;
 pub mod entry;
+#[cfg(test)]
+mod golden;
 pub mod message;
 pub mod record;
 

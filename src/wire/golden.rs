@@ -1,0 +1,206 @@
+//! Golden bytes: what version 1 wrote, this release reads and writes.
+//!
+//! A line here is never changed once it was released; a new version adds its own.
+
+use uuid::Uuid;
+
+use super::message::{Ask, AskLine, Digest, Forward, Forwarded, Given, Hello, Pass};
+use super::record::Claim;
+use super::*;
+use crate::types::*;
+
+fn replica(n: u128) -> ReplicaId {
+    ReplicaId(Uuid::from_u128(n))
+}
+
+fn sku() -> Sku {
+    Sku::new("TEE").unwrap()
+}
+
+fn reservation() -> Reservation {
+    Reservation {
+        id: ReservationId::new("A-1").unwrap(),
+        home: replica(1),
+        caller: 0,
+        version: 2,
+        lines: vec![Line { sku: sku(), quantity: Units(3) }],
+        created_at: Timestamp(10),
+        deadline: Timestamp(20),
+        state: ReservationState::Held,
+        durability: Durability::Local,
+        ended_at: Timestamp(0),
+    }
+}
+
+fn member() -> Member {
+    Member { replica: replica(1), name: NodeName::new("eu-1").unwrap(), region: Region::new("eu").unwrap() }
+}
+
+fn entries() -> Vec<Entry> {
+    let cells = [Cell::Received, Cell::Returned, Cell::Taken, Cell::Released, Cell::Sold, Cell::Retired];
+    let columns = [Cell::Sent(replica(2)), Cell::Credited(replica(2)), Cell::Reclaimed(replica(3))];
+    let cells =
+        cells.into_iter().chain(columns).zip(1..).map(|(cell, value)| CellValue { cell, value }).collect();
+    let row = RowBody { cells, mark: u64::MAX, q: 1, demand: 1_500 };
+    let quota = Quota { weight: Some(3), min: Some(Units(1)), max: Some(Units(9)), pinned: None };
+    let policy = Policy {
+        name: Some("Tee".into()),
+        low_stock: Some(Units(5)),
+        max_per_order: Some(Units(4)),
+        rebalance: Rebalance::Manual,
+        quotas: [(member().name, quota)].into(),
+    };
+    let session = Session { nonce: 7, first: Seq(3) };
+    let bodies = [
+        (Key::Item(sku()), Body::Item(row)),
+        (Key::Member(replica(1)), Body::Member(member())),
+        (Key::Setting(sku()), Body::Setting(Setting { time: Timestamp(5), policy })),
+        (Key::Session, Body::Session(session)),
+        (Key::Closed, Body::Closed),
+    ];
+    let entry = |((key, body), seq)| Entry { origin: replica(1), session: 7, seq: Seq(seq), key, body };
+    bodies.into_iter().zip(1..).map(entry).collect()
+}
+
+fn batch() -> Batch {
+    let request = Remembered {
+        id: [1; 16],
+        fingerprint: [2; 16],
+        outcome: Err(Refusal::NotFreeHere { free: Units(1) }),
+        time: Timestamp(9),
+    };
+    let change = Change {
+        time: Timestamp(8),
+        cause: Cause::Reserve,
+        actor: Some("a".into()),
+        reference: Some("r".into()),
+        rows: vec![Raise {
+            sku: sku(),
+            seq: Seq(4),
+            cells: vec![CellValue { cell: Cell::Taken, value: 3 }],
+            demand: 3_000,
+        }],
+        entries: vec![],
+        reservation: Some(reservation()),
+        request: Some(request.clone()),
+    };
+    let genesis = Genesis {
+        cluster: ClusterId(Uuid::from_u128(9)),
+        replica: replica(1),
+        name: member().name,
+        region: member().region,
+        founders: vec![member()],
+    };
+    let claim = Some(Claim { origin: replica(2), upto: Seq(6) });
+    let records = vec![
+        Record::Genesis(genesis),
+        Record::Change(Box::new(change)),
+        Record::Merge(Merge { entries: entries(), claim }),
+        Record::Own(vec![]),
+        Record::Reservation(reservation()),
+        Record::Request(request),
+        Record::Watermark { origin: replica(2), upto: Seq(6) },
+    ];
+    Batch { time: Timestamp(11), records }
+}
+
+fn messages() -> Vec<Message> {
+    let digest =
+        Digest { watermarks: vec![(replica(1), Seq(5))], stamp: Timestamp(3), echo: Some(Timestamp(2)) };
+    let session = Session { nonce: 7, first: Seq(3) };
+    let line = AskLine { sku: sku(), need: Units(2), want: Units(1), demand: 500 };
+    let claimed =
+        Claimed { reservation: reservation(), created: true, node: member().name, region: member().region };
+    vec![
+        Message::Hello(Hello {
+            protocol: 1,
+            cluster: ClusterId(Uuid::from_u128(9)),
+            node: member().name,
+            replica: replica(1),
+            session,
+            watermark: Seq(5),
+            digest: digest.clone(),
+            known: Some(session),
+        }),
+        Message::Digest(digest),
+        Message::Pass(Pass {
+            origin: replica(1),
+            number: 1,
+            from: Seq(0),
+            frame: 0,
+            upto: Some(Seq(5)),
+            entries: entries(),
+        }),
+        Message::Ask(Ask { id: 4, lines: vec![line], stamp: Timestamp(3), since: Some(Timestamp(1)) }),
+        Message::Given(Given { id: 4, stamp: Timestamp(3), entries: vec![], none: vec![sku()] }),
+        Message::Forward(Forward {
+            id: 5,
+            request: Request::plain(Command::Cancel { id: ReservationId::new("A-1").unwrap() }),
+        }),
+        Message::Forwarded(Forwarded { id: 5, outcome: Ok(Answer::Reservation(claimed)), replayed: false }),
+    ]
+}
+
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+fn bytes(hex: &str) -> Vec<u8> {
+    (0..hex.len()).step_by(2).map(|at| u8::from_str_radix(&hex[at..at + 2], 16).unwrap()).collect()
+}
+
+const BATCH: &str = "\
+    01820b8782008185500000000000000000000000000000000950000000000000000000000000000000016465752d3162\
+    6575818350000000000000000000000000000000016465752d3162657582018188080261616172818463544545048182\
+    0203190bb8808a63412d3150000000000000000000000000000000010002818263544545030a14000000845001010101\
+    010101010101010101010101500202020202020202020202020202020282018209810109820281828585500000000000\
+    000000000000000000000107018200816354454582008184898200018201028202038203048204058205068306075000\
+    000000000000000000000000000002830708500000000000000000000000000000000283080950000000000000000000\
+    000000000000031bffffffffffffffff011905dc85500000000000000000000000000000000107028201815000000000\
+    0000000000000000000000018201818350000000000000000000000000000000016465752d3162657585500000000000\
+    000000000000000000000107038202816354454582028182058563546565050401a16465752d31830301098550000000\
+    000000000000000000000000010704820380820381820703855000000000000000000000000000000001070582058082\
+    058082500000000000000000000000000000000206820381808204818a63412d31500000000000000000000000000000\
+    00010002818263544545030a140000008205818450010101010101010101010101010101015002020202020202020202\
+    02020202020282018209810109820682500000000000000000000000000000000206";
+const MESSAGES: &str = "\
+    0187820081880150000000000000000000000000000000096465752d3150000000000000000000000000000000018207\
+    030583818250000000000000000000000000000000010503028207038201818381825000000000000000000000000000\
+    000001050302820281865000000000000000000000000000000001010000058585500000000000000000000000000000\
+    000107018200816354454582008184898200018201028202038203048204058205068306075000000000000000000000\
+    000000000002830708500000000000000000000000000000000283080950000000000000000000000000000000031bff\
+    ffffffffffffff011905dc85500000000000000000000000000000000107028201815000000000000000000000000000\
+    0000018201818350000000000000000000000000000000016465752d3162657585500000000000000000000000000000\
+    000107038202816354454582028182058563546565050401a16465752d31830301098550000000000000000000000000\
+    000000010704820380820381820703855000000000000000000000000000000001070582058082058082038184048184\
+    6354454502011901f4030182048184040380816354454582058182058382028163412d31f60082068183058200820081\
+    848a63412d3150000000000000000000000000000000010002818263544545030a14000000f56465752d31626575f4";
+
+#[test]
+fn a_batch_of_version_1_is_read_and_written_as_it_was() {
+    assert_eq!(hex(&codec::encode(&batch())), BATCH);
+    assert_eq!(codec::decode::<Batch>(&bytes(BATCH)).unwrap(), batch());
+}
+
+#[test]
+fn messages_of_version_1_are_read_and_written_as_they_were() {
+    assert_eq!(hex(&codec::encode(&messages())), MESSAGES);
+    assert_eq!(codec::decode::<Vec<Message>>(&bytes(MESSAGES)).unwrap(), messages());
+}
+
+#[test]
+fn no_cut_or_flipped_byte_makes_a_decoder_panic() {
+    for good in [BATCH, MESSAGES] {
+        let good = bytes(good);
+        for at in 0..good.len() {
+            let _ = codec::decode::<Batch>(&good[..at]);
+            let _ = codec::decode::<Vec<Message>>(&good[..at]);
+            for bit in [1, 16, 128] {
+                let mut bad = good.clone();
+                bad[at] ^= bit;
+                let _ = codec::decode::<Batch>(&bad);
+                let _ = codec::decode::<Vec<Message>>(&bad);
+            }
+        }
+    }
+}
