@@ -263,12 +263,12 @@ impl Replica {
             );
             return self.rolled_back(proof, out);
         }
-        // Less than is known of it here is no proof: 1. it says a digest; 2. the network holds that
-        // back; 3. it sells on, and a third member relays that to here; 4. the digest arrives.
-        let said = self.links.up.get(&from).and_then(|link| link.theirs.get(&from));
-        if let Some(said) = said.copied().filter(|said| of(from) < *said) {
-            let name = self.state.name_of(from);
-            return self.alarm(format!("{name}'s disk went back from {said} to {}", of(from)), out);
+        // Less than it said before is an older digest that was overtaken: old news, and no proof of
+        // anything. (Less than is *known* of it is none either: 1. it says a digest; 2. the network
+        // holds that back; 3. it sells on, and a third member relays that; 4. the digest arrives.)
+        let said = self.links.up.get(&from).and_then(|link| link.theirs.get(&from)).copied();
+        if said.is_some_and(|said| of(from) < said) {
+            return;
         }
         let own = self.state.own_watermark();
         let state = &self.state;
