@@ -45,7 +45,8 @@ impl World {
 
     fn set_up(&mut self) -> Checked {
         (0..self.plan.hosts).try_for_each(|host| self.boot(host))?;
-        self.run_until(Time::ZERO.after(Span::seconds(1)))?;
+        // A replica that not everybody greets serves after three seconds.
+        self.run_until(Time::ZERO.after(Span::seconds(4)))?;
         let skus: Vec<Sku> = (0..self.plan.items).map(crate::workload::sku).collect();
         for sku in &skus {
             let policy = self.workload.policy();
