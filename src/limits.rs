@@ -50,6 +50,8 @@ pub const MAX_JOBS: usize = 20_000;
 pub const MAX_WAITING_FOR_ITEM: usize = 4_000;
 /// Concurrent requests under one idempotency key that wait for the first one's answer.
 pub const MAX_TWINS: usize = 64;
+/// Reservation ids found to be sold by two nodes that are kept for `/v1/check`.
+pub const MAX_DOUBLY_SOLD: usize = 1_000;
 /// Bytes of passes that may be on their way to one peer; so a slow link's queue never overflows.
 pub const PASS_WINDOW_BYTES: u64 = 4 << 20;
 /// Rows of one item: members past and present.

@@ -10,7 +10,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::Replica;
 use super::effects::Effects;
 use super::jobs::{Asker, Job, JobId, Stage};
-use crate::limits::{FIND_TIMEOUT, FORWARD_TIMEOUT, MAX_JOBS};
+use crate::limits::{FIND_TIMEOUT, FORWARD_TIMEOUT, MAX_DOUBLY_SOLD, MAX_JOBS};
 use crate::types::reservation::MAX_LINES;
 use crate::types::units::MAX_QUANTITY;
 use crate::types::{
@@ -221,6 +221,7 @@ impl Replica {
             self.remember_refusal(now, &job, &outcome, out);
             return self.resume(now, id, job, outcome, out);
         };
+        self.note_doubly_sold(&find);
         self.release_doubles(&find, owner, out);
         if matches!(command, Command::Read { .. }) {
             return self.resume(now, id, job, Ok(Answer::Reservation(claimed)), out);
@@ -228,6 +229,20 @@ impl Replica {
         let (stage, deadline) = self.forward(now, owner, &job, command, out);
         job.stage = stage;
         self.jobs.park(id, job, deadline);
+    }
+
+    /// Two nodes sold under one id, each units of its own: nothing to undo here, but an operator
+    /// must know. `/v1/check` tells.
+    fn note_doubly_sold(&mut self, find: &Find) {
+        let sold = |claimed: &Claimed| claimed.reservation.state == ReservationState::Confirmed;
+        let sellers: Vec<&Claimed> =
+            find.owners.iter().map(|(_, claimed)| claimed).filter(|c| sold(c)).collect();
+        if let [first, _, ..] = sellers.as_slice()
+            && self.doubly_sold.len() < MAX_DOUBLY_SOLD
+        {
+            let nodes = sellers.iter().map(|claimed| claimed.node.clone()).collect();
+            self.doubly_sold.insert(first.reservation.id.clone(), nodes);
+        }
     }
 
     /// Two nodes hold one id: the younger held one is let go.

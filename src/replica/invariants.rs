@@ -20,6 +20,10 @@ impl Replica {
             self.check_item(sku, item, held.get(sku).copied().unwrap_or_default(), &mut violations);
         }
         self.check_logs(&mut violations);
+        for (id, nodes) in &self.doubly_sold {
+            let detail = format!("reservation {id} was sold by each of {nodes:?}");
+            violations.push(violation("one_owner", None, detail));
+        }
         CheckReport {
             node: self.name().clone(),
             items: self.state.items.values().filter(|item| item.policy().is_some()).count() as u64,

@@ -39,7 +39,7 @@ mod transfers;
 mod verdict;
 mod waiting;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 pub use effects::{Barrier, Effects, Gated, Output, Token};
 pub use escrow::Row;
@@ -54,7 +54,7 @@ use self::state::State;
 use self::sync::Links;
 use self::waiting::Shortages;
 use crate::limits::Limits;
-use crate::types::{NodeName, Position, Region, ReplicaId, Reservation, Sku, Timestamp};
+use crate::types::{NodeName, Position, Region, ReplicaId, Reservation, ReservationId, Sku, Timestamp};
 use crate::wire::{Change, Genesis, Message, Record};
 
 /// A replica of the ledger. See the module's text for the order of calls.
@@ -69,6 +69,8 @@ pub struct Replica {
     shortages: Shortages,
     demand: Demand,
     stats: Stats,
+    /// Reservations that a search found to be sold by more than one node.
+    doubly_sold: BTreeMap<ReservationId, Vec<NodeName>>,
     /// Items whose view must be published at the end of the step.
     views: BTreeSet<Sku>,
     /// Numbers asks and forwards; starts at the session's nonce, so that an answer from before
@@ -87,6 +89,7 @@ impl Replica {
             shortages: Shortages::default(),
             demand: Demand::default(),
             stats: Stats::default(),
+            doubly_sold: BTreeMap::new(),
             views: BTreeSet::new(),
             next_number: 0,
         }

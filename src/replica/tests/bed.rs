@@ -18,6 +18,8 @@ pub struct Bed {
     pub cut: BTreeSet<(usize, usize)>,
     pub replies: BTreeMap<u64, Reply>,
     pub alarms: Vec<String>,
+    /// Do not check every invariant after every step.
+    pub forgiving: bool,
     next_token: u64,
 }
 
@@ -106,6 +108,7 @@ impl Bed {
             cut: BTreeSet::new(),
             replies: BTreeMap::new(),
             alarms: Vec::new(),
+            forgiving: false,
             next_token: 0,
         };
         (0..count).for_each(|n| bed.start(n));
@@ -164,8 +167,10 @@ impl Bed {
         while let Some(output) = barrier.release() {
             self.output(n, output);
         }
-        let check = self.hosts[n].replica.check();
-        assert!(check.violations.is_empty(), "{:?}", check.violations);
+        if !self.forgiving {
+            let check = self.hosts[n].replica.check();
+            assert!(check.violations.is_empty(), "{:?}", check.violations);
+        }
     }
 
     fn output(&mut self, n: usize, output: Output) {

@@ -233,3 +233,17 @@ fn a_row_that_was_not_taken_was_not_heard() {
     let told = bed.replies.get(&token).map(|reply| reply.outcome.clone());
     assert!(told.is_none_or(|outcome| verdict(outcome).0 != Verdict::SoldOut));
 }
+
+#[test]
+fn an_id_that_two_nodes_sold_is_reported() {
+    let mut bed = Bed::new(3);
+    bed.item(0, "TEE", 10);
+    for seller in [0, 1] {
+        bed.call(seller, put("A", &[("TEE", 1)])).unwrap();
+        bed.call(seller, confirm("A")).unwrap();
+    }
+    bed.forgiving = true;
+    assert!(bed.call(2, Command::Read { id: id("A") }).is_ok());
+    let found = bed.hosts[2].replica.check().violations;
+    assert_eq!(found[0].invariant, "one_owner");
+}
