@@ -132,14 +132,21 @@ impl Processes {
     }
 }
 
-/// The command that runs a node by hand.
+/// The command that runs a node by hand, with this very binary: it need not be on the PATH.
 pub fn serve_command(config: &Path) -> String {
-    let text = config.display().to_string();
+    let program = std::env::current_exe().unwrap_or_else(|_| PathBuf::from("stockade"));
+    command_line(&program, config)
+}
+
+fn command_line(program: &Path, config: &Path) -> String {
+    format!("{} serve --config {}", quoted(program), quoted(config))
+}
+
+/// A path as a shell takes it.
+fn quoted(path: &Path) -> String {
+    let text = path.display().to_string();
     let plain = |b: u8| b.is_ascii_alphanumeric() || b"/._-+,:@".contains(&b);
-    if text.bytes().all(plain) {
-        return format!("stockade serve --config {text}");
-    }
-    format!("stockade serve --config '{}'", text.replace('\'', r"'\''"))
+    if text.bytes().all(plain) { text } else { format!("'{}'", text.replace('\'', r"'\''")) }
 }
 
 /// In a process group of its own, so that Ctrl-C reaches it only through this process.
@@ -188,8 +195,9 @@ mod tests {
 
     #[test]
     fn a_command_can_be_pasted_whatever_the_path() {
-        assert_eq!(serve_command(Path::new("/a/b.toml")), "stockade serve --config /a/b.toml");
-        assert_eq!(serve_command(Path::new("/a b/it's")), r"stockade serve --config '/a b/it'\''s'");
+        let line = |config| command_line(Path::new("/bin/stockade"), Path::new(config));
+        assert_eq!(line("/a/b.toml"), "/bin/stockade serve --config /a/b.toml");
+        assert_eq!(line("/a b/it's"), r"/bin/stockade serve --config '/a b/it'\''s'");
     }
 
     #[test]
