@@ -160,7 +160,7 @@ impl Workload {
             Ok(Answer::Reservation(claimed)) => {
                 let reservation = &claimed.reservation;
                 client.orders.retain(|order| order.id != reservation.id);
-                let forget = reservation.state != ReservationState::Held && client.serial % 4 != 0;
+                let forget = reservation.state != ReservationState::Held && !client.serial.is_multiple_of(4);
                 if !forget {
                     let node = node_number(&claimed.node);
                     let (id, lines) = (reservation.id.clone(), reservation.lines.clone());
