@@ -105,7 +105,7 @@ impl World {
         })
     }
 
-    fn cut(&mut self, from: usize, to: usize, span: Span) {
+    pub(crate) fn cut(&mut self, from: usize, to: usize, span: Span) {
         self.counts.cuts += 1;
         let cut = self.counts.cuts;
         self.network.cut(self.now, from, to);

@@ -167,8 +167,10 @@ impl Oracle {
         }
         self.note_refusals(&open.request.command, &reply.outcome);
         for claimed in claims(&reply.outcome) {
-            // What another node passes on may be old by now.
-            let is_news = !reply.replayed && node_number(&claimed.node) == node;
+            // Old by now may be what another node passes on, and what a batch did that had to wait.
+            let is_news = !reply.replayed
+                && node_number(&claimed.node) == node
+                && matches!(reply.outcome, Ok(Answer::Reservation(_)));
             self.check_claim(claimed, is_news, clocks)?;
         }
         if !reply.replayed {

@@ -20,6 +20,8 @@ const HEAL: Span = Span::seconds(9);
 const HOLDS: Span = Span::seconds(25);
 /// How long the books may take to converge once nothing changes any more.
 const CONVERGE: Span = Span::seconds(10);
+/// Longer than a world lasts.
+const FOREVER: Span = Span::seconds(100_000);
 /// How often a wait looks again.
 const SLICE: Span = Span::millis(100);
 
@@ -38,6 +40,7 @@ impl World {
         self.run_until(self.now.after(chaos))?;
         self.heal()?;
         self.converge()?;
+        self.mend_bridge()?;
         self.sell_out()?;
         (0..self.plan.hosts).try_for_each(|host| self.check_host(host))?;
         self.oracle.check_end()
@@ -76,7 +79,18 @@ impl World {
         self.network.calm();
         let cuts: Vec<u64> = self.cuts.keys().copied().collect();
         cuts.into_iter().for_each(|cut| self.mend(cut));
+        if self.plan.bridge {
+            self.cut(0, 1, FOREVER);
+            self.cut(1, 0, FOREVER);
+        }
         self.run_until(self.now.after(HEAL))
+    }
+
+    /// The last cuts end, and the links come back.
+    fn mend_bridge(&mut self) -> Checked {
+        let cuts: Vec<u64> = self.cuts.keys().copied().collect();
+        cuts.into_iter().for_each(|cut| self.mend(cut));
+        self.run_until(self.now.after(Span::seconds(3)))
     }
 
     fn converge(&mut self) -> Checked {

@@ -55,6 +55,9 @@ pub struct Plan {
     pub late_repeats: u64,
     pub start_wait: Millis,
     pub quotas: bool,
+    /// Two hosts stay cut off from each other after the heal, until the books have converged
+    /// by way of the others.
+    pub bridge: bool,
     /// Off only to see that the oracle notices.
     pub barrier: bool,
 }
@@ -74,10 +77,11 @@ impl Plan {
                 replays: some(400, dice, 30),
             }
         };
+        let hosts = [2, 3, 3, 3, 3, 4, 5][dice.place(7)];
         let (lost_requests, lost_replies) = (some(500, dice, 60), some(500, dice, 60));
         Plan {
             seed,
-            hosts: [2, 3, 3, 3, 3, 4, 5][dice.place(7)],
+            hosts,
             items: dice.between(1, 4) as usize,
             clients: dice.between(2, 10) as usize,
             chaos: Span::seconds(dice.between(10, 40)),
@@ -106,6 +110,7 @@ impl Plan {
             late_repeats: some(400, dice, 50),
             start_wait: Millis([0, 500, 3_000][dice.place(3)]),
             quotas: dice.chance(400),
+            bridge: hosts > 2 && dice.chance(200),
             barrier: true,
         }
     }

@@ -87,6 +87,9 @@ impl Sales {
 
     pub fn held(&mut self, id: &ReservationId, node: usize, lines: Vec<(Sku, i128)>) {
         self.not_held(id, node);
+        if self.sales.contains_key(&(id.clone(), node)) {
+            return;
+        }
         for (sku, units) in &lines {
             *self.held.entry(sku.clone()).or_default() += units;
         }
@@ -160,6 +163,7 @@ mod tests {
         assert!(sales.check(&sku()).is_err());
         sales.not_held(&order("C"), 1);
         sales.sold(&order("A"), 0, vec![(sku(), 2)]);
+        sales.held(&order("A"), 0, vec![(sku(), 2)]);
         assert_eq!(sales.check(&sku()), Ok(()));
         sales.sold(&order("A"), 2, vec![(sku(), 2)]);
         assert!(sales.check(&sku()).is_err());
