@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use quinn::{Connection, Endpoint, Incoming, TransportConfig, VarInt};
+use quinn::{Connection, ConnectionError, Endpoint, Incoming, TransportConfig, TransportErrorCode, VarInt};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 use tokio::task::JoinSet;
 use tokio::time::{Instant, timeout};
@@ -147,6 +147,11 @@ impl Reception {
         let handshake = async { incoming.accept()?.await };
         let problem = match timeout(HANDSHAKE_TIMEOUT, handshake).await {
             Ok(Ok(connection)) => return self.show_in(connection),
+            // A node that has its link by now lets go of the other dials: nothing to complain of.
+            Ok(Err(error)) if hung_up(&error) => {
+                tracing::debug!(%from, "the caller hung up during the handshake");
+                return;
+            }
             Ok(Err(error)) => describe(&error),
             Err(_) => "it took too long".to_owned(),
         };
@@ -185,5 +190,15 @@ impl Reception {
             *last = Some(Instant::now());
         }
         due
+    }
+}
+
+/// Whether the caller itself let go, before the handshake was over. QUIC hides the reason then
+/// behind a code of its own.
+fn hung_up(error: &ConnectionError) -> bool {
+    match error {
+        ConnectionError::ApplicationClosed(_) => true,
+        ConnectionError::ConnectionClosed(close) => close.error_code == TransportErrorCode::APPLICATION_ERROR,
+        _ => false,
     }
 }

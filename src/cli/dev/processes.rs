@@ -46,11 +46,16 @@ impl Ended {
     /// How it ended, its last words and where to read on.
     pub fn story(&self) -> String {
         let mut story = format!("{}; its log is {}", super::status_words(self.status), self.log.display());
-        for line in last_lines(&self.log) {
+        for line in last_lines(&self.log).iter().filter(|line| is_complaint(line)) {
             story += &format!("\n  | {line}");
         }
         story
     }
+}
+
+/// Log lines of ordinary life say nothing of why a node ended; what is no log line may.
+fn is_complaint(line: &str) -> bool {
+    !line.starts_with('{') || line.contains(r#""level":"ERROR""#) || line.contains(r#""level":"WARN""#)
 }
 
 impl Processes {
