@@ -51,9 +51,10 @@ pub async fn run(config: Config, started: impl FnOnce(Started)) -> anyhow::Resul
     let (handle, arrivals) = Handle::new(identity, config.limits.request_queue);
     handle.readiness().set(NotReadyReason::WaitingForPeers, true);
     let (stop_driver, driver_stops) = watch::channel(false);
+    let (stop_peers, peers_stop) = watch::channel(false);
     let (stop_rest, rest_stops) = watch::channel(false);
 
-    let peers = Peers::start(peer_options(&config), handle.clone(), rest_stops.clone()).await?;
+    let peers = Peers::start(peer_options(&config), handle.clone(), peers_stop).await?;
     let addresses = Started {
         storefront: storefront.local_addr()?,
         admin: admin.local_addr()?,
@@ -91,6 +92,8 @@ pub async fn run(config: Config, started: impl FnOnce(Started)) -> anyhow::Resul
     handle.readiness().set(NotReadyReason::Stopping, true);
     stop_rest.send_replace(true);
     serving.await??;
+    // Buyers who still waited could be helped until here.
+    stop_peers.send_replace(true);
     stop_driver.send_replace(true);
     driver.await??;
     peers.stopped().await;

@@ -37,6 +37,8 @@ pub enum Done {
     },
     CheckpointBegun(Box<dyn CheckpointWriter>),
     CheckpointWritten(FinishedCheckpoint),
+    /// A checkpoint is in use.
+    Adopted(StoreSize),
     /// There was no room for it. The journal goes on.
     CheckpointAbandoned(StoreError),
     Failed(StoreError),
@@ -86,22 +88,24 @@ impl Committer {
         mut writer: Box<dyn CheckpointWriter>,
     ) -> std::io::Result<tokio_mpsc::Sender<Piece>> {
         let (pieces, mut queue) = tokio_mpsc::channel(2);
-        let gone = || std::io::Error::other("the commit thread is gone");
-        let reports = self.reports.upgrade().ok_or_else(gone)?;
+        let reports = self.reports.clone();
+        let tell = move |done| {
+            // The driver may be gone by now; then nobody needs to know.
+            if let Some(reports) = reports.upgrade() {
+                let _ = reports.send(done);
+            }
+        };
         std::thread::Builder::new().name("checkpoint".into()).spawn(move || {
             while let Some(piece) = queue.blocking_recv() {
                 let result = match piece {
                     Piece::Chunk(batch) => writer.chunk(&codec::encode(&batch)),
                     Piece::End => {
                         let report = writer.finish().map_or_else(abandoned, Done::CheckpointWritten);
-                        // The driver may be gone by now; then nobody adopts it, and that is fine.
-                        let _ = reports.send(report);
-                        return;
+                        return tell(report);
                     }
                 };
                 if let Err(error) = result {
-                    let _ = reports.send(abandoned(error));
-                    return;
+                    return tell(abandoned(error));
                 }
             }
         })?;
@@ -119,7 +123,7 @@ fn carry_out(store: &mut dyn Store, order: Order) -> Option<Done> {
     let result = match order {
         Order::Commit { batch, position } => return Some(commit(store, batch, position)),
         Order::BeginCheckpoint => store.begin_checkpoint().map(|writer| Some(Done::CheckpointBegun(writer))),
-        Order::Adopt(finished) => store.adopt(finished).map(|()| None),
+        Order::Adopt(finished) => store.adopt(finished).map(|()| Some(Done::Adopted(store.size()))),
     };
     result.unwrap_or_else(|error| Some(abandoned(error)))
 }

@@ -304,9 +304,13 @@ impl Driver {
             }
             Done::CheckpointWritten(finished) => {
                 info!(covers = finished.covers.0, bytes = finished.bytes, "checkpoint written");
-                // What it leaves to replay is known with the next commit.
-                self.replay_bytes = 0;
-                self.committer.order(Order::Adopt(finished));
+                if !self.committer.order(Order::Adopt(finished)) {
+                    return Err(NodeError::CommitterGone);
+                }
+            }
+            Done::Adopted(size) => {
+                self.replay_bytes = size.replay_bytes;
+                self.metrics.update(|numbers| numbers.store = size);
                 self.checkpoint = Checkpoint::None;
             }
             Done::Failed(error) => return Err(error.into()),

@@ -234,6 +234,10 @@ impl Job {
         }
     }
 
+    pub fn is_forwarded(&self) -> bool {
+        matches!(self.stage, Stage::Forwarded { .. })
+    }
+
     pub fn is_batch(&self) -> bool {
         matches!(self.request.command, Command::Batch(_))
     }
@@ -352,7 +356,12 @@ impl Replica {
     /// Jobs whose time is up.
     pub(super) fn jobs_tick(&mut self, now: Timestamp, out: &mut Effects) {
         while let Some(id) = self.jobs.overdue(now) {
+            // The rest stays due, and the next tick follows at once.
+            if self.budget == 0 {
+                return;
+            }
             let Some(mut job) = self.jobs.unpark(id) else { return };
+            self.budget = self.budget.saturating_sub(job.wanted.len().max(1));
             match std::mem::replace(&mut job.stage, Stage::Deciding) {
                 // Its patience is over, so this decides for good.
                 Stage::Waiting | Stage::Deciding => {

@@ -50,6 +50,12 @@ impl Log {
         self.others.get(key)
     }
 
+    /// The highest sequence of which anything is here.
+    pub fn newest(&self) -> Seq {
+        let newest = self.keys.last_key_value().map_or(Seq::ZERO, |(seq, _)| *seq);
+        newest.max(self.watermark)
+    }
+
     /// Versions of keys that are not rows, of keys after `key`, in order of key.
     pub fn others_after(&self, key: Option<&Key>) -> impl Iterator<Item = (&Key, &Entry)> {
         use std::ops::Bound::{Excluded, Unbounded};

@@ -5,7 +5,8 @@ use std::collections::BTreeSet;
 use super::Replica;
 use super::draft::Draft;
 use super::effects::{Effects, Output};
-use crate::types::{NodeName, NodeStatus, Refusal, ReplicaId, Timestamp};
+use super::log::Log;
+use crate::types::{NodeName, NodeStatus, Refusal, ReplicaId, Seq, Timestamp};
 use crate::wire::message::{Hello, PROTOCOL};
 use crate::wire::{Body, Cause, Key, Session};
 
@@ -30,6 +31,11 @@ pub enum Standing {
 impl Standing {
     pub fn is_ready(&self) -> bool {
         matches!(self, Standing::Ready)
+    }
+
+    /// Whether the disk may be believed.
+    pub fn is_proven(&self) -> bool {
+        matches!(self, Standing::Ready | Standing::Stopped)
     }
 
     pub fn deadline(&self) -> Option<Timestamp> {
@@ -71,13 +77,10 @@ impl Replica {
         if let Standing::Unproven { until, silent } = &self.standing
             && (silent.is_empty() || now >= *until)
         {
-            self.proven(out);
+            self.standing = Standing::Ready;
+            self.emit(Output::Ready, out);
+            self.links.changed(now);
         }
-    }
-
-    fn proven(&mut self, out: &mut Effects) {
-        self.standing = Standing::Ready;
-        self.emit(Output::Ready, out);
     }
 
     /// A member said what it knows of this replica's log, and it was no more than is here.
@@ -94,7 +97,10 @@ impl Replica {
             self.standing = Standing::RolledBack;
             self.emit(Output::RolledBack(proof), out);
             for job in self.jobs.take_all() {
-                self.finish(job, Err(Refusal::RolledBack), out);
+                // What was sent to another node, or done already, cannot be denied.
+                let is_open = job.is_forwarded() || !job.done.is_empty();
+                let refusal = if is_open { Refusal::OutcomeUnknown } else { Refusal::RolledBack };
+                self.finish(job, Err(refusal), out);
             }
         }
     }
@@ -110,7 +116,9 @@ impl Replica {
 
     pub(super) fn hello(&self, now: Timestamp, to: &NodeName) -> Option<Hello> {
         let receiver = self.state.member_named(to).map(|member| member.replica);
-        let known = receiver.and_then(|replica| self.state.logs.get(&replica)?.session);
+        let of_receiver = receiver.and_then(|replica| self.state.logs.get(&replica));
+        let known = of_receiver.and_then(|log| log.session);
+        let held = of_receiver.map_or(Seq::ZERO, Log::newest);
         let log = &self.state.logs[&self.state.me()];
         Some(Hello {
             protocol: PROTOCOL,
@@ -121,6 +129,7 @@ impl Replica {
             watermark: log.watermark,
             digest: self.digest(now, None),
             known,
+            held,
         })
     }
 

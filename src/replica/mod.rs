@@ -53,7 +53,7 @@ use self::membership::Standing;
 use self::state::State;
 use self::sync::Links;
 use self::waiting::Shortages;
-use crate::limits::Limits;
+use crate::limits::{LINES_AT_ONCE, Limits};
 use crate::types::{NodeName, Position, Region, ReplicaId, Reservation, ReservationId, Sku, Timestamp};
 use crate::wire::{Change, Genesis, Message, Record};
 
@@ -71,6 +71,8 @@ pub struct Replica {
     stats: Stats,
     /// Reservations that a search found to be sold by more than one node.
     doubly_sold: BTreeMap<ReservationId, Vec<NodeName>>,
+    /// Lines that waiting and overdue requests may still take up in this step.
+    budget: usize,
     /// Items whose view must be published at the end of the step.
     views: BTreeSet<Sku>,
     /// Numbers asks and forwards; starts at the session's nonce, so that an answer from before
@@ -90,6 +92,7 @@ impl Replica {
             demand: Demand::default(),
             stats: Stats::default(),
             doubly_sold: BTreeMap::new(),
+            budget: 0,
             views: BTreeSet::new(),
             next_number: 0,
         }
@@ -104,6 +107,7 @@ impl Replica {
     /// One step: `now` is ledger time and never goes back.
     pub fn handle(&mut self, now: Timestamp, input: Input, out: &mut Effects) {
         let now = now.max(self.state.time);
+        self.budget = LINES_AT_ONCE;
         match input {
             Input::Start { nonce } => self.start(now, nonce, out),
             Input::Request { token, request } => self.request(now, token, request, out),

@@ -75,6 +75,10 @@ struct Outgoing {
     from: Seq,
     cursor: Seq,
     frame: u32,
+    /// The running pass lifts the receiver's watermark to here: the sender's own when it began.
+    /// (Not when it ends: 1. the walk is past key 15, a row from an ask, at watermark 10; 2. keys
+    /// 11 to 14 come in, and the watermark rises to 20; 3. they are never sent.)
+    upto: Seq,
 }
 
 /// The pass over one log that is coming in.
@@ -203,7 +207,8 @@ impl Replica {
             incoming: BTreeMap::new(),
             announced: None,
             push_check: None,
-            passes: 0,
+            // An answer to a pass of an earlier link must not fit one of this link's.
+            passes: self.number(),
             in_flight: 0,
             window_check: None,
         };
@@ -222,7 +227,7 @@ impl Replica {
     fn proof_of_old_disk(&self, hello: &Hello) -> Option<String> {
         let me = self.state.me();
         let session = self.state.logs[&me].session?;
-        let held = hello.digest.watermarks.iter().find(|(replica, _)| *replica == me)?.1;
+        let held = hello.held;
         let of_this_session = hello.known.is_some_and(|known| known.nonce == session.nonce);
         if held < session.first || of_this_session {
             return None;
@@ -368,6 +373,10 @@ impl Replica {
         let mut in_flight = link.in_flight;
         let mut more = false;
         for (origin, mut outgoing) in link.outgoing.clone() {
+            if origin == self.state.me() && !self.standing.is_proven() {
+                // What an old disk writes must not spread: it would hide what it once wrote.
+                continue;
+            }
             let mut done = self.nothing_after(origin, &outgoing);
             while !done && budget > 0 && in_flight < PASS_WINDOW_BYTES {
                 budget -= 1;
@@ -404,6 +413,9 @@ impl Replica {
             outgoing.cursor = outgoing.from;
         }
         let log = &self.state.logs[&origin];
+        if outgoing.frame == 0 {
+            outgoing.upto = log.watermark;
+        }
         let mut entries: Vec<Entry> = Vec::new();
         let (mut bytes, mut exhausted) = (FRAME_OVERHEAD, true);
         for (seq, key) in log.keys_after(outgoing.cursor) {
@@ -418,7 +430,7 @@ impl Replica {
             outgoing.cursor = seq;
         }
         let (from, frame) = (outgoing.from, outgoing.frame);
-        let upto = if exhausted { Some(log.watermark) } else { None };
+        let upto = exhausted.then_some(outgoing.upto);
         match upto {
             Some(upto) => *outgoing = Outgoing { from: upto, cursor: upto, frame: 0, ..*outgoing },
             None => outgoing.frame += 1,
@@ -584,6 +596,6 @@ enum Judgement {
 
 impl Outgoing {
     fn starting(from: Seq) -> Outgoing {
-        Outgoing { number: 0, from, cursor: from, frame: 0 }
+        Outgoing { number: 0, from, cursor: from, frame: 0, upto: from }
     }
 }

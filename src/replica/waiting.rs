@@ -13,7 +13,7 @@ use super::jobs::{Job, JobId, Stage};
 use super::rebalance::{Holder, Situation};
 use super::verdict::Prospect;
 use crate::limits::{
-    ASK_PAUSE, ASK_PAUSE_MAX, ASK_TIMEOUT, BALANCE_INTERVAL, LINES_AT_ONCE, MAX_JOBS, MAX_WAITING_FOR_ITEM,
+    ASK_PAUSE, ASK_PAUSE_MAX, ASK_TIMEOUT, BALANCE_INTERVAL, MAX_JOBS, MAX_WAITING_FOR_ITEM,
 };
 use crate::types::{Line, Millis, NodeName, Rebalance, ReplicaId, Sku, Timestamp, Units};
 use crate::wire::Message;
@@ -191,18 +191,17 @@ impl Replica {
         let concerned = prospects.keys().flat_map(|sku| self.jobs.waiting_for(sku));
         let decidable = concerned.filter(|(_, job)| self.is_decidable(job, &prospects)).map(|(id, _)| id);
         let decidable: BTreeSet<JobId> = decidable.collect();
-        let mut budget = LINES_AT_ONCE;
         for id in decidable {
             let Some(job) = self.jobs.unpark(id) else { continue };
             let wanted: Vec<Sku> = job.wanted.iter().map(|line| line.sku.clone()).collect();
-            if budget < wanted.len() {
+            if self.budget == 0 {
                 // Enough for one step; a tick that is due at once goes on from here.
                 self.shortages.timers.extend(wanted.into_iter().map(|sku| (now, sku)));
                 let patience = job.patience;
                 self.jobs.park(id, job, patience);
                 continue;
             }
-            budget -= wanted.len();
+            self.budget = self.budget.saturating_sub(wanted.len());
             skus.extend(wanted);
             self.run(now, id, job, out);
         }
@@ -292,7 +291,7 @@ impl Replica {
                 asked.heard.max(self.links.heard(holder.replica)).is_none_or(|heard| heard < newest);
             let need = match donors.get(&holder.replica) {
                 Some(part) if !useless => *part,
-                Some(_) if unheard => Units::ZERO,
+                Some(_) if unheard && now >= asked.no_row_before => Units::ZERO,
                 Some(_) => continue,
                 None if unheard && asked.open.is_none() && now >= asked.no_row_before => unmet,
                 None => continue,

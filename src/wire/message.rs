@@ -78,6 +78,10 @@ pub struct Hello {
     /// known past the start of its present session, but from another one, its disk went back.
     #[n(7)]
     pub known: Option<Session>,
+    /// The highest sequence of the receiver's log of which the sender holds anything, with or
+    /// without gaps below.
+    #[n(8)]
+    pub held: Seq,
 }
 
 /// How far each log is here, durably and without a gap. It states nothing else.
