@@ -69,7 +69,7 @@ struct Link {
 
 /// How far one log was sent over a link.
 #[derive(Clone, Copy, Debug, Default)]
-struct Outgoing {
+pub(super) struct Outgoing {
     number: u64,
     /// Where the running pass began; between passes, how far the last one went.
     from: Seq,
@@ -404,7 +404,12 @@ impl Replica {
         outgoing.frame == 0 && outgoing.from >= watermark
     }
 
-    fn next_frame(&mut self, to: ReplicaId, origin: ReplicaId, outgoing: &mut Outgoing) -> (Pass, u64) {
+    pub(super) fn next_frame(
+        &mut self,
+        to: ReplicaId,
+        origin: ReplicaId,
+        outgoing: &mut Outgoing,
+    ) -> (Pass, u64) {
         if outgoing.frame == 0
             && let Some(link) = self.links.up.get_mut(&to)
         {
@@ -595,7 +600,7 @@ enum Judgement {
 }
 
 impl Outgoing {
-    fn starting(from: Seq) -> Outgoing {
+    pub(super) fn starting(from: Seq) -> Outgoing {
         Outgoing { number: 0, from, cursor: from, frame: 0, upto: from }
     }
 }

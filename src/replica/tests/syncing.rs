@@ -203,3 +203,43 @@ fn nobody_is_alarmed_by_ordinary_life() {
     }
     assert_eq!(bed.alarms, Vec::<String>::new());
 }
+
+#[test]
+fn a_relay_claims_no_more_than_it_had_when_its_pass_began() {
+    // 0 writes, 1 relays to 2. The walk of a pass is longer than a frame, and what it has passed
+    // already comes in while it goes on.
+    let mut bed = Bed::new(3);
+    let origin = bed.hosts[0].genesis.replica;
+    bed.isolate(0);
+    bed.isolate(2);
+    for n in 0..600 {
+        bed.call(0, Command::SetItem { sku: sku(&format!("I{n}")), policy: Policy::default() }).unwrap();
+    }
+    let all = bed.hosts[0].replica.state.own_watermark();
+    let log = bed.hosts[0].replica.state.logs[&origin].clone();
+    let entry = |(_, key): (Seq, &crate::wire::Key)| bed.hosts[0].replica.state.entry(origin, key).unwrap();
+    let entries: Vec<crate::wire::Entry> = log.keys_after(Seq::ZERO).map(entry).collect();
+    let mut effects = crate::replica::Effects::default();
+    let to = bed.hosts[2].genesis.replica;
+    let relay = &mut bed.hosts[1].replica;
+    let session = entries.iter().filter(|e| matches!(e.key, crate::wire::Key::Session)).cloned();
+    // 1 holds the later half, as from asks: nothing below it, and no claim.
+    let (early, late): (Vec<_>, Vec<_>) = entries.iter().cloned().partition(|e| e.seq < Seq(300));
+    let begun: Vec<_> = session.chain(late).collect();
+    relay.merge(bed.now, origin, begun, None, &mut effects);
+    let from = relay.state.logs[&origin].watermark;
+    let mut outgoing = super::super::sync::Outgoing::starting(from);
+    let (first, _) = relay.next_frame(to, origin, &mut outgoing);
+    assert_eq!(first.upto, None, "the pass takes more than one frame");
+    // The rest arrives, and with it the claim to everything.
+    let claim = crate::wire::record::Claim { origin, upto: all };
+    relay.merge(bed.now, origin, early, Some(claim), &mut effects);
+    assert_eq!(relay.state.logs[&origin].watermark, all);
+    let last = loop {
+        let (frame, _) = relay.next_frame(to, origin, &mut outgoing);
+        if let Some(upto) = frame.upto {
+            break upto;
+        }
+    };
+    assert!(last < all, "claims {last}, though what came in behind the walk was never sent");
+}
