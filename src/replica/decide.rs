@@ -137,11 +137,8 @@ impl State {
             ReservationState::Confirmed => Err(Refusal::AlreadyConfirmed.into()),
             ReservationState::Cancelled => Ok(Yes::as_it_is(old)),
             ReservationState::Expired => {
-                let mut draft = Draft::new(self, now, Cause::Cancel);
-                let mut reservation = old.clone();
-                reservation.state = ReservationState::Cancelled;
-                draft.reservation = Some(reservation.clone());
-                Ok(Yes::changed(draft, reservation, false))
+                let reservation = Reservation { state: ReservationState::Cancelled, ..old.clone() };
+                Ok(Yes::changed(Draft::new(self, now, Cause::Cancel), reservation, false))
             }
         }
     }

@@ -12,6 +12,10 @@ use crate::types::{Cell, ReplicaId, Seq, Sku, Timestamp, Units};
 use crate::wire::message::{Ask, AskLine, Given, MAX_ENTRIES};
 use crate::wire::{Cause, Entry, Key, Merge, Message, Record};
 
+/// Rows in one answer to an ask: with the widest rows, of 256 members, it stays under the
+/// longest message.
+const ROWS_IN_ANSWER: usize = MAX_ENTRIES / 4;
+
 impl Replica {
     /// A peer wants rights: gives what the policy says, and answers with the rows as they are then.
     pub(super) fn asked(&mut self, now: Timestamp, from: ReplicaId, ask: Ask, out: &mut Effects) {
@@ -30,7 +34,7 @@ impl Replica {
         // Several answers to one ask when the rows would not fit one message.
         let mut rest = entries.as_slice();
         loop {
-            let (part, more) = rest.split_at(rest.len().min(MAX_ENTRIES / 4));
+            let (part, more) = rest.split_at(rest.len().min(ROWS_IN_ANSWER));
             let none = std::mem::take(&mut none);
             let given = Given { id: ask.id, stamp: ask.stamp, entries: part.to_vec(), none };
             self.send(from, Message::Given(given), out);
