@@ -42,6 +42,10 @@ pub const FRESH: Millis = Millis(2_000);
 /// Lines of reservations that expire, and lines of waiting requests that are decided, in one
 /// step; the rest follows in the next. Each takes about 100 bytes of the step's batch.
 pub const LINES_AT_ONCE: usize = 20_000;
+/// Items whose free rights a draining replica hands over in one step; the rest follows in the next.
+pub const HAND_OVER_AT_ONCE: usize = 1_000;
+/// Items whose newest refusal is kept for admins; beyond, the oldest is forgotten.
+pub const MAX_LAST_REFUSALS: usize = 10_000;
 /// Things forgotten with one record; the rest goes with the next.
 pub const FORGET_AT_ONCE: usize = 1_000;
 /// Requests that wait for rights or for other nodes. Beyond, one that would have to is refused.

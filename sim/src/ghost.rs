@@ -62,7 +62,7 @@ impl Ledger {
     pub fn apply_change(&mut self, change: &Change) {
         for raise in &change.rows {
             let row = self.rows.entry(raise.sku.clone()).or_default();
-            row.0.extend(raise.cells.iter().map(|cell| (cell.cell, cell.value)));
+            row.0.extend(raise.cells.iter().map(|raised| (raised.new.cell, raised.new.value)));
         }
         if let Some(reservation) = &change.reservation {
             self.reservations.insert(reservation.id.clone(), reservation.clone());

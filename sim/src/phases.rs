@@ -5,8 +5,8 @@
 use std::rc::Rc;
 
 use stockade::types::{
-    Command, IdempotencyKey, Line, Millis, Movement, Outcome, Policy, Request, ReservationId, Sell, Sku,
-    Units,
+    Caller, Command, IdempotencyKey, Line, Millis, Movement, Outcome, Policy, Request, ReservationId, Sell,
+    Sku, Units,
 };
 
 use crate::checks::{Checked, Property, Violation, answered, convergence, reach};
@@ -127,6 +127,9 @@ impl World {
     }
 
     fn sell_out(&mut self) -> Checked {
+        for n in 0..self.plan.hosts {
+            self.must(n, Command::SetDraining { node: crate::workload::node(n), draining: false })?;
+        }
         let seller = self.dice.place(self.plan.hosts);
         let skus: Vec<Sku> = (0..self.plan.items).map(crate::workload::sku).collect();
         for sku in &skus {
@@ -179,7 +182,7 @@ impl World {
             }
             _ => None,
         };
-        let request = Rc::new(Request { command, key, caller: 0 });
+        let request = Rc::new(Request { command, key, caller: Caller::Storefront });
         let open = Open { request, arrived: self.now, client: None, altered: false };
         self.calls.insert(token, None);
         let arrived = self.now;

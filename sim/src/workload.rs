@@ -5,8 +5,9 @@
 use std::rc::Rc;
 
 use stockade::types::{
-    Answer, Command, IdempotencyKey, Line, Millis, Movement, NodeName, Operation, Outcome, Policy, Put,
-    Quota, Rebalance, Request, ReservationId, ReservationState, Sell, Sku, Transfer, Units,
+    Answer, Caller, Command, IdempotencyKey, ImportLine, Line, Millis, Movement, NodeName, Operation,
+    Outcome, Policy, Put, Quota, Rebalance, Request, ReservationId, ReservationState, Sell, Sku, Transfer,
+    Units,
 };
 
 use crate::dice::{Dice, Stream};
@@ -244,7 +245,11 @@ impl Workload {
                 (keyed, movable) = (true, false);
                 Command::Return(self.movement(3))
             }
-            (91..94, _) => {
+            (91..92, _) => {
+                (keyed, movable) = (false, false);
+                self.import(client, serial)
+            }
+            (92..94, _) => {
                 (keyed, movable) = (true, false);
                 Command::Receive(self.movement(self.most_units.min(10)))
             }
@@ -255,6 +260,10 @@ impl Workload {
             (95..97, _) => {
                 (keyed, movable) = (true, false);
                 self.transfer()
+            }
+            (97..98, _) if self.dice.chance(400) => {
+                let node = node(self.dice.place(self.hosts));
+                Command::SetDraining { node, draining: self.dice.chance(400) }
             }
             (97..98, _) => Command::SetItem { sku: sku(self.dice.place(self.items)), policy: self.policy() },
             (98.., _) => match self.clients[client].done.take() {
@@ -273,7 +282,13 @@ impl Workload {
             _ if self.dice.chance(850) => home,
             _ => self.dice.place(self.hosts),
         };
-        Errand { request: Request { command, key, caller: 0 }, node, altered: false, movable, tries: 0 }
+        Errand {
+            request: Request { command, key, caller: Caller::Storefront },
+            node,
+            altered: false,
+            movable,
+            tries: 0,
+        }
     }
 
     fn batch(&mut self, put: Put, order: Option<Order>) -> Command {
@@ -292,6 +307,14 @@ impl Workload {
             operations.push(if confirm { Operation::Confirm { id } } else { Operation::Cancel { id } });
         }
         Command::Batch(operations)
+    }
+
+    fn import(&mut self, client: usize, serial: u64) -> Command {
+        let movement = self.movement(self.most_units.min(10));
+        let quantity = self.dice.chance(800).then_some(movement.quantity);
+        let line = ImportLine { sku: movement.sku, name: Some("Imported".into()), quantity, repeat: 0 };
+        let again = ImportLine { repeat: 1, ..line.clone() };
+        Command::Import { key: Some(format!("i{client}-{serial}")), lines: vec![line, again] }
     }
 
     fn transfer(&mut self) -> Command {
@@ -356,6 +379,8 @@ fn name_of(command: &Command) -> &'static str {
         Command::Receive(_) => "receipts",
         Command::WriteOff(_) => "write-offs",
         Command::Transfer(_) => "transfers",
+        Command::Import { .. } => "import",
+        Command::SetDraining { .. } => "drain",
         _ => "reads",
     }
 }

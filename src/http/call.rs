@@ -14,16 +14,15 @@ use super::headers;
 use super::problem::{Code, Errors, Problem};
 use super::query::{Query, decoded};
 use crate::node::{CallError, Handle};
-use crate::types::{Answer, Command, IdempotencyKey, Reply, Request};
-
-/// Who calls; one constant until callers have tokens.
-const CALLER: u32 = 0;
+use crate::types::{Answer, Caller, Command, IdempotencyKey, Reply, Request};
 
 /// What handlers have at hand.
 #[derive(Clone, Debug)]
 pub(super) struct Api {
     pub(super) handle: Handle,
     pub(super) registry: Arc<Registry>,
+    /// Whose listener this is.
+    pub(super) caller: Caller,
 }
 
 /// What a handler gives back.
@@ -63,14 +62,14 @@ impl IntoResponse for Failure {
 impl Api {
     /// Refuses while the node is not ready to decide or to say what is true.
     pub(super) fn demand_ready(&self) -> Result<(), Problem> {
-        let reasons = self.handle.readiness().reasons();
+        let reasons = self.handle.readiness().refusals();
         if reasons.is_empty() { Ok(()) } else { Err(Problem::not_ready(&reasons)) }
     }
 
     /// Lets the replica decide.
     pub(super) async fn ask(&self, command: Command, key: Option<IdempotencyKey>) -> Result<Reply, Failure> {
         self.demand_ready()?;
-        self.handle.call(Request { command, key, caller: CALLER }).await.map_err(|e| match e {
+        self.handle.call(Request { command, key, caller: self.caller }).await.map_err(|e| match e {
             CallError::Overloaded => Problem::new(Code::Overloaded).into(),
             CallError::Gone => Failure::Unanswered,
         })

@@ -47,6 +47,7 @@ use tokio::net::TcpListener;
 use tokio::sync::watch;
 
 use crate::node::Handle;
+use crate::types::Caller;
 use call::Api;
 use problem::{Code, Problem};
 
@@ -99,12 +100,13 @@ pub async fn serve(
     registry: Arc<Registry>,
     shutdown: watch::Receiver<bool>,
 ) -> io::Result<()> {
-    let api = Api { handle, registry };
+    let api = |caller| Api { handle: handle.clone(), registry: registry.clone(), caller };
     let budget = body::Budget::new(limits.body_memory_bytes);
     let limits = Arc::new(limits);
     let exchange = |router| exchange::Exchange { router, limits: limits.clone(), budget: budget.clone() };
-    let storefront = listener::serve(storefront, exchange(storefront_routes(api.clone())), shutdown.clone());
-    let admin = listener::serve(admin, exchange(admin_routes(api)), shutdown);
+    let routes = storefront_routes(api(Caller::Storefront));
+    let storefront = listener::serve(storefront, exchange(routes), shutdown.clone());
+    let admin = listener::serve(admin, exchange(admin_routes(api(Caller::Admin))), shutdown);
     tokio::join!(storefront, admin);
     Ok(())
 }
@@ -131,6 +133,8 @@ fn admin_routes(api: Api) -> Router {
         .route("/v1/items/{sku}/write-offs", post(items::write_off))
         .route("/v1/items/{sku}/transfers", post(items::transfer))
         .route("/v1/nodes", get(nodes::list))
+        .route("/v1/nodes/{name}/drain", post(nodes::drain))
+        .route("/v1/nodes/{name}/resume", post(nodes::resume))
         .route("/v1/check", get(nodes::check))
         .route("/metrics", get(health::metrics));
     finished(routes, api)

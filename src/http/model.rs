@@ -12,8 +12,8 @@ use serde::Serialize;
 use super::time;
 use crate::node::Availability;
 use crate::types::{
-    Books, CheckReport, Claimed, Line, NodeBooks, NodeName, NodeStatus, Policy, Quota, Region, Reservation,
-    Shortfall, Timestamp, Totals, Violation,
+    Books, CheckReport, Claimed, LastRefusal, Line, NodeBooks, NodeName, NodeStatus, Policy, Quota, Region,
+    Reservation, Shortfall, Timestamp, Totals, Violation,
 };
 
 /// A JSON response.
@@ -162,6 +162,16 @@ pub(super) struct BooksView {
     totals: TotalsView,
     nodes: Vec<NodeBooksView>,
     policy: PolicyView,
+    /// The newest line about it that this node refused for want of stock, since its start.
+    last_refusal: Option<LastRefusalView>,
+}
+
+#[derive(Debug, Serialize)]
+struct LastRefusalView {
+    #[serde(serialize_with = "time::serialize")]
+    at: Timestamp,
+    #[serde(flatten)]
+    shortfall: ShortfallView,
 }
 
 #[derive(Debug, Serialize)]
@@ -226,8 +236,13 @@ impl BooksView {
             totals: totals(&books.totals),
             nodes: books.nodes.iter().map(node_books).collect(),
             policy: policy(&books.policy),
+            last_refusal: books.last_refusal.as_ref().map(last_refusal),
         }
     }
+}
+
+fn last_refusal(refusal: &LastRefusal) -> LastRefusalView {
+    LastRefusalView { at: refusal.at, shortfall: ShortfallView::new(&refusal.shortfall) }
 }
 
 fn totals(totals: &Totals) -> TotalsView {
@@ -304,7 +319,7 @@ impl NodeView {
             region: status.region.to_string(),
             replica_id: status.replica_id.to_string(),
             is_self: status.is_self,
-            state: "active",
+            state: status.state.as_str(),
             link: if status.is_self || status.linked { "up" } else { "down" },
             rtt_ms: rtt
                 .filter(|_| status.linked && !status.is_self)

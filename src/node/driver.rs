@@ -169,7 +169,11 @@ impl Driver {
             self.flush()?;
             self.let_out();
             let stats = self.replica.stats();
-            self.metrics.update(|numbers| numbers.replica = stats);
+            let stale = self.shelf.stale(self.clock.now());
+            self.metrics.update(|numbers| {
+                numbers.replica = stats;
+                numbers.stale_ms = stale.0;
+            });
             self.begin_checkpoint()?;
             let (room, checkpoint_due) = (self.has_room(), self.checkpoint_due());
             let deadline = self.replica.next_deadline().map(|time| self.clock.until(time));
@@ -393,6 +397,10 @@ impl Driver {
                     error!(%proof, "this disk went back in time; the node answers nothing more. \
                         Stop it, keep the data directory, and do not start it from a backup");
                     self.readiness.set(NotReadyReason::RolledBack, true);
+                }
+                Output::Draining(draining) => {
+                    info!(draining, "taking new reservations: {}", !draining);
+                    self.readiness.set(NotReadyReason::Draining, draining);
                 }
                 Output::Alarm(text) => warn!(%text, "alarm"),
                 Output::View(_) | Output::Heard(_) => {}

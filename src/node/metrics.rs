@@ -28,6 +28,8 @@ pub struct Numbers {
     /// Sum of the time that commits took, in microseconds.
     pub commit_micros: u64,
     pub dropped_messages: u64,
+    /// Age of the oldest peer's rows, in milliseconds.
+    pub stale_ms: u64,
 }
 
 impl NodeMetrics {
@@ -49,7 +51,7 @@ impl fmt::Debug for NodeMetrics {
 /// Name, help and value. Counters get `_total` from the encoder.
 type Row = (&'static str, &'static str, u64);
 
-fn counters(n: &Numbers) -> [Row; 18] {
+fn counters(n: &Numbers) -> [Row; 19] {
     let r = &n.replica;
     [
         ("stockade_requests", "Requests that reached the replica", r.requests),
@@ -73,11 +75,12 @@ fn counters(n: &Numbers) -> [Row; 18] {
         ("stockade_entries_merged", "Log entries of peers taken in", r.entries_merged),
         ("stockade_entries_rejected", "Log entries of peers refused", r.entries_rejected),
         ("stockade_alarms", "Things that must not happen and were contained", r.alarms),
+        ("stockade_imported_lines", "Lines of imports applied", r.imported_lines),
         ("stockade_commits", "Batches made durable", n.commits),
     ]
 }
 
-fn gauges(n: &Numbers) -> [Row; 13] {
+fn gauges(n: &Numbers) -> [Row; 16] {
     let (r, s) = (&n.replica, &n.store);
     [
         ("stockade_records_written", "Records made durable since the start", n.records),
@@ -90,6 +93,17 @@ fn gauges(n: &Numbers) -> [Row; 13] {
         ("stockade_horizon_seconds", "For how long keys are remembered at present", r.horizon_ms / 1_000),
         ("stockade_requests_waiting", "Requests that wait for rights or other nodes", r.jobs_waiting),
         ("stockade_links_up", "Peer links that are up", r.links_up),
+        (
+            "stockade_sync_lag_entries",
+            "Log entries announced by the peer most behind here, and not here yet",
+            r.sync_lag,
+        ),
+        (
+            "stockade_sync_stale_milliseconds",
+            "Age of the oldest peer's rows: how stale everywhere and sold_out may be",
+            n.stale_ms,
+        ),
+        ("stockade_draining", "1 while this node takes no new reservations", r.draining),
         ("stockade_journal_bytes", "Size of the journal file", s.journal_bytes),
         ("stockade_checkpoint_bytes", "Size of the checkpoints", s.checkpoint_bytes),
         ("stockade_replay_bytes", "Bytes of batches that a start would replay", s.replay_bytes),

@@ -17,6 +17,8 @@ pub enum NotReadyReason {
     RolledBack,
     /// Shutting down.
     Stopping,
+    /// Told to take no new reservations. All other calls are answered.
+    Draining,
 }
 
 impl NotReadyReason {
@@ -28,6 +30,7 @@ impl NotReadyReason {
             NotReadyReason::DiskFull => "disk_full",
             NotReadyReason::RolledBack => "rolled_back",
             NotReadyReason::Stopping => "stopping",
+            NotReadyReason::Draining => "draining",
         }
     }
 }
@@ -53,6 +56,13 @@ impl Readiness {
     }
 
     pub fn is_ready(&self) -> bool {
-        self.reasons.lock().unwrap_or_else(|poisoned| poisoned.into_inner()).is_empty()
+        self.reasons().is_empty()
+    }
+
+    /// The reasons for which every call is refused.
+    pub fn refusals(&self) -> Vec<NotReadyReason> {
+        let mut reasons = self.reasons();
+        reasons.retain(|reason| *reason != NotReadyReason::Draining);
+        reasons
     }
 }

@@ -66,13 +66,26 @@ impl Shelf {
         }
     }
 
+    /// Age of the oldest row here.
+    pub fn stale(&self, now: Timestamp) -> Millis {
+        let shelf = self.views.read().unwrap_or_else(|poisoned| poisoned.into_inner());
+        now.since(shelf.as_of(now))
+    }
+
     /// What is here, in the order asked for; `now` is ledger time.
     pub fn read(&self, now: Timestamp, skus: &[Sku]) -> Vec<Availability> {
         let shelf = self.views.read().unwrap_or_else(|poisoned| poisoned.into_inner());
-        let oldest = shelf.heard.iter().map(|h| h.as_of.unwrap_or(Timestamp::ZERO)).min();
-        let as_of = oldest.unwrap_or(now).min(now);
+        let as_of = shelf.as_of(now);
         let stale = now.since(as_of);
         skus.iter().map(|sku| availability(sku, shelf.items.get(sku), as_of, stale)).collect()
+    }
+}
+
+impl Views {
+    /// The oldest row here is at least as new as this.
+    fn as_of(&self, now: Timestamp) -> Timestamp {
+        let oldest = self.heard.iter().map(|h| h.as_of.unwrap_or(Timestamp::ZERO)).min();
+        oldest.unwrap_or(now).min(now)
     }
 }
 

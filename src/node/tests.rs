@@ -153,7 +153,7 @@ fn sell(id: &str) -> Command {
 
 fn keyed(command: Command) -> Request {
     let key = Some(IdempotencyKey { scope: "POST /v1/sales".into(), key: "k".into() });
-    Request { command, key, caller: 0 }
+    Request { command, key, caller: Caller::Storefront }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

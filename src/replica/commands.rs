@@ -8,8 +8,8 @@ use super::jobs::{Asker, Job};
 use super::requests::{fingerprint, request_id};
 use crate::limits::{LINES_AT_ONCE, MAX_TWINS};
 use crate::types::{
-    Answer, Command, Line, Movement, Outcome, Policy, Put, Refusal, ReplicaId, Request, Sku, Timestamp,
-    Transfer,
+    Answer, Command, Line, Movement, Outcome, Policy, Put, Refusal, ReplicaId, Request, ReservationId,
+    ReservationState, Sku, Timestamp, Transfer,
 };
 use crate::wire::{Cause, Change, Record, Remembered};
 
@@ -96,6 +96,9 @@ impl Replica {
                 self.reserved(now, job, decision, out)
             }
             Command::Sell(sell) => {
+                if self.is_draining() && self.is_new(&sell.id) {
+                    return Attempt::Done(Err(Refusal::Draining));
+                }
                 let decision = self.state.decide_sell(now, &sell).map(|yes| self.sealed(now, yes));
                 self.reserved(now, job, decision, out)
             }
@@ -113,6 +116,8 @@ impl Replica {
             }
             Command::Transfer(transfer) => self.transfer(now, job, &transfer, out),
             Command::SetItem { sku, policy } => self.set_item(now, job, &sku, &policy, out),
+            Command::Import { key, lines } => self.import(now, job, key.as_deref(), &lines, out),
+            Command::SetDraining { node, draining } => self.set_draining(now, job, &node, draining, out),
             Command::Batch(_) => unreachable!("a job decides a batch operation by operation"),
             read => Attempt::Done(self.read(now, &read)),
         }
@@ -124,8 +129,17 @@ impl Replica {
         if put.retry && !mine && may_be_elsewhere && self.state.others().next().is_some() {
             return Attempt::NotMine;
         }
+        if self.is_draining() && self.is_new(&put.id) {
+            return Attempt::Done(Err(Refusal::Draining));
+        }
         let decision = self.state.decide_put(now, put).map(|yes| self.sealed(now, yes));
         self.reserved(now, job, decision, out)
+    }
+
+    /// Nothing is held or ended here under this id, or what was has expired.
+    fn is_new(&self, id: &ReservationId) -> bool {
+        let known = self.state.reservations.find(id);
+        known.is_none_or(|known| known.state == ReservationState::Expired)
     }
 
     fn sealed(&self, now: Timestamp, yes: Yes<'_>) -> Sealed {
@@ -155,7 +169,7 @@ impl Replica {
         }
     }
 
-    fn refused(&mut self, now: Timestamp, job: &Job, no: No, out: &mut Effects) -> Attempt {
+    pub(super) fn refused(&mut self, now: Timestamp, job: &Job, no: No, out: &mut Effects) -> Attempt {
         match no {
             No::Refused(refusal) => {
                 let outcome = Err(refusal);
@@ -272,7 +286,7 @@ impl Replica {
     }
 
     /// Applies the change, with the answer remembered in the same record.
-    fn commit_answer(
+    pub(super) fn commit_answer(
         &mut self,
         now: Timestamp,
         job: &Job,
@@ -282,6 +296,7 @@ impl Replica {
     ) {
         match change {
             Some(mut change) => {
+                change.actor = change.actor.or(Some(job.actor()));
                 if !job.is_batch() {
                     change.request = remembered(now, job, outcome);
                 }
@@ -331,7 +346,10 @@ impl Replica {
     fn read(&self, now: Timestamp, command: &Command) -> Outcome {
         match command {
             Command::Books { sku } => match self.state.books(sku, |replica| self.as_of(now, replica)) {
-                Some(books) => Ok(Answer::Books { books, created: false }),
+                Some(mut books) => {
+                    books.last_refusal = self.refusals.of(sku).cloned();
+                    Ok(Answer::Books { books, created: false })
+                }
                 None => Err(Refusal::UnknownSku { sku: sku.clone(), line: None }),
             },
             Command::Items { after, limit } => Ok(self.list_items(now, after.as_ref(), *limit)),
@@ -382,7 +400,7 @@ struct Sealed {
 
 /// Whether a command leaves something behind that must be remembered.
 fn adds_memory(command: &Command) -> bool {
-    matches!(command, Command::Put(_) | Command::Sell(_) | Command::Batch(_))
+    matches!(command, Command::Put(_) | Command::Sell(_) | Command::Batch(_) | Command::Import { .. })
 }
 
 /// The answer as its key remembers it; nothing without a key, or for answers of the moment.

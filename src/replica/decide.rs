@@ -262,14 +262,18 @@ impl State {
         self.check_sku(&movement.sku)?;
         let cell = if cause == Cause::Return { Cell::Returned } else { Cell::Received };
         let mut draft = Draft::new(self, now, cause);
-        draft.reference = note(movement);
-        // The inflow must fit, not only the cell: a row that does not add up is a broken one.
-        if let Some(row) = self.own_row(&movement.sku) {
-            let inflow = row.balances().map_or(Units::ZERO, |b| b.inflow);
-            inflow.plus(movement.quantity).map_err(too_many("quantity"))?;
-        }
+        draft.reference.clone_from(&movement.reference);
+        draft.reason.clone_from(&movement.reason);
+        self.check_inflow(&movement.sku, movement.quantity)?;
         draft.raise(&movement.sku, cell, movement.quantity).map_err(too_many("quantity"))?;
         Ok(draft)
+    }
+
+    /// The inflow must fit, not only the cell: a row that does not add up is a broken one.
+    pub(super) fn check_inflow(&self, sku: &Sku, quantity: Units) -> Result<(), Refusal> {
+        let Some(row) = self.own_row(sku) else { return Ok(()) };
+        let inflow = row.balances().map_or(Units::ZERO, |b| b.inflow);
+        inflow.plus(quantity).map(|_| ()).map_err(too_many("quantity"))
     }
 
     /// Units leave unsold.
@@ -280,7 +284,8 @@ impl State {
             return Err(Refusal::NotFreeHere { free }.into());
         }
         let mut draft = Draft::new(self, now, Cause::WriteOff);
-        draft.reference = note(movement);
+        draft.reference.clone_from(&movement.reference);
+        draft.reason.clone_from(&movement.reason);
         for cell in [Cell::Taken, Cell::Retired] {
             draft.raise(&movement.sku, cell, movement.quantity).map_err(too_many("quantity"))?;
         }
@@ -314,25 +319,23 @@ impl State {
         if current.is_some_and(|(_, _, known)| known == policy) {
             return (None, false);
         }
+        let mut draft = Draft::new(self, now, Cause::SetItem);
+        self.write_setting(&mut draft, now, sku, policy);
+        (Some(draft), current.is_none())
+    }
+
+    pub(super) fn write_setting(&self, draft: &mut Draft<'_>, now: Timestamp, sku: &Sku, policy: &Policy) {
         // Hybrid time: after every setting known here, however far behind the own clock is.
+        let current = self.items.get(sku).and_then(|item| item.setting.as_ref());
         let after_known = current.map_or(Timestamp::ZERO, |(time, _, _)| time.after(Millis(1)));
         let setting = Setting { time: now.max(after_known), policy: policy.clone() };
-        let mut draft = Draft::new(self, now, Cause::SetItem);
         draft.write(Key::Setting(sku.clone()), Body::Setting(setting));
-        (Some(draft), current.is_none())
     }
 
     /// A reservation as it is answered.
     pub fn claimed(&self, reservation: Reservation, created: bool) -> Claimed {
         let Genesis { name, region, .. } = &self.genesis;
         Claimed { reservation, created, node: name.clone(), region: region.clone() }
-    }
-}
-
-fn note(movement: &Movement) -> Option<String> {
-    match (&movement.reason, &movement.reference) {
-        (Some(reason), Some(reference)) => Some(format!("{reference}: {reason}")),
-        (reason, reference) => reference.clone().or_else(|| reason.clone()),
     }
 }
 

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use super::log::NextSeq;
 use super::state::State;
 use crate::types::{Cell, CellValue, Overflow, Refusal, Reservation, Sku, Timestamp, Units};
-use crate::wire::{Body, Cause, Change, Entry, Key, Raise};
+use crate::wire::{Actor, Body, Cause, CellRaise, Change, Entry, Key, Raise};
 
 /// Collects what one change will do. Nothing of the state is touched until it is applied.
 #[derive(Debug)]
@@ -13,10 +13,11 @@ pub struct Draft<'a> {
     state: &'a State,
     now: Timestamp,
     cause: Cause,
-    cells: BTreeMap<Sku, Vec<CellValue>>,
+    cells: BTreeMap<Sku, Vec<CellRaise>>,
     bodies: Vec<(Key, Body)>,
-    pub actor: Option<String>,
+    pub actor: Option<Actor>,
     pub reference: Option<String>,
+    pub reason: Option<String>,
     pub reservation: Option<Reservation>,
 }
 
@@ -30,6 +31,7 @@ impl<'a> Draft<'a> {
             bodies: Vec::new(),
             actor: None,
             reference: None,
+            reason: None,
             reservation: None,
         }
     }
@@ -47,8 +49,8 @@ impl<'a> Draft<'a> {
             None => super::escrow::Row::default().raised(cell, by)?,
         };
         let cells = self.cells.entry(sku.clone()).or_default();
-        debug_assert!(cells.iter().all(|c| c.cell != cell), "a cell is raised once a draft");
-        cells.push(CellValue { cell: dot.actor, value: dot.counter });
+        debug_assert!(cells.iter().all(|c| c.new.cell != cell), "a cell is raised once a draft");
+        cells.push(CellRaise { new: CellValue { cell: dot.actor, value: dot.counter }, by });
         Ok(())
     }
 
@@ -78,6 +80,7 @@ impl<'a> Draft<'a> {
             entries: entries.collect(),
             reservation: self.reservation,
             request: None,
+            reason: self.reason,
         }
     }
 }

@@ -35,6 +35,8 @@ pub enum Output {
     Heard(Vec<Heard>),
     /// The replica takes requests from now on.
     Ready,
+    /// Whether it drains.
+    Draining(bool),
     /// The replica has stopped for good: its disk went back in time. Nothing follows.
     RolledBack(String),
     /// Something that must not happen did, and was contained. For the log.

@@ -14,8 +14,8 @@ use crate::limits::{FIND_TIMEOUT, FORWARD_TIMEOUT, MAX_DOUBLY_SOLD, MAX_JOBS};
 use crate::types::reservation::MAX_LINES;
 use crate::types::units::MAX_QUANTITY;
 use crate::types::{
-    Answer, Claimed, Command, NodeName, Outcome, Put, Refusal, ReplicaId, Request, ReservationId,
-    ReservationState, Timestamp, Units,
+    Answer, Claimed, Command, NodeName, NodeState, NodeStatus, Outcome, Put, Refusal, ReplicaId, Request,
+    ReservationId, ReservationState, Timestamp, Units,
 };
 use crate::wire::Message;
 use crate::wire::message::{Forward, Forwarded};
@@ -59,8 +59,8 @@ impl Find {
 }
 
 impl Replica {
-    /// Asks every member for the reservation the job is about; or, for a transfer, sends it to
-    /// its giver at once.
+    /// Asks every member for the reservation the job is about; or sends the job at once to the
+    /// one node that can decide it: a transfer's giver, the node that is to drain.
     ///
     /// # Errors
     /// When nobody can be asked, or nobody may: the request was forwarded here already.
@@ -79,6 +79,13 @@ impl Replica {
             return match giver.filter(|giver| self.links.is_up(*giver)) {
                 Some(giver) => Ok(self.forward(now, giver, job, command, out)),
                 None => Err(Refusal::NodeUnreachable { node: transfer.from.clone() }),
+            };
+        }
+        if let Command::SetDraining { node, .. } = &command {
+            let member = self.state.member_named(node).map(|member| member.replica);
+            return match member.filter(|member| self.links.is_up(*member)) {
+                Some(member) => Ok(self.forward(now, member, job, command, out)),
+                None => Err(Refusal::NodeUnreachable { node: node.clone() }),
             };
         }
         let Some(id) = reservation_of(&command) else { return Err(Refusal::ReservationNotFound) };
@@ -168,13 +175,19 @@ impl Replica {
         match std::mem::replace(&mut job.stage, Stage::Deciding) {
             Stage::Forwarded { .. } => {
                 job.replayed = answer.replayed;
-                let fits = match &answer.outcome {
-                    Ok(Answer::Reservation(_)) => !matches!(job.current(), Command::Transfer(_)),
-                    Ok(Answer::Books { .. }) => matches!(job.current(), Command::Transfer(_)),
-                    Ok(_) => false,
-                    Err(_) => true,
+                let outcome = match (answer.outcome, job.current()) {
+                    (Ok(Answer::Node(told)), Command::SetDraining { .. }) => {
+                        self.told_state(from, told.state)
+                    }
+                    (Ok(Answer::Books { books, created }), Command::Transfer(_)) => {
+                        Ok(Answer::Books { books, created })
+                    }
+                    (Ok(Answer::Reservation(claimed)), command) if reservation_of(&command).is_some() => {
+                        Ok(Answer::Reservation(claimed))
+                    }
+                    (Ok(_), _) => Err(Refusal::OutcomeUnknown),
+                    (Err(refusal), _) => Err(refusal),
                 };
-                let outcome = if fits { answer.outcome } else { Err(Refusal::OutcomeUnknown) };
                 if !job.is_batch() {
                     self.remember(now, &job, &outcome, out);
                 }
@@ -187,6 +200,12 @@ impl Replica {
             }
             Stage::Deciding | Stage::Waiting => {}
         }
+    }
+
+    /// A member's status as it is seen from here, in the state that it says it is in.
+    fn told_state(&self, member: ReplicaId, state: NodeState) -> Outcome {
+        let status = self.node_status(member).ok_or(Refusal::OutcomeUnknown)?;
+        Ok(Answer::Node(NodeStatus { state, ..status }))
     }
 
     fn found(&self, find: &mut Find, from: ReplicaId, outcome: Outcome) {
@@ -297,7 +316,7 @@ fn check_forwarded(command: &Command) -> Result<(), &'static str> {
         Command::Put(put) => put.lines.as_slice(),
         Command::Transfer(transfer) if transfer.quantity.is_zero() => return Err("a quantity is zero"),
         Command::Transfer(_) | Command::Confirm { .. } | Command::Cancel { .. } => &[],
-        Command::Extend { .. } | Command::Read { .. } => &[],
+        Command::Extend { .. } | Command::Read { .. } | Command::SetDraining { .. } => &[],
         _ => return Err("this kind is never forwarded"),
     };
     let skus: BTreeSet<_> = lines.iter().map(|line| &line.sku).collect();

@@ -109,6 +109,9 @@ impl Replica {
     }
 
     pub(super) fn measure(&self, stats: &mut Stats) {
+        let lags = self.state.others().map(|member| self.links.lag(member.replica, &self.state));
+        stats.sync_lag = lags.max().unwrap_or(0);
+        stats.draining = u64::from(self.is_draining());
         stats.items = self.state.items.len() as u64;
         stats.reservations_held = self.state.reservations.held() as u64;
         stats.reservations_remembered = self.state.reservations.len() as u64;

@@ -13,8 +13,8 @@ use crate::types::{
     Answer, Claimed, Command, Line, Millis, Operation, Outcome, Put, Refusal, ReplicaId, Reply, Request,
     Sell, Sku, Timestamp,
 };
-use crate::wire::Message;
 use crate::wire::message::Forwarded;
+use crate::wire::{Actor, Message};
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct JobId(pub u64);
@@ -211,6 +211,15 @@ impl Job {
             done: Vec::new(),
             replayed: false,
             searched: false,
+        }
+    }
+
+    /// Who wants it, for the history.
+    pub fn actor(&self) -> Actor {
+        let caller = self.request.caller;
+        match self.asker {
+            Asker::Client(_) => Actor::Caller(caller),
+            Asker::Peer(via, _) => Actor::Forwarded { caller, via },
         }
     }
 

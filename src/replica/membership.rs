@@ -57,6 +57,7 @@ impl Replica {
         let change = draft.seal(|_| 0);
         self.commit(now, change, out);
         self.views.extend(self.state.items.keys().cloned());
+        self.tell_draining(out);
         let until = now.after(self.state.limits().start_wait);
         self.standing = Standing::Unproven { until, silent };
         self.stand(now, out);
@@ -154,19 +155,26 @@ impl Replica {
     }
 
     pub(super) fn node_statuses(&self) -> Vec<NodeStatus> {
-        let me = self.state.me();
-        let status = |member: &crate::wire::Member| NodeStatus {
-            name: member.name.clone(),
-            region: member.region.clone(),
-            replica_id: member.replica,
-            is_self: member.replica == me,
-            linked: member.replica == me || self.links.is_up(member.replica),
-            lag: self.links.lag(member.replica, &self.state),
-            last_heard: if member.replica == me { None } else { self.links.heard(member.replica) },
-            watermark: self.state.logs[&member.replica].watermark,
-        };
-        let mut nodes: Vec<NodeStatus> = self.state.roster.values().map(status).collect();
+        let mut nodes: Vec<NodeStatus> =
+            self.state.roster.keys().filter_map(|replica| self.node_status(*replica)).collect();
         nodes.sort_by(|a, b| a.name.cmp(&b.name));
         nodes
+    }
+
+    /// What is known of a member.
+    pub(super) fn node_status(&self, replica: ReplicaId) -> Option<NodeStatus> {
+        let member = self.state.roster.get(&replica)?;
+        let is_self = replica == self.state.me();
+        Some(NodeStatus {
+            name: member.name.clone(),
+            region: member.region.clone(),
+            replica_id: replica,
+            is_self,
+            linked: is_self || self.links.is_up(replica),
+            lag: self.links.lag(replica, &self.state),
+            last_heard: if is_self { None } else { self.links.heard(replica) },
+            watermark: self.state.logs.get(&replica).map_or(Seq::ZERO, |log| log.watermark),
+            state: self.state.node_state(replica),
+        })
     }
 }

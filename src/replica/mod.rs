@@ -18,15 +18,18 @@ mod commands;
 mod decide;
 mod demand;
 mod draft;
+mod drain;
 mod effects;
 mod escrow;
 mod forward;
+mod import;
 mod input;
 mod invariants;
 mod jobs;
 mod log;
 mod membership;
 mod rebalance;
+mod refusals;
 mod requests;
 mod reservations;
 mod snapshot;
@@ -48,8 +51,10 @@ pub use snapshot::Cursor;
 pub use stats::Stats;
 
 use self::demand::Demand;
+use self::drain::HandOver;
 use self::jobs::Jobs;
 use self::membership::Standing;
+use self::refusals::Refusals;
 use self::state::State;
 use self::sync::Links;
 use self::waiting::Shortages;
@@ -68,6 +73,8 @@ pub struct Replica {
     jobs: Jobs,
     shortages: Shortages,
     demand: Demand,
+    hand_over: HandOver,
+    refusals: Refusals,
     stats: Stats,
     /// Reservations that a search found to be sold by more than one node.
     doubly_sold: BTreeMap<ReservationId, Vec<NodeName>>,
@@ -90,6 +97,8 @@ impl Replica {
             jobs: Jobs::default(),
             shortages: Shortages::default(),
             demand: Demand::default(),
+            hand_over: HandOver::default(),
+            refusals: Refusals::default(),
             stats: Stats::default(),
             doubly_sold: BTreeMap::new(),
             budget: 0,
@@ -131,6 +140,7 @@ impl Replica {
             self.jobs.next_timer(),
             self.links.next_deadline(),
             self.shortages.next_deadline(),
+            self.next_hand_over(),
         ];
         deadlines.into_iter().flatten().min()
     }
@@ -231,8 +241,11 @@ impl Replica {
                 break;
             }
             self.views.extend(touched.iter().cloned());
+            self.note_free(&touched);
             self.retry_waiting(now, touched, out);
         }
+        self.hand_over(now, out);
+        self.views.extend(self.state.take_touched());
         self.ask_for_missing(now, out);
         for sku in std::mem::take(&mut self.views) {
             if let Some(view) = self.view(&sku) {

@@ -17,6 +17,8 @@ pub struct Holder {
     pub quota: Quota,
     /// It can be asked.
     pub linked: bool,
+    /// It hands its rights over, and wants none.
+    pub draining: bool,
 }
 
 /// An item as this replica sees it.
@@ -38,7 +40,20 @@ pub struct Pull {
 impl Holder {
     /// Rights that no quota reserves for it.
     pub fn spare(&self) -> Units {
+        if self.draining {
+            return self.available;
+        }
         self.available.excess_over(self.quota.floor())
+    }
+
+    /// Rights that it may still take in, by its quota.
+    fn room(&self) -> Units {
+        if self.draining { Units::ZERO } else { self.quota.ceiling().excess_over(self.available) }
+    }
+
+    /// Its part of what is handed over: a node without demand gets little, one of weight 0 nothing.
+    fn pull(&self) -> u128 {
+        if self.quota.weight == Some(0) { 0 } else { self.weighted_demand() + 1 }
     }
 
     fn weighted_demand(&self) -> u128 {
@@ -51,6 +66,9 @@ impl Situation {
     /// to demand, but no more than buyers asked there lately, within its quota. What lies above
     /// the targets stays where it is.
     fn target(&self, member: &Holder) -> Units {
+        if member.draining {
+            return Units::ZERO;
+        }
         let all = || self.others.iter().chain([&self.here]);
         let rights: u128 = all().map(|h| u128::from(h.available.0)).sum();
         let demand: u128 = all().map(Holder::weighted_demand).sum();
@@ -62,6 +80,33 @@ impl Situation {
     /// How many rights this replica may still take in, by its quota.
     pub fn room(&self) -> Units {
         self.here.quota.ceiling().excess_over(self.here.available)
+    }
+
+    /// To whom a draining node gives what is free here: in proportion to demand,
+    /// within quotas while anybody has room; then regardless, for the node is to be emptied.
+    pub fn hand_over(&self) -> Vec<(ReplicaId, Units)> {
+        let all = self.here.available;
+        let mut takers: Vec<&Holder> = self.others.iter().filter(|h| h.linked && !h.draining).collect();
+        takers.sort_by_key(|h| (std::cmp::Reverse(h.pull()), h.replica));
+        let whole: u128 = takers.iter().map(|h| h.pull()).sum();
+        let mut rest = all;
+        let mut parts: Vec<(ReplicaId, Units)> = Vec::new();
+        for taker in &takers {
+            let share = (u128::from(all.0) * taker.pull()).checked_div(whole).unwrap_or(0);
+            let part = Units(u64::try_from(share).unwrap_or(u64::MAX)).min(taker.room());
+            rest = rest.excess_over(part);
+            parts.push((taker.replica, part));
+        }
+        for (taker, (_, part)) in takers.iter().zip(&mut parts) {
+            let more = rest.min(taker.room().excess_over(*part));
+            *part = Units(part.0 + more.0);
+            rest = rest.excess_over(more);
+        }
+        if let Some((_, part)) = parts.first_mut() {
+            *part = Units(part.0 + rest.0);
+        }
+        parts.retain(|(_, part)| !part.is_zero());
+        parts
     }
 
     /// For whom to ask for `need` units that buyers wait for: the richest first, each for what
@@ -116,7 +161,7 @@ impl Situation {
         let target = self.target(&self.here);
         let surplus = spare.excess_over(needed).excess_over(target);
         let asker = self.others.iter().find(|h| h.replica == asker);
-        let room = asker.map_or(Units(u64::MAX), |h| h.quota.ceiling().excess_over(h.available));
+        let room = asker.map_or(Units(u64::MAX), Holder::room);
         let wished = want.min(surplus).min(room.excess_over(needed));
         Units(needed.0 + wished.0)
     }
@@ -130,7 +175,14 @@ mod tests {
 
     fn holder(n: u128, available: u64, demand: u64) -> Holder {
         let replica = ReplicaId(Uuid::from_u128(n));
-        Holder { replica, available: Units(available), demand, quota: Quota::default(), linked: true }
+        Holder {
+            replica,
+            available: Units(available),
+            demand,
+            quota: Quota::default(),
+            linked: true,
+            draining: false,
+        }
     }
 
     fn situation(here: Holder, others: Vec<Holder>) -> Situation {
@@ -191,5 +243,33 @@ mod tests {
         assert_eq!(s.pull(), None);
         assert!(s.donors(Units(3), |_| true).is_empty());
         assert_eq!(s.gift(ReplicaId(Uuid::from_u128(2)), Units(3), Units(3), Units(0)), Units(0));
+    }
+
+    #[test]
+    fn a_draining_node_gives_everything_by_demand_and_within_quotas_if_it_can() {
+        let id = |n| ReplicaId(Uuid::from_u128(n));
+        let mut here = holder(1, 10, 5_000);
+        here.draining = true;
+        here.quota.pinned = Some(Units(10));
+        let mut s = situation(here, vec![holder(2, 0, 2_999), holder(3, 0, 0), holder(4, 0, 6_999)]);
+        assert_eq!(s.hand_over(), [(id(4), Units(8)), (id(2), Units(2))]);
+        s.others[2].quota.max = Some(Units(2));
+        assert_eq!(s.hand_over(), [(id(4), Units(2)), (id(2), Units(8))]);
+        s.others[0].quota.max = Some(Units(1));
+        s.others[1].draining = true;
+        assert_eq!(s.hand_over(), [(id(4), Units(9)), (id(2), Units(1))]);
+        s.others.iter_mut().for_each(|h| h.linked = false);
+        assert_eq!(s.hand_over(), []);
+    }
+
+    #[test]
+    fn a_draining_node_wants_nothing_and_gets_only_what_its_buyers_need() {
+        let mut s = situation(holder(1, 20, 0), vec![holder(2, 0, 9_000)]);
+        s.others[0].draining = true;
+        assert_eq!(s.gift(ReplicaId(Uuid::from_u128(2)), Units(1), Units(9), Units(0)), Units(1));
+        let mut s = situation(holder(1, 0, 9_000), vec![holder(2, 20, 0)]);
+        s.here.draining = true;
+        assert_eq!(s.pull(), None);
+        assert_eq!(s.top_up(Units(1)), Units::ZERO);
     }
 }

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::types::{Command, Put, Request, ReservationId, Sell, Timestamp};
+use crate::types::{Caller, Command, ImportLine, Put, Request, ReservationId, Sell, Timestamp};
 use crate::wire::{Remembered, codec};
 
 /// What a remembered request takes beyond its answer, in bytes: two places in ordered tables.
@@ -71,29 +71,43 @@ fn bytes_of(request: &Remembered) -> u64 {
 /// Under which id a request is remembered; `None` without a key.
 pub fn request_id(request: &Request) -> Option<RequestId> {
     let key = request.key.as_ref()?;
+    Some(id_of(request.caller, &[&key.scope, &key.key]))
+}
+
+/// Under which id a line of an import is remembered: one line keeps its id when others of the
+/// file are corrected, added or taken out.
+pub fn import_id(caller: Caller, key: &str, line: &ImportLine) -> RequestId {
+    id_of(caller, &["import", key, line.sku.as_str(), &line.repeat.to_string()])
+}
+
+/// Tells a line of an import from another under the same id.
+pub fn line_fingerprint(line: &ImportLine) -> Fingerprint {
+    first_half(blake3::hash(&codec::encode(line)))
+}
+
+fn id_of(caller: Caller, parts: &[&str]) -> RequestId {
     let mut hasher = blake3::Hasher::new();
-    hasher.update(&request.caller.to_le_bytes());
-    hasher.update(&(key.scope.len() as u64).to_le_bytes());
-    hasher.update(key.scope.as_bytes());
-    hasher.update(key.key.as_bytes());
-    Some(first_half(hasher.finalize()))
+    hasher.update(&(caller as u32).to_le_bytes());
+    for part in parts {
+        hasher.update(&(part.len() as u64).to_le_bytes());
+        hasher.update(part.as_bytes());
+    }
+    first_half(hasher.finalize())
 }
 
 /// Tells a command from another under the same key. An id that the server made up for this
 /// attempt is left out, because the retry has a different one; so is the mark of a retry.
 pub fn fingerprint(command: &Command) -> Fingerprint {
     let hash = |command: &Command| first_half(blake3::hash(&codec::encode(command)));
-    let id_of = |id: &ReservationId, minted: bool| match minted {
+    let told = |id: &ReservationId, minted: bool| match minted {
         true => ReservationId::new("minted").expect("a valid id"),
         false => id.clone(),
     };
     match command {
         Command::Put(put) => {
-            hash(&Command::Put(Put { id: id_of(&put.id, put.minted), retry: false, ..put.clone() }))
+            hash(&Command::Put(Put { id: told(&put.id, put.minted), retry: false, ..put.clone() }))
         }
-        Command::Sell(sell) => {
-            hash(&Command::Sell(Sell { id: id_of(&sell.id, sell.minted), ..sell.clone() }))
-        }
+        Command::Sell(sell) => hash(&Command::Sell(Sell { id: told(&sell.id, sell.minted), ..sell.clone() })),
         other => hash(other),
     }
 }

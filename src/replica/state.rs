@@ -350,7 +350,7 @@ impl State {
         members.sort_by(|a, b| a.name.cmp(&b.name));
         let nodes = members.into_iter().filter_map(|m| node_books(m, row(m), heard(m.replica))).collect();
         let (totals, balanced) = totals(item);
-        Some(Books { sku: sku.clone(), policy, balanced, totals, nodes })
+        Some(Books { sku: sku.clone(), policy, balanced, totals, nodes, last_refusal: None })
     }
 }
 
@@ -377,8 +377,8 @@ fn raise_row(row: &mut Row, raise: &Raise, session: u64) {
     row.seq = raise.seq;
     row.session = session;
     row.demand = raise.demand;
-    for cell in &raise.cells {
-        row.apply(Dot::new(cell.cell, cell.value));
+    for raised in &raise.cells {
+        row.apply(Dot::new(raised.new.cell, raised.new.value));
     }
 }
 

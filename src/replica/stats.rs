@@ -21,6 +21,8 @@ pub struct Stats {
     /// Entries from peers that were refused: never, unless a peer is broken.
     pub entries_rejected: u64,
     pub alarms: u64,
+    /// Lines of imports applied.
+    pub imported_lines: u64,
 
     // How things stand now.
     pub items: u64,
@@ -33,4 +35,8 @@ pub struct Stats {
     pub horizon_ms: u64,
     pub jobs_waiting: u64,
     pub links_up: u64,
+    /// Entries that members have announced and that are not here yet, of the member most behind.
+    pub sync_lag: u64,
+    /// 1 while this replica hands its rights over.
+    pub draining: u64,
 }

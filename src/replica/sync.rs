@@ -176,6 +176,8 @@ impl Replica {
             return self.alarm(format!("{node} sent too much at once: {what}"), out);
         }
         match message {
+            // Never given to a replica: see the message's own text.
+            Message::Recall(_) | Message::Recalled(_) => {}
             Message::Hello(_) => unreachable!("greeted above"),
             Message::Digest(digest) => self.digested(now, from, digest, out),
             Message::Pass(pass) => self.passed(now, from, pass, out),

@@ -10,7 +10,7 @@ use super::effects::Effects;
 use super::waiting::AskAnswer;
 use crate::types::{Cell, ReplicaId, Seq, Sku, Timestamp, Units};
 use crate::wire::message::{Ask, AskLine, Given, MAX_ENTRIES};
-use crate::wire::{Cause, Entry, Key, Merge, Message, Record};
+use crate::wire::{Actor, Cause, Entry, Key, Merge, Message, Record};
 
 /// Rows in one answer to an ask: with the widest rows, of 256 members, it stays under the
 /// longest message.
@@ -51,7 +51,7 @@ impl Replica {
         let for_buyer = gifts.iter().any(|(line, gift)| !gift.is_zero() && !line.need.is_zero());
         let cause = if for_buyer { Cause::GiveForBuyer } else { Cause::GiveForBalance };
         let mut draft = Draft::new(&self.state, now, cause);
-        draft.actor = Some(self.state.name_of(to).to_string());
+        draft.actor = Some(Actor::Peer(to));
         let (mut moves, mut units) = (0, 0);
         let mut seen = std::collections::BTreeSet::new();
         for (line, gift) in gifts {
@@ -140,7 +140,7 @@ impl Replica {
                 && inflow.plus(new).is_ok()
                 && draft.raise(&sku, Cell::Credited(giver), new).is_ok()
             {
-                draft.actor = Some(self.state.name_of(giver).to_string());
+                draft.actor = Some(Actor::Peer(giver));
                 credits += 1;
             }
         }

@@ -66,6 +66,7 @@ impl Replica {
         let short = wanted.iter().filter(|line| self.is_short(line));
         let shortfalls: Vec<_> = short.map(|line| self.shortfall(now, line)).collect();
         for shortfall in &shortfalls {
+            self.refusals.note(now, shortfall);
             match shortfall.verdict {
                 Verdict::SoldOut => self.stats.refused_sold_out += 1,
                 Verdict::Elsewhere => self.stats.refused_elsewhere += 1,

@@ -133,6 +133,8 @@ impl Replica {
     pub(super) fn may_wait(&self, now: Timestamp, job: &Job, wanted: &[Line]) -> bool {
         now < job.patience
             && !job.is_batch()
+            // What came for one buyer would be handed over before the next one's came.
+            && !self.is_draining()
             && self.jobs.len() < MAX_JOBS
             && self.links.any_up()
             && wanted.iter().filter(|line| self.is_short(line)).all(|line| {
@@ -170,6 +172,7 @@ impl Replica {
                 demand: row.map_or(0, |row| row.demand),
                 quota: policy.and_then(|p| p.quotas.get(name)).copied().unwrap_or_default(),
                 linked,
+                draining: self.state.is_draining(replica),
             }
         };
         let mut here = holder(self.state.me(), self.name(), true);

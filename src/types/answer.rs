@@ -77,6 +77,47 @@ pub enum Answer {
     },
     #[n(7)]
     Check(#[n(0)] CheckReport),
+    /// One outcome per line of the import, in order.
+    #[n(8)]
+    Imported(#[n(0)] Vec<Result<Applied, Refusal>>),
+    #[n(9)]
+    Node(#[n(0)] NodeStatus),
+}
+
+/// When a line of an import was applied.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Encode, Decode)]
+#[cbor(index_only)]
+pub enum Applied {
+    #[n(0)]
+    Now,
+    /// By an earlier attempt under the same key.
+    #[n(1)]
+    Before,
+}
+
+/// Whether a node takes work.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Encode, Decode)]
+#[cbor(index_only)]
+pub enum NodeState {
+    #[default]
+    #[n(0)]
+    Active,
+    /// It takes no new reservations and hands its free rights over.
+    #[n(1)]
+    Draining,
+    /// And has none left: no unit is free, held or in flight from it.
+    #[n(2)]
+    Drained,
+}
+
+impl NodeState {
+    pub fn as_str(self) -> &'static str {
+        match self {
+            NodeState::Active => "active",
+            NodeState::Draining => "draining",
+            NodeState::Drained => "drained",
+        }
+    }
 }
 
 /// A reservation as its home answers it.
@@ -115,6 +156,8 @@ pub struct NodeStatus {
     /// Highest sequence of its log that is here with none missing below.
     #[n(7)]
     pub watermark: Seq,
+    #[n(8)]
+    pub state: NodeState,
 }
 
 /// What a whole-state check found.

@@ -25,15 +25,35 @@ pub struct Request {
     pub command: Command,
     #[n(1)]
     pub key: Option<IdempotencyKey>,
-    /// Who asks; one constant until callers have tokens.
+    /// Who asks.
     #[n(2)]
-    pub caller: u32,
+    pub caller: Caller,
+}
+
+/// Through which door a request came; who knocked is not known until callers have tokens.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Encode, Decode)]
+#[cbor(index_only)]
+pub enum Caller {
+    #[default]
+    #[n(0)]
+    Storefront,
+    #[n(1)]
+    Admin,
+}
+
+impl Caller {
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Caller::Storefront => "storefront",
+            Caller::Admin => "admin",
+        }
+    }
 }
 
 impl Request {
-    /// A request without a key from the one caller there is.
+    /// A request without a key from a storefront.
     pub fn plain(command: Command) -> Request {
-        Request { command, key: None, caller: 0 }
+        Request { command, key: None, caller: Caller::Storefront }
     }
 }
 
@@ -104,6 +124,21 @@ pub struct Transfer {
     pub quantity: Units,
     #[n(4)]
     pub reference: Option<String>,
+}
+
+/// One line of an import: an item, and a delivery of it unless `quantity` is left out.
+#[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
+pub struct ImportLine {
+    #[n(0)]
+    pub sku: Sku,
+    /// Left out: the name stays as it is.
+    #[n(1)]
+    pub name: Option<String>,
+    #[n(2)]
+    pub quantity: Option<Units>,
+    /// How many lines before it in the same import are about the same item.
+    #[n(3)]
+    pub repeat: u32,
 }
 
 /// One step of a batch. (A type of its own, so that decoding never nests without bound.)
@@ -214,4 +249,21 @@ pub enum Command {
     /// Recompute every invariant over the whole state.
     #[n(16)]
     Check,
+    /// Lines of an import, each applied or refused alone. Under the same `key` no line is
+    /// applied twice.
+    #[n(17)]
+    Import {
+        #[n(0)]
+        key: Option<String>,
+        #[n(1)]
+        lines: Vec<ImportLine>,
+    },
+    /// Have a node hand its rights over and take no new reservations, or take work again.
+    #[n(18)]
+    SetDraining {
+        #[n(0)]
+        node: NodeName,
+        #[n(1)]
+        draining: bool,
+    },
 }

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use minicbor::{Decode, Encode};
 
+use super::answer::Shortfall;
 use super::id::{NodeName, Region, ReplicaId, Sku};
 use super::time::Timestamp;
 use super::units::Units;
@@ -142,4 +143,16 @@ pub struct Books {
     pub totals: Totals,
     #[n(4)]
     pub nodes: Vec<NodeBooks>,
+    /// The newest line about it that this replica refused for want of stock, since its start.
+    #[n(5)]
+    pub last_refusal: Option<LastRefusal>,
+}
+
+/// A line that was refused for want of stock, and when.
+#[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
+pub struct LastRefusal {
+    #[n(0)]
+    pub at: Timestamp,
+    #[n(1)]
+    pub shortfall: Shortfall,
 }

@@ -26,6 +26,9 @@ pub enum Key {
     /// The origin's newest clean stop.
     #[n(5)]
     Closed,
+    /// Whether the origin hands its rights over and takes no new reservations.
+    #[n(7)]
+    Draining,
 }
 
 /// One key's newest version in one replica's log.
@@ -58,6 +61,8 @@ pub enum Body {
     Session(#[n(0)] Session),
     #[n(5)]
     Closed,
+    #[n(7)]
+    Draining(#[n(0)] bool),
 }
 
 /// A row, as it is stored and sent: its non-zero cells in order.
@@ -117,6 +122,7 @@ impl Body {
                 | (Key::Setting(_), Body::Setting(_))
                 | (Key::Session, Body::Session(_))
                 | (Key::Closed, Body::Closed)
+                | (Key::Draining, Body::Draining(_))
         )
     }
 }

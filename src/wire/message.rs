@@ -1,11 +1,13 @@
 //! What peers say to each other.
 //!
 //! All messages may be lost, repeated, delayed or reordered without harm: rights move only
-//! by rows, and a row may be merged any number of times. Numbers 8 (`vote`) and up are free.
+//! by rows, and a row may be merged any number of times. Number 8 (`vote`) is reserved, 11 and up
+//! are free.
 
 use minicbor::{Decode, Encode};
 
 use super::entry::{Entry, Session};
+use super::history::{Before, Numbered};
 use crate::types::{ClusterId, NodeName, Outcome, ReplicaId, Request, Seq, Sku, Timestamp, Units};
 
 /// The protocol that this release speaks.
@@ -14,6 +16,8 @@ pub const PROTOCOL: u32 = 1;
 pub const MAX_ENTRIES: usize = 256;
 /// Most lines in one [`Ask`].
 pub const MAX_ASK_LINES: usize = 1_000;
+/// Most entries of an item's history in one answer.
+pub const MAX_RECALLED: usize = 1_000;
 /// Longest encoded message, in bytes.
 pub const MAX_MESSAGE_BYTES: usize = 1 << 20;
 
@@ -33,6 +37,11 @@ pub enum Message {
     Forward(#[n(0)] Forward),
     #[n(6)]
     Forwarded(#[n(0)] Forwarded),
+    /// Concerns the shells alone: history is no part of the replicated state.
+    #[n(9)]
+    Recall(#[n(0)] Recall),
+    #[n(10)]
+    Recalled(#[n(0)] Recalled),
 }
 
 impl Message {
@@ -46,6 +55,7 @@ impl Message {
             Message::Given(given) if given.entries.len() > MAX_ENTRIES => Err("rows given"),
             Message::Given(given) if given.none.len() > MAX_ASK_LINES => Err("items without a row"),
             Message::Ask(ask) if ask.lines.len() > MAX_ASK_LINES => Err("lines of an ask"),
+            Message::Recalled(told) if told.entries.len() > MAX_RECALLED => Err("entries of a history"),
             _ => Ok(()),
         }
     }
@@ -182,4 +192,31 @@ pub struct Forwarded {
     pub outcome: Outcome,
     #[n(2)]
     pub replayed: bool,
+}
+
+/// Wants an item's history at the receiver.
+#[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
+pub struct Recall {
+    #[n(0)]
+    pub id: u64,
+    #[n(1)]
+    pub sku: Sku,
+    #[n(2)]
+    pub before: Before,
+    /// At most so many entries.
+    #[n(3)]
+    pub limit: u32,
+}
+
+/// Answers a [`Recall`].
+#[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
+pub struct Recalled {
+    #[n(0)]
+    pub id: u64,
+    /// Newest first.
+    #[n(1)]
+    pub entries: Vec<Numbered>,
+    /// Older ones are there, too.
+    #[n(2)]
+    pub more: bool,
 }

@@ -9,10 +9,12 @@ pub mod codec;
 pub mod entry;
 #[cfg(test)]
 mod golden;
+pub mod history;
 pub mod message;
 pub mod record;
 
 pub use codec::Malformed;
 pub use entry::{Body, Entry, Key, Member, RowBody, Session, Setting};
+pub use history::HistoryEntry;
 pub use message::Message;
-pub use record::{Batch, Cause, Change, Genesis, Merge, Raise, Record, Remembered};
+pub use record::{Actor, Batch, Cause, CellRaise, Change, Genesis, Merge, Raise, Record, Remembered};

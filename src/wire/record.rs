@@ -8,7 +8,8 @@ use minicbor::{Decode, Encode};
 
 use super::entry::{Entry, Member};
 use crate::types::{
-    CellValue, ClusterId, NodeName, Outcome, Region, ReplicaId, Reservation, Seq, Sku, Timestamp,
+    Caller, CellValue, ClusterId, NodeName, Outcome, Region, ReplicaId, Reservation, Seq, Sku, Timestamp,
+    Units,
 };
 
 /// All records of one commit, in order.
@@ -113,6 +114,67 @@ pub enum Cause {
     /// Only an answer was remembered.
     #[n(17)]
     Remember,
+    /// A draining replica handed its free rights over.
+    #[n(18)]
+    GiveForDrain,
+    /// A line of an import: an item, and perhaps a delivery of it.
+    #[n(19)]
+    Import,
+    /// An admin had this replica begin to drain.
+    #[n(20)]
+    Drain,
+    /// An admin had it take work again.
+    #[n(21)]
+    Resume,
+}
+
+impl Cause {
+    /// Its name in an item's history.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Cause::Start => "start",
+            Cause::Stop => "stop",
+            Cause::Reserve => "reserve",
+            Cause::Replace => "replace",
+            Cause::Confirm => "confirm",
+            Cause::Cancel => "cancel",
+            Cause::Extend => "extend",
+            Cause::Expire => "expire",
+            Cause::Sell => "sell",
+            Cause::Return => "return",
+            Cause::Receive => "receive",
+            Cause::WriteOff => "write_off",
+            Cause::SetItem => "set_item",
+            Cause::Transfer => "transfer",
+            Cause::GiveForBuyer => "give_for_buyer",
+            Cause::GiveForBalance => "give_for_balance",
+            Cause::Credit => "credit",
+            Cause::Remember => "remember",
+            Cause::GiveForDrain => "give_for_drain",
+            Cause::Import => "import",
+            Cause::Drain => "drain",
+            Cause::Resume => "resume",
+        }
+    }
+}
+
+/// Who wanted a change.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Encode, Decode)]
+pub enum Actor {
+    /// A caller of this node.
+    #[n(0)]
+    Caller(#[n(0)] Caller),
+    /// A caller of the node with this replica, which sent the request on.
+    #[n(1)]
+    Forwarded {
+        #[n(0)]
+        caller: Caller,
+        #[n(1)]
+        via: ReplicaId,
+    },
+    /// The other side of a movement of rights.
+    #[n(2)]
+    Peer(#[n(0)] ReplicaId),
 }
 
 /// Something this replica did, with all it changed: one atomic effect.
@@ -122,10 +184,10 @@ pub struct Change {
     pub time: Timestamp,
     #[n(1)]
     pub cause: Cause,
-    /// Who wanted it: a caller's name, a peer's, or nothing when the replica itself did.
+    /// Who wanted it; nothing when the replica itself did.
     #[n(2)]
-    pub actor: Option<String>,
-    /// The client's reference or reason.
+    pub actor: Option<Actor>,
+    /// The client's reference.
     #[n(3)]
     pub reference: Option<String>,
     #[n(4)]
@@ -137,6 +199,9 @@ pub struct Change {
     pub reservation: Option<Reservation>,
     #[n(7)]
     pub request: Option<Remembered>,
+    /// The client's reason.
+    #[n(8)]
+    pub reason: Option<String>,
 }
 
 /// Cells of an own row, raised to these values under this sequence.
@@ -147,10 +212,19 @@ pub struct Raise {
     #[n(1)]
     pub seq: Seq,
     #[n(2)]
-    pub cells: Vec<CellValue>,
+    pub cells: Vec<CellRaise>,
     /// The demand gauge as of this sequence.
     #[n(3)]
     pub demand: u64,
+}
+
+/// A cell's new value. The value is what counts; by how much it rose is for the item's history.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Encode, Decode)]
+pub struct CellRaise {
+    #[n(0)]
+    pub new: CellValue,
+    #[n(1)]
+    pub by: Units,
 }
 
 /// Entries of other replicas' logs, and how far one of the logs is now complete.

@@ -27,7 +27,7 @@ pub fn check(before: &Ledger, change: &Change) -> Checked {
     for raise in &change.rows {
         let known = before.rows.get(&raise.sku).cloned().unwrap_or_default();
         let mut row = known.clone();
-        row.0.extend(raise.cells.iter().map(|cell| (cell.cell, cell.value)));
+        row.0.extend(raise.cells.iter().map(|raised| (raised.new.cell, raised.new.value)));
         let (held, sold) = expected.take(&raise.sku);
         ensure(row.held() - known.held() == held, Property::Changes, || {
             bad(format!("{} is held {} more, the reservation {held}", raise.sku, row.held() - known.held()))
@@ -36,9 +36,14 @@ pub fn check(before: &Ledger, change: &Change) -> Checked {
         ensure(more_sold == sold, Property::Changes, || {
             bad(format!("{} is sold {more_sold} more, the reservation {sold}", raise.sku))
         })?;
-        for cell in &raise.cells {
-            ensure(allows(change.cause, cell.cell), Property::Changes, || {
-                bad(format!("{:?} does not raise {:?}", change.cause, cell.cell))
+        for raised in &raise.cells {
+            let cell = raised.new.cell;
+            ensure(allows(change.cause, cell), Property::Changes, || {
+                bad(format!("{:?} does not raise {cell:?}", change.cause))
+            })?;
+            let by = row.of(cell) - known.of(cell);
+            ensure(by == i128::from(raised.by.0), Property::Changes, || {
+                bad(format!("{cell:?} rises by {by}, history is told {}", raised.by))
             })?;
         }
         ensure(has_grown(&known, &row), Property::Changes, || bad("a counter shrank".into()))?;
@@ -92,13 +97,13 @@ fn may_follow(old: Option<&Reservation>, new: &Reservation, change: &Change) -> 
 fn allows(cause: Cause, cell: Cell) -> bool {
     use Cause::*;
     match cell {
-        Cell::Received => cause == Receive,
+        Cell::Received => matches!(cause, Receive | Import),
         Cell::Returned => cause == Return,
         Cell::Taken => matches!(cause, Reserve | Replace | Confirm | Sell | WriteOff),
         Cell::Released => matches!(cause, Replace | Cancel | Expire | Sell),
         Cell::Sold => matches!(cause, Confirm | Sell),
         Cell::Retired => cause == WriteOff,
-        Cell::Sent(_) => matches!(cause, Transfer | GiveForBuyer | GiveForBalance),
+        Cell::Sent(_) => matches!(cause, Transfer | GiveForBuyer | GiveForBalance | GiveForDrain),
         Cell::Credited(_) => cause == Credit,
         Cell::Reclaimed(_) => false,
     }
@@ -111,7 +116,7 @@ fn has_grown(known: &Row, row: &Row) -> bool {
 #[cfg(test)]
 pub mod tests {
     use stockade::types::{CellValue, Durability, Line, ReservationId, Seq, Timestamp, Units};
-    use stockade::wire::Raise;
+    use stockade::wire::{CellRaise, Raise};
 
     use super::*;
     use crate::ghost::tests::id;
@@ -131,8 +136,12 @@ pub mod tests {
         }
     }
 
-    fn change(cause: Cause, cells: &[(Cell, u64)], reservation: Option<Reservation>) -> Change {
-        let cells = cells.iter().map(|(cell, value)| CellValue { cell: *cell, value: *value }).collect();
+    fn change(cause: Cause, cells: &[(Cell, u64, u64)], reservation: Option<Reservation>) -> Change {
+        let raised = |(cell, value, by): &(Cell, u64, u64)| CellRaise {
+            new: CellValue { cell: *cell, value: *value },
+            by: Units(*by),
+        };
+        let cells = cells.iter().map(raised).collect();
         Change {
             time: Timestamp(50),
             cause,
@@ -142,14 +151,15 @@ pub mod tests {
             entries: vec![],
             reservation,
             request: None,
+            reason: None,
         }
     }
 
     fn ledger() -> Ledger {
         let mut ledger = Ledger::default();
-        ledger.apply_change(&change(Cause::Receive, &[(Cell::Received, 9)], None));
+        ledger.apply_change(&change(Cause::Receive, &[(Cell::Received, 9, 9)], None));
         let held = reservation("A", ReservationState::Held, 2);
-        ledger.apply_change(&change(Cause::Reserve, &[(Cell::Taken, 2)], Some(held)));
+        ledger.apply_change(&change(Cause::Reserve, &[(Cell::Taken, 2, 2)], Some(held)));
         ledger
     }
 
@@ -158,16 +168,16 @@ pub mod tests {
         let ended = |state| Some(reservation("A", state, 2));
         let cancelled = ended(ReservationState::Cancelled);
         assert_eq!(
-            check(&ledger(), &change(Cause::Cancel, &[(Cell::Released, 2)], cancelled.clone())),
+            check(&ledger(), &change(Cause::Cancel, &[(Cell::Released, 2, 2)], cancelled.clone())),
             Ok(())
         );
         for wrong in [1, 3] {
-            let wrong = change(Cause::Cancel, &[(Cell::Released, wrong)], cancelled.clone());
+            let wrong = change(Cause::Cancel, &[(Cell::Released, wrong, wrong)], cancelled.clone());
             assert!(check(&ledger(), &wrong).is_err());
         }
         let nothing = Change { rows: vec![], ..change(Cause::Cancel, &[], cancelled) };
         assert!(check(&ledger(), &nothing).is_err());
-        let early = change(Cause::Expire, &[(Cell::Released, 2)], ended(ReservationState::Expired));
+        let early = change(Cause::Expire, &[(Cell::Released, 2, 2)], ended(ReservationState::Expired));
         assert!(check(&ledger(), &early).is_err());
     }
 
@@ -176,20 +186,20 @@ pub mod tests {
         let mut ledger = ledger();
         let sold = change(
             Cause::Confirm,
-            &[(Cell::Sold, 2)],
+            &[(Cell::Sold, 2, 2)],
             Some(reservation("A", ReservationState::Confirmed, 2)),
         );
         assert_eq!(check(&ledger, &sold), Ok(()));
         ledger.apply_change(&sold);
         let again = change(
             Cause::Confirm,
-            &[(Cell::Sold, 4)],
+            &[(Cell::Sold, 4, 2)],
             Some(reservation("A", ReservationState::Confirmed, 2)),
         );
         assert!(check(&ledger, &again).is_err());
         let undone = change(
             Cause::Cancel,
-            &[(Cell::Released, 2)],
+            &[(Cell::Released, 2, 2)],
             Some(reservation("A", ReservationState::Cancelled, 2)),
         );
         assert!(check(&ledger, &undone).is_err());
@@ -197,9 +207,10 @@ pub mod tests {
 
     #[test]
     fn rights_come_from_receipts_alone_and_counters_only_grow() {
-        assert!(check(&ledger(), &change(Cause::Credit, &[(Cell::Received, 10)], None)).is_err());
-        assert!(check(&ledger(), &change(Cause::Receive, &[(Cell::Received, 8)], None)).is_err());
-        assert!(check(&ledger(), &change(Cause::Reserve, &[(Cell::Taken, 3)], None)).is_err());
-        assert_eq!(check(&ledger(), &change(Cause::Receive, &[(Cell::Received, 10)], None)), Ok(()));
+        assert!(check(&ledger(), &change(Cause::Credit, &[(Cell::Received, 10, 1)], None)).is_err());
+        assert!(check(&ledger(), &change(Cause::Receive, &[(Cell::Received, 8, 1)], None)).is_err());
+        assert!(check(&ledger(), &change(Cause::Reserve, &[(Cell::Taken, 3, 1)], None)).is_err());
+        assert!(check(&ledger(), &change(Cause::Receive, &[(Cell::Received, 10, 2)], None)).is_err());
+        assert_eq!(check(&ledger(), &change(Cause::Receive, &[(Cell::Received, 10, 1)], None)), Ok(()));
     }
 }

@@ -5,8 +5,8 @@ use serde_json::json;
 use super::Listener::{Admin, Storefront};
 use super::*;
 use crate::types::{
-    CheckReport, Command, Heard, ItemView, Movement, NodeStatus, Operation, Put, Quota, Rebalance, Sell, Seq,
-    Transfer, Violation,
+    CheckReport, Command, Heard, ItemView, Movement, NodeState, NodeStatus, Operation, Put, Quota, Rebalance,
+    Sell, Seq, Transfer, Violation,
 };
 
 const KEY: &str = "Idempotency-Key: k-1\r\n";
@@ -312,6 +312,7 @@ async fn an_items_books_are_shown_row_by_row() {
                    "received": 100, "returned": 0, "retired": 0, "sold": 12, "held": 3, "available": 45,
                    "given": 0, "sent": 40, "as_of": "2026-02-02T02:40:00.000Z"}],
         "policy": {"name": "Mug", "rebalance": "auto", "quotas": {}},
+        "last_refusal": null,
     });
     assert_eq!(response.json(), expected);
 
@@ -332,6 +333,7 @@ async fn nodes_are_shown_with_their_links() {
         lag: 0,
         last_heard: None,
         watermark: Seq(9),
+        state: NodeState::Active,
     };
     let other = NodeStatus {
         name: node("us-1"),

@@ -301,7 +301,7 @@ pub(super) fn books() -> Books {
         sent: Units(40),
         as_of: NOW,
     };
-    Books { sku: sku("MUG"), policy, balanced: true, totals, nodes: vec![row] }
+    Books { sku: sku("MUG"), policy, balanced: true, totals, nodes: vec![row], last_refusal: None }
 }
 
 pub(super) fn books_answer(created: bool) -> Outcome {

@@ -189,7 +189,7 @@ impl Bed {
             Output::View(view) => {
                 self.hosts[n].views.insert(view.sku.clone(), view);
             }
-            Output::Heard(_) => {}
+            Output::Heard(_) | Output::Draining(_) => {}
             Output::Ready => self.hosts[n].ready = true,
             Output::RolledBack(why) => self.hosts[n].rolled_back = Some(why),
             Output::Alarm(text) => self.alarms.push(text),
@@ -243,7 +243,7 @@ impl Bed {
 
     pub fn keyed(&mut self, n: usize, key: &str, command: Command) -> Reply {
         let key = Some(IdempotencyKey { scope: "POST /test".into(), key: key.into() });
-        self.ask(n, Request { command, key, caller: 0 })
+        self.ask(n, Request { command, key, caller: Caller::Storefront })
     }
 
     pub fn ask(&mut self, n: usize, request: Request) -> Reply {

@@ -1,6 +1,8 @@
 //! Tests of whole replicas: a few of them, a network that delivers when told, and journals.
 
 mod bed;
+mod draining;
+mod importing;
 mod moving;
 mod regressions;
 mod selling;

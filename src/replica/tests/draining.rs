@@ -1,0 +1,104 @@
+//! A node that drains gives away what it has, finishes what it began, and takes no more.
+
+use super::bed::*;
+use crate::types::*;
+
+fn drain(bed: &Bed, n: usize) -> Command {
+    Command::SetDraining { node: bed.name(n), draining: true }
+}
+
+fn resume(bed: &Bed, n: usize) -> Command {
+    Command::SetDraining { node: bed.name(n), draining: false }
+}
+
+fn state(bed: &mut Bed, at: usize, of: usize) -> NodeState {
+    let name = bed.name(of);
+    match bed.call(at, Command::Nodes) {
+        Ok(Answer::Nodes { nodes, .. }) => nodes.into_iter().find(|node| node.name == name).unwrap().state,
+        other => panic!("{other:?}"),
+    }
+}
+
+fn sell(name: &str) -> Command {
+    let lines = vec![line("TEE", 1)];
+    Command::Sell(Sell { id: id(name), lines, wait: Millis(0), reference: None, minted: false })
+}
+
+#[test]
+fn a_drained_node_has_nothing_left_and_refuses_new_work_until_it_resumes() {
+    let mut bed = Bed::new(3);
+    bed.item(0, "TEE", 10);
+    bed.item(0, "MUG", 3);
+    bed.call(0, put("HELD", &[("TEE", 2)])).unwrap();
+    let command = drain(&bed, 0);
+    // Asked at another node, done by the one that drains.
+    let answer = bed.keyed(1, "d", command.clone());
+    assert!(matches!(&answer.outcome, Ok(Answer::Node(status))
+        if status.state == NodeState::Draining && !status.is_self && status.name == bed.name(0)));
+    assert!(bed.keyed(1, "d", command).replayed);
+    bed.run(200);
+    assert_eq!((bed.available(0, "TEE"), bed.available(0, "MUG")), (0, 0));
+    assert_eq!(bed.available(1, "TEE") + bed.available(2, "TEE"), 8);
+    assert_eq!(state(&mut bed, 2, 0), NodeState::Draining, "two units are held there");
+
+    assert_eq!(bed.call(0, put("NEW", &[("TEE", 1)])), Err(Refusal::Draining));
+    assert_eq!(bed.call(0, sell("NEW")), Err(Refusal::Draining));
+    assert!(bed.call(0, put("HELD", &[("TEE", 2)])).is_ok(), "it is known");
+    assert!(bed.call(0, put("HELD", &[("TEE", 1)])).is_ok(), "less of it");
+    bed.run(200);
+    assert!(bed.call(0, confirm("HELD")).is_ok());
+    bed.call(0, Command::Return(movement("TEE", 1))).unwrap();
+    bed.call(0, Command::Receive(movement("MUG", 4))).unwrap();
+    bed.run(600);
+    for at in 0..3 {
+        assert_eq!(state(&mut bed, at, 0), NodeState::Drained);
+    }
+    assert_eq!(bed.available(1, "TEE") + bed.available(2, "TEE"), 10);
+    assert_eq!(bed.available(1, "MUG") + bed.available(2, "MUG"), 7);
+    assert!(bed.call(1, put("ELSEWHERE", &[("TEE", 10)])).is_ok());
+
+    bed.restart(0);
+    bed.rejoin(0);
+    bed.run(4_000);
+    assert_eq!(bed.call(0, put("NEW", &[("MUG", 1)])), Err(Refusal::Draining), "it is durable");
+    let command = resume(&bed, 0);
+    bed.call(2, command).unwrap();
+    bed.run(100);
+    assert_eq!(state(&mut bed, 1, 0), NodeState::Active);
+    assert!(bed.call(0, put("NEW", &[("MUG", 1)])).is_ok());
+}
+
+#[test]
+fn nothing_is_given_to_whom_nobody_can_reach_and_all_of_it_once_someone_can_be() {
+    let mut bed = Bed::new(3);
+    bed.item(0, "TEE", 6);
+    bed.isolate(0);
+    let command = drain(&bed, 0);
+    bed.call(0, command).unwrap();
+    bed.run(1_000);
+    assert_eq!(bed.available(0, "TEE"), 6);
+    bed.link(0, 1);
+    bed.run(1_000);
+    assert_eq!((bed.available(0, "TEE"), bed.available(1, "TEE")), (0, 6));
+    let command = drain(&bed, 2);
+    assert_eq!(bed.call(0, command), Err(Refusal::NodeUnreachable { node: bed.name(2) }));
+    let nobody = Command::SetDraining { node: NodeName::new("n-9").unwrap(), draining: true };
+    assert!(matches!(bed.call(0, nobody), Err(Refusal::UnknownNode { field, .. }) if field == "name"));
+}
+
+#[test]
+fn two_that_drain_do_not_give_to_each_other() {
+    let mut bed = Bed::new(2);
+    bed.item(0, "TEE", 4);
+    bed.call(1, put("A", &[("TEE", 2)])).unwrap();
+    for n in [0, 1] {
+        let command = drain(&bed, n);
+        bed.call(n, command).unwrap();
+    }
+    bed.run(1_000);
+    let before = (bed.available(0, "TEE"), bed.available(1, "TEE"));
+    bed.call(1, cancel("A")).unwrap();
+    bed.run(1_000);
+    assert_eq!(bed.available(0, "TEE") + bed.available(1, "TEE"), 4);
+    assert_eq!(bed.available(0, "TEE"), before.0);
+}
