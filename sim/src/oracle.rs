@@ -296,6 +296,12 @@ fn makes(command: &Command) -> Vec<&ReservationId> {
 }
 
 fn movement(node: usize, request: &Request) -> Option<(MovementId, &Sku, i128)> {
+    if let Command::Import { key, lines } = &request.command {
+        // All lines of one are about one item; see the workload.
+        let units = lines.iter().filter_map(|line| line.quantity).map(|units| i128::from(units.0)).sum();
+        let id = format!("{}/import", key.as_deref().unwrap_or_default());
+        return Some(((Kind::Receipt, node, id), &lines.first()?.sku, units));
+    }
     let (kind, movement) = match &request.command {
         Command::Receive(movement) => (Kind::Receipt, movement),
         Command::Return(movement) => (Kind::Return, movement),

@@ -236,7 +236,7 @@ impl BooksView {
             totals: totals(&books.totals),
             nodes: books.nodes.iter().map(node_books).collect(),
             policy: policy(&books.policy),
-            last_refusal: books.last_refusal.as_ref().map(last_refusal),
+            last_refusal: books.last_refusal.as_deref().map(last_refusal),
         }
     }
 }

@@ -347,7 +347,7 @@ impl Replica {
         match command {
             Command::Books { sku } => match self.state.books(sku, |replica| self.as_of(now, replica)) {
                 Some(mut books) => {
-                    books.last_refusal = self.refusals.of(sku).cloned();
+                    books.last_refusal = self.refusals.of(sku).cloned().map(Box::new);
                     Ok(Answer::Books { books, created: false })
                 }
                 None => Err(Refusal::UnknownSku { sku: sku.clone(), line: None }),

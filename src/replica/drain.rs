@@ -76,7 +76,7 @@ impl Replica {
         if node != self.name() {
             return Attempt::NotMine;
         }
-        let mut status = self.node_status(self.state.me());
+        let mut status = self.node_status(self.state.me()).map(Box::new);
         if self.is_draining() == draining {
             let outcome = status.map(Answer::Node).ok_or(Refusal::NotReady);
             self.commit_answer(now, job, None, &outcome, out);

@@ -205,7 +205,7 @@ impl Replica {
     /// A member's status as it is seen from here, in the state that it says it is in.
     fn told_state(&self, member: ReplicaId, state: NodeState) -> Outcome {
         let status = self.node_status(member).ok_or(Refusal::OutcomeUnknown)?;
-        Ok(Answer::Node(NodeStatus { state, ..status }))
+        Ok(Answer::Node(Box::new(NodeStatus { state, ..status })))
     }
 
     fn found(&self, find: &mut Find, from: ReplicaId, outcome: Outcome) {

@@ -81,7 +81,7 @@ pub enum Answer {
     #[n(8)]
     Imported(#[n(0)] Vec<Result<Applied, Refusal>>),
     #[n(9)]
-    Node(#[n(0)] NodeStatus),
+    Node(#[n(0)] Box<NodeStatus>),
 }
 
 /// When a line of an import was applied.

@@ -145,7 +145,7 @@ pub struct Books {
     pub nodes: Vec<NodeBooks>,
     /// The newest line about it that this replica refused for want of stock, since its start.
     #[n(5)]
-    pub last_refusal: Option<LastRefusal>,
+    pub last_refusal: Option<Box<LastRefusal>>,
 }
 
 /// A line that was refused for want of stock, and when.
