@@ -164,7 +164,11 @@ impl Shop {
             }
             Output::RolledBack(what) | Output::Alarm(what) => println!("    ALARM: {what}"),
             // Lost with the link; or for product pages.
-            Output::Send { .. } | Output::View(_) | Output::Heard(_) | Output::Ready => {}
+            Output::Send { .. }
+            | Output::View(_)
+            | Output::Heard(_)
+            | Output::Ready
+            | Output::Draining(_) => {}
         }
     }
 

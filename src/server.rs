@@ -22,8 +22,9 @@ use crate::http::{self, HttpLimits};
 use crate::limits::Limits;
 use crate::node::{self, DriverOptions, Handle, NodeError, NotReadyReason, Readiness, Recovered, Recovery};
 use crate::peer::{PeerAddress, PeerOptions, Peers, TlsFiles};
-use crate::store::{RedbStore, Store, StoreError, StoreOptions};
+use crate::store::{BatchNumber, History, HistoryOptions, RedbStore, Store, StoreError, StoreOptions};
 use crate::types::Millis;
+use crate::wire::Batch;
 
 /// How often free disk space is looked at.
 const DISK_CHECK: Duration = Duration::from_secs(1);
@@ -42,7 +43,7 @@ pub struct Started {
 /// When it cannot start, or when its store fails.
 pub async fn run(config: Config, started: impl FnOnce(Started)) -> anyhow::Result<()> {
     let mut told_to_stop = Box::pin(stop_signal()?);
-    let (store, recovered) = recover(&config).await?;
+    let Loaded { store, history, recovered } = recover(&config).await?;
     let identity = recovered.identity();
     check_identity(&config, &recovered)?;
     let storefront = listen(config.http.storefront, "http.storefront").await?;
@@ -63,7 +64,7 @@ pub async fn run(config: Config, started: impl FnOnce(Started)) -> anyhow::Resul
     let options = DriverOptions { checkpoint_every_bytes: config.limits.checkpoint_every_bytes };
     let registry = Arc::new(registry(&handle, &peers));
     let mut driver: JoinHandle<Result<(), NodeError>> =
-        tokio::spawn(node::run(recovered, store, options, arrivals, driver_stops));
+        tokio::spawn(node::run(recovered, store, history, options, arrivals, driver_stops));
     let watching = tokio::spawn(watch_disk(
         config.node.data_dir.clone(),
         config.limits.disk_headroom_bytes,
@@ -101,24 +102,48 @@ pub async fn run(config: Config, started: impl FnOnce(Started)) -> anyhow::Resul
     Ok(())
 }
 
+/// What the disk holds.
+struct Loaded {
+    store: Box<dyn Store>,
+    history: History,
+    recovered: Recovered,
+}
+
 /// Opens the store and replays it, off the runtime's threads.
-async fn recover(config: &Config) -> anyhow::Result<(Box<dyn Store>, Recovered)> {
+async fn recover(config: &Config) -> anyhow::Result<Loaded> {
     let dir = config.node.data_dir.clone();
     let options =
         StoreOptions { headroom_bytes: config.limits.disk_headroom_bytes, ..StoreOptions::default() };
-    let limits = replica_limits(config);
-    let loading = tokio::task::spawn_blocking(move || -> Result<_, StoreError> {
+    let (limits, keep) = (replica_limits(config), HistoryOptions::default());
+    let loading = tokio::task::spawn_blocking(move || -> Result<Loaded, StoreError> {
         let mut store = RedbStore::open(&dir, options)?;
         let mut recovery = Recovery::new(limits);
-        store.load(&mut |loaded| recovery.take(loaded))?;
+        let mut history = History::open(&dir, store.head().replica, store.size().last, keep)?;
+        store.load(&mut |loaded| {
+            let batch = recovery.take(loaded)?;
+            if let Some((number, batch)) = batch {
+                catch_up(&mut history, number, &batch);
+            }
+            Ok(())
+        })?;
         let recovered =
             recovery.finish(store.head()).map_err(|what| StoreError::Damaged { path: dir, what })?;
-        Ok((Box::new(store) as Box<dyn Store>, recovered))
+        Ok(Loaded { store: Box::new(store), history, recovered })
     });
     let start = std::time::Instant::now();
-    let (store, recovered) = loading.await.context("replaying the journal")??;
-    info!(millis = start.elapsed().as_millis(), time = recovered.time.0, "journal replayed");
-    Ok((store, recovered))
+    let loaded = loading.await.context("replaying the journal")??;
+    info!(millis = start.elapsed().as_millis(), time = loaded.recovered.time.0, "journal replayed");
+    Ok(loaded)
+}
+
+/// Has the history take in what it lacks of the journal.
+fn catch_up(history: &mut History, number: BatchNumber, batch: &Batch) {
+    history.add(number, batch);
+    if history.is_full()
+        && let Err(error) = history.flush()
+    {
+        warn!(%error, "items' histories cannot be kept; selling goes on");
+    }
 }
 
 /// The configuration and the data directory must speak of the same node.

@@ -33,7 +33,7 @@ pub struct VerifyArgs {
 /// When the directory cannot be read or is in use.
 pub fn run(args: &VerifyArgs) -> anyhow::Result<Ending> {
     let mut recovery = Recovery::new(Limits::default());
-    let read = store::verify(&args.data, &mut |loaded| recovery.take(loaded)).and_then(|report| {
+    let read = store::verify(&args.data, &mut |loaded| recovery.take(loaded).map(drop)).and_then(|report| {
         let damaged = |what| StoreError::Damaged { path: args.data.clone(), what };
         let recovered = recovery.finish(&report.head).map_err(damaged)?;
         Ok((report, recovered))

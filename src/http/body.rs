@@ -41,7 +41,7 @@ impl Budget {
         Budget { free: Arc::new(AtomicUsize::new(bytes)) }
     }
 
-    fn share(&self) -> Share {
+    pub(super) fn share(&self) -> Share {
         Share { free: self.free.clone(), taken: 0 }
     }
 }

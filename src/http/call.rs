@@ -2,13 +2,17 @@
 
 use std::fmt;
 use std::sync::Arc;
+use std::time::Duration;
 
+use axum::body::Body;
 use axum::extract::{FromRequest, FromRequestParts, RawPathParams, Request as AxumRequest};
 use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
 use hyper::header::HeaderValue;
+use hyper::http::request::Parts;
 use hyper::{HeaderMap, Method};
 use prometheus_client::registry::Registry;
+use tokio::sync::Semaphore;
 
 use super::headers;
 use super::problem::{Code, Errors, Problem};
@@ -23,6 +27,10 @@ pub(super) struct Api {
     pub(super) registry: Arc<Registry>,
     /// Whose listener this is.
     pub(super) caller: Caller,
+    /// One for each import that may be under way.
+    pub(super) imports: Arc<Semaphore>,
+    /// How long an import waits for more of its body.
+    pub(super) import_patience: Duration,
 }
 
 /// What a handler gives back.
@@ -97,7 +105,7 @@ impl Api {
 }
 
 /// A defect of the node: what was done is not what was asked, or is not known.
-fn misplaced() -> Failure {
+pub(super) fn misplaced() -> Failure {
     tracing::error!("the replica's answer does not belong to the command; closing without an answer");
     Failure::Unanswered
 }
@@ -117,11 +125,34 @@ pub(super) struct Call {
     body: Bytes,
 }
 
+/// A request whose body is read while it is carried out.
+#[derive(Debug)]
+pub(super) struct Streamed {
+    pub(super) call: Call,
+    pub(super) body: Body,
+}
+
+impl<S: Send + Sync> FromRequest<S> for Streamed {
+    type Rejection = Problem;
+
+    async fn from_request(request: AxumRequest, state: &S) -> Result<Streamed, Problem> {
+        let (parts, body) = request.into_parts();
+        let call = Call::from_parts(parts, state).await.map_err(Problem::closing)?;
+        Ok(Streamed { call, body })
+    }
+}
+
 impl<S: Send + Sync> FromRequest<S> for Call {
     type Rejection = Problem;
 
     async fn from_request(request: AxumRequest, state: &S) -> Result<Call, Problem> {
-        let (mut parts, _) = request.into_parts();
+        let (parts, _) = request.into_parts();
+        Call::from_parts(parts, state).await
+    }
+}
+
+impl Call {
+    async fn from_parts<S: Send + Sync>(mut parts: Parts, state: &S) -> Result<Call, Problem> {
         let params = match RawPathParams::from_request_parts(&mut parts, state).await {
             Ok(params) => params.iter().map(|(name, value)| (name.to_owned(), value.to_owned())).collect(),
             Err(axum::extract::rejection::RawPathParamsRejection::InvalidUtf8InPathParam(_)) => {

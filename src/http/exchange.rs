@@ -11,9 +11,9 @@ use super::mint::fresh_id;
 use axum::Router;
 use axum::body::Body;
 use axum::response::{IntoResponse, Response};
-use hyper::Request;
 use hyper::body::Incoming;
 use hyper::header::{CACHE_CONTROL, HeaderValue};
+use hyper::{Method, Request};
 use tower::Service;
 
 use super::HttpLimits;
@@ -24,6 +24,9 @@ use super::problem::Problem;
 
 /// The path of the one call with a large body.
 pub(super) const BATCH_PATH: &str = "/v1/reservations:batch";
+
+/// The path of the one call whose body is read while it is carried out.
+pub(super) const IMPORT_PATH: &str = "/v1/items:import";
 
 /// The connection is to be closed without an answer.
 #[derive(Clone, Copy, Debug, thiserror::Error)]
@@ -36,6 +39,8 @@ pub(super) struct Exchange {
     pub(super) router: Router,
     pub(super) limits: Arc<HttpLimits>,
     pub(super) budget: Budget,
+    /// This listener has the call at [`IMPORT_PATH`].
+    pub(super) streams: bool,
 }
 
 impl Exchange {
@@ -69,10 +74,13 @@ impl Exchange {
         }
     }
 
-    /// The request with its body read. All bodies are, also those that nobody will look at:
+    /// The request with its body read. All bodies but an import's are, also those that nobody will look at:
     /// what follows on the connection is then the next request.
     async fn with_body(&self, request: Request<Incoming>) -> Result<(Request<Body>, Share), Problem> {
         let (mut parts, incoming) = request.into_parts();
+        if self.streams && parts.uri.path() == IMPORT_PATH && parts.method == Method::POST {
+            return Ok((Request::from_parts(parts, Body::new(incoming)), self.budget.share()));
+        }
         let limit = if parts.uri.path() == BATCH_PATH { MAX_BATCH_BYTES } else { MAX_BODY_BYTES };
         let read = body::read(incoming, &parts.headers, limit, self.limits.body_timeout, &self.budget);
         let (bytes, share) = read.await?;

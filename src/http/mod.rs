@@ -20,6 +20,8 @@ mod exchange;
 mod fields;
 mod headers;
 mod health;
+mod history;
+mod import;
 mod items;
 mod json;
 mod lines;
@@ -44,7 +46,7 @@ use axum::Router;
 use axum::routing::{get, post};
 use prometheus_client::registry::Registry;
 use tokio::net::TcpListener;
-use tokio::sync::watch;
+use tokio::sync::{Semaphore, watch};
 
 use crate::node::Handle;
 use crate::types::Caller;
@@ -100,13 +102,26 @@ pub async fn serve(
     registry: Arc<Registry>,
     shutdown: watch::Receiver<bool>,
 ) -> io::Result<()> {
-    let api = |caller| Api { handle: handle.clone(), registry: registry.clone(), caller };
+    let imports = Arc::new(Semaphore::new(import::MAX_IMPORTS));
+    let import_patience = limits.body_timeout;
+    let api = |caller| Api {
+        handle: handle.clone(),
+        registry: registry.clone(),
+        caller,
+        imports: imports.clone(),
+        import_patience,
+    };
     let budget = body::Budget::new(limits.body_memory_bytes);
     let limits = Arc::new(limits);
-    let exchange = |router| exchange::Exchange { router, limits: limits.clone(), budget: budget.clone() };
+    let exchange = |router, streams| exchange::Exchange {
+        router,
+        limits: limits.clone(),
+        budget: budget.clone(),
+        streams,
+    };
     let routes = storefront_routes(api(Caller::Storefront));
-    let storefront = listener::serve(storefront, exchange(routes), shutdown.clone());
-    let admin = listener::serve(admin, exchange(admin_routes(api(Caller::Admin))), shutdown);
+    let storefront = listener::serve(storefront, exchange(routes, false), shutdown.clone());
+    let admin = listener::serve(admin, exchange(admin_routes(api(Caller::Admin)), true), shutdown);
     tokio::join!(storefront, admin);
     Ok(())
 }
@@ -128,6 +143,8 @@ fn storefront_routes(api: Api) -> Router {
 fn admin_routes(api: Api) -> Router {
     let routes = Router::new()
         .route("/v1/items", get(items::list))
+        .route(exchange::IMPORT_PATH, post(import::post))
+        .route("/v1/items/{sku}/history", get(history::get))
         .route("/v1/items/{sku}", get(items::get).put(items::put))
         .route("/v1/items/{sku}/receipts", post(items::receive))
         .route("/v1/items/{sku}/write-offs", post(items::write_off))

@@ -204,7 +204,7 @@ struct NodeBooksView {
 
 /// What an admin has set, in the form in which it is set: it can be put back as it is.
 #[derive(Debug, Serialize)]
-struct PolicyView {
+pub(super) struct PolicyView {
     #[serde(skip_serializing_if = "Option::is_none")]
     name: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -274,7 +274,7 @@ fn node_books(books: &NodeBooks) -> NodeBooksView {
     }
 }
 
-fn policy(policy: &Policy) -> PolicyView {
+pub(super) fn policy(policy: &Policy) -> PolicyView {
     let quota = |quota: &Quota| QuotaView {
         weight: quota.weight,
         min: quota.min.map(|units| units.0),

@@ -223,6 +223,16 @@ impl Problem {
         Problem::invalid(vec![FieldError { field: field.to_string(), message: message.to_string() }])
     }
 
+    /// For a line of an import: the code, and what is wrong.
+    pub(super) fn code(&self) -> &'static str {
+        self.code.row().code
+    }
+
+    pub(super) fn message(&self) -> String {
+        let error = self.errors.first().map(|e| format!("{}: {}", e.field, e.message));
+        error.or_else(|| self.detail.clone()).unwrap_or_else(|| self.code.row().title.to_owned())
+    }
+
     pub(super) fn not_ready(reasons: &[NotReadyReason]) -> Problem {
         let code = match reasons.contains(&NotReadyReason::RolledBack) {
             true => Code::RolledBack,

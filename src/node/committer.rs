@@ -1,11 +1,12 @@
 //! The thread that owns the store: it makes batches durable, one after the other, while the
-//! driver decides the next one.
+//! driver decides the next one, and passes them on to the historian.
 
 use std::sync::mpsc;
 use std::time::Instant;
 
 use tokio::sync::mpsc as tokio_mpsc;
 
+use super::historian::HistorianTasks;
 use crate::store::{CheckpointWriter, FinishedCheckpoint, Store, StoreError, StoreSize};
 use crate::types::Position;
 use crate::wire::{Batch, codec};
@@ -50,25 +51,27 @@ pub struct Committer {
     done: tokio_mpsc::UnboundedReceiver<Done>,
     /// Weak: when the commit thread is gone, however it ended, `done` must say so.
     reports: tokio_mpsc::WeakUnboundedSender<Done>,
+    history: HistorianTasks,
 }
 
 impl Committer {
     /// Starts the thread. At most one commit and one checkpoint are ordered at a time, so
     /// neither channel grows.
-    pub fn start(mut store: Box<dyn Store>) -> std::io::Result<Committer> {
+    pub fn start(mut store: Box<dyn Store>, history: HistorianTasks) -> std::io::Result<Committer> {
         let (orders, order_queue) = mpsc::channel();
         let (reports, done) = tokio_mpsc::unbounded_channel();
         let weak = reports.downgrade();
+        let of_thread = history.clone();
         std::thread::Builder::new().name("commit".into()).spawn(move || {
             while let Ok(order) = order_queue.recv() {
-                let report = carry_out(&mut *store, order);
+                let report = carry_out(&mut *store, order, &of_thread);
                 let failed = matches!(report, Some(Done::Failed(_)));
                 if report.is_some_and(|report| reports.send(report).is_err()) || failed {
                     return;
                 }
             }
         })?;
-        Ok(Committer { orders, done, reports: weak })
+        Ok(Committer { orders, done, reports: weak, history })
     }
 
     /// False when the thread is gone.
@@ -88,7 +91,7 @@ impl Committer {
         mut writer: Box<dyn CheckpointWriter>,
     ) -> std::io::Result<tokio_mpsc::Sender<Piece>> {
         let (pieces, mut queue) = tokio_mpsc::channel(2);
-        let reports = self.reports.clone();
+        let (reports, history) = (self.reports.clone(), self.history.clone());
         let tell = move |done| {
             // The driver may be gone by now; then nobody needs to know.
             if let Some(reports) = reports.upgrade() {
@@ -100,6 +103,8 @@ impl Committer {
                 let result = match piece {
                     Piece::Chunk(batch) => writer.chunk(&codec::encode(&batch)),
                     Piece::End => {
+                        // The batches that it covers will not be read again.
+                        history.flush();
                         let report = writer.finish().map_or_else(abandoned, Done::CheckpointWritten);
                         return tell(report);
                     }
@@ -119,21 +124,23 @@ pub enum Piece {
     End,
 }
 
-fn carry_out(store: &mut dyn Store, order: Order) -> Option<Done> {
+fn carry_out(store: &mut dyn Store, order: Order, history: &HistorianTasks) -> Option<Done> {
     let result = match order {
-        Order::Commit { batch, position } => return Some(commit(store, batch, position)),
+        Order::Commit { batch, position } => return Some(commit(store, batch, position, history)),
         Order::BeginCheckpoint => store.begin_checkpoint().map(|writer| Some(Done::CheckpointBegun(writer))),
         Order::Adopt(finished) => store.adopt(finished).map(|()| Some(Done::Adopted(store.size()))),
     };
     result.unwrap_or_else(|error| Some(abandoned(error)))
 }
 
-fn commit(store: &mut dyn Store, batch: Batch, position: Position) -> Done {
+fn commit(store: &mut dyn Store, batch: Batch, position: Position, history: &HistorianTasks) -> Done {
     let start = Instant::now();
     match store.append(&codec::encode(&batch)) {
-        Ok(_) => {
+        Ok(number) => {
             let micros = u64::try_from(start.elapsed().as_micros()).unwrap_or(u64::MAX);
-            Done::Committed { position, records: batch.records.len() as u64, micros, size: store.size() }
+            let records = batch.records.len() as u64;
+            history.add(number, batch);
+            Done::Committed { position, records, micros, size: store.size() }
         }
         Err(error) if no_room(&error) => Done::Postponed { batch, position, error },
         Err(error) => Done::Failed(error),

@@ -16,15 +16,19 @@ use tracing::{error, info, warn};
 use super::clock::LedgerClock;
 use super::committer::{Committer, Done, Order, Piece};
 use super::handle::{Arrival, Arrivals};
+use super::historian::{self, HistorianTasks, Told};
+use super::history::Asker;
 use super::link::{LinkId, Outbox};
 use super::metrics::NodeMetrics;
 use super::readiness::{NotReadyReason, Readiness};
+use super::recalls::Recalls;
 use super::recovery::Recovered;
 use super::shelf::Shelf;
 use crate::replica::{Barrier, Cursor, Effects, Input, Output, Replica, Token};
-use crate::store::{Store, StoreError};
+use crate::store::{History, Store, StoreError};
 use crate::types::{NodeName, Position, Reply};
-use crate::wire::{Batch, Record, codec};
+use crate::wire::message::Recalled;
+use crate::wire::{Batch, Message, Record, codec};
 
 /// A batch for which the disk had no room is tried again after this.
 const NO_ROOM_PAUSE: Duration = Duration::from_millis(250);
@@ -68,11 +72,16 @@ pub enum NodeError {
     CommitterGone,
 }
 
-struct Driver {
-    replica: Replica,
+pub(super) struct Driver {
+    pub(super) replica: Replica,
     effects: Effects,
     barrier: Barrier,
     committer: Committer,
+    pub(super) historian: HistorianTasks,
+    told: mpsc::UnboundedReceiver<Told>,
+    /// Who asked the historian.
+    pub(super) tickets: HashMap<u64, Asker>,
+    pub(super) recalls: Recalls,
     /// Decided, not yet given to the committer.
     pending: Vec<Record>,
     pending_bytes: usize,
@@ -88,8 +97,9 @@ struct Driver {
     checkpoint_not_before: Instant,
     options: DriverOptions,
     replies: HashMap<Token, oneshot::Sender<Reply>>,
-    last_token: u64,
-    outboxes: HashMap<NodeName, (LinkId, Outbox)>,
+    /// Numbers requests, questions and tickets.
+    pub(super) last_token: u64,
+    pub(super) outboxes: HashMap<NodeName, (LinkId, Outbox)>,
     clock: Arc<LedgerClock>,
     shelf: Arc<Shelf>,
     readiness: Arc<Readiness>,
@@ -120,16 +130,22 @@ enum Checkpoint {
 pub async fn run(
     recovered: Recovered,
     store: Box<dyn Store>,
+    history: History,
     options: DriverOptions,
     arrivals: Arrivals,
     shutdown: watch::Receiver<bool>,
 ) -> Result<(), NodeError> {
     arrivals.clock.not_before(recovered.time);
+    let (historian, told) = historian::start(history)?;
     let mut driver = Driver {
         replica: recovered.replica,
         effects: Effects::default(),
         barrier: Barrier::default(),
-        committer: Committer::start(store)?,
+        committer: Committer::start(store, historian.clone())?,
+        historian,
+        told,
+        tickets: HashMap::new(),
+        recalls: Recalls::default(),
         pending: Vec::new(),
         pending_bytes: 0,
         replay_bytes: 0,
@@ -185,6 +201,8 @@ impl Driver {
                 () = until(self.postponed.as_ref().map(|(_, _, at)| *at)) => self.try_again()?,
                 // Only to look again: the checkpoint is begun above.
                 () = until(checkpoint_due) => {}
+                Some(told) = self.told.recv() => self.told(told),
+                () = until(self.recalls.next_deadline()) => self.recalls.give_up(Instant::now()),
                 () = sleep(deadline), if room => self.step(Input::Tick),
                 Some(arrival) = arrivals.peers.recv(), if room => {
                     self.take(arrival);
@@ -228,14 +246,26 @@ impl Driver {
             Arrival::LinkDown { node, link } => {
                 if self.outboxes.get(&node).is_some_and(|(current, _)| *current == link) {
                     self.outboxes.remove(&node);
+                    self.recalls.lost_contact(&node);
                     self.step(Input::LinkDown { node });
                 }
             }
+            Arrival::History { query, reply } => self.history(query, reply),
             Arrival::Message { node, link, message } => {
                 if self.outboxes.get(&node).is_some_and(|(current, _)| *current == link) {
-                    self.step(Input::Message { node, message });
+                    self.heard(node, message);
                 }
             }
+        }
+    }
+
+    fn heard(&mut self, node: NodeName, message: Message) {
+        match message {
+            Message::Recall(recall) => self.recall(node, recall),
+            Message::Recalled(Recalled { id, entries, more }) => {
+                self.recalls.answered(id, &node, Some((entries, more)));
+            }
+            message => self.step(Input::Message { node, message }),
         }
     }
 

@@ -9,6 +9,7 @@ use super::clock::LedgerClock;
 use super::link::{LinkId, Outbox, RttTable};
 use super::metrics::NodeMetrics;
 use super::readiness::Readiness;
+use super::recalls::{HistoryPage, HistoryQuery, HistoryReply};
 use super::shelf::{Availability, Shelf};
 use crate::types::{ClusterId, NodeName, Region, ReplicaId, Reply, Request, Sku};
 use crate::wire::Message;
@@ -41,6 +42,7 @@ pub enum Arrival {
     LinkUp { node: NodeName, link: LinkId, outbox: Outbox },
     LinkDown { node: NodeName, link: LinkId },
     Message { node: NodeName, link: LinkId, message: Message },
+    History { query: HistoryQuery, reply: HistoryReply },
 }
 
 /// A cheap, cloneable handle on a running node.
@@ -116,10 +118,36 @@ impl Handle {
     /// See [`CallError`].
     pub async fn call(&self, request: Request) -> Result<Reply, CallError> {
         let (reply, answer) = oneshot::channel();
-        self.inner.requests.try_send(Arrival::Request { request, reply }).map_err(|e| match e {
+        self.submit(Arrival::Request { request, reply })?;
+        answer.await.map_err(|_| CallError::Gone)
+    }
+
+    /// A page of an item's history.
+    ///
+    /// # Errors
+    /// See [`CallError`].
+    pub async fn history(&self, query: HistoryQuery) -> Result<HistoryPage, CallError> {
+        let (reply, answer) = oneshot::channel();
+        self.submit(Arrival::History { query, reply })?;
+        answer.await.map_err(|_| CallError::Gone)?
+    }
+
+    fn submit(&self, arrival: Arrival) -> Result<(), CallError> {
+        self.inner.requests.try_send(arrival).map_err(|e| match e {
             mpsc::error::TrySendError::Full(_) => CallError::Overloaded,
             mpsc::error::TrySendError::Closed(_) => CallError::Gone,
-        })?;
+        })
+    }
+
+    /// Like [`call`](Self::call), but waits for a place in the queue: for work that goes on for
+    /// long and may be slowed down.
+    ///
+    /// # Errors
+    /// [`CallError::Gone`].
+    pub async fn call_patiently(&self, request: Request) -> Result<Reply, CallError> {
+        let (reply, answer) = oneshot::channel();
+        let arrival = Arrival::Request { request, reply };
+        self.inner.requests.send(arrival).await.map_err(|_| CallError::Gone)?;
         answer.await.map_err(|_| CallError::Gone)
     }
 

@@ -3,7 +3,7 @@
 use super::handle::Identity;
 use crate::limits::Limits;
 use crate::replica::Replica;
-use crate::store::{Head, Loaded};
+use crate::store::{BatchNumber, Head, Loaded};
 use crate::types::Timestamp;
 use crate::wire::{Batch, Record, codec};
 
@@ -31,19 +31,20 @@ impl Recovery {
         Recovery { limits, records: 0, replica: None, time: Timestamp::ZERO }
     }
 
-    /// Applies one chunk or batch.
+    /// Applies one chunk or batch, and gives a batch back for others to look at.
     ///
     /// # Errors
     /// When it cannot be decoded, or is not of this node.
-    pub fn take(&mut self, loaded: Loaded<'_>) -> Result<(), String> {
-        let batch: Batch = match loaded {
-            Loaded::Chunk(bytes) => codec::decode(bytes).map_err(|e| format!("a checkpoint: {e}"))?,
+    pub fn take(&mut self, loaded: Loaded<'_>) -> Result<Option<(BatchNumber, Batch)>, String> {
+        let (number, batch): (_, Batch) = match loaded {
+            Loaded::Chunk(bytes) => (None, codec::decode(bytes).map_err(|e| format!("a checkpoint: {e}"))?),
             Loaded::Batch(number, bytes) => {
-                codec::decode(bytes).map_err(|e| format!("batch {}: {e}", number.0))?
+                (Some(number), codec::decode(bytes).map_err(|e| format!("batch {}: {e}", number.0))?)
             }
         };
         self.time = self.time.max(batch.time);
-        batch.records.iter().try_for_each(|record| self.apply(record))
+        batch.records.iter().try_for_each(|record| self.apply(record))?;
+        Ok(number.map(|number| (number, batch)))
     }
 
     fn apply(&mut self, record: &Record) -> Result<(), String> {

@@ -11,8 +11,8 @@ use super::*;
 use crate::limits::Limits;
 use crate::store::memory::Fate;
 use crate::store::{
-    BatchNumber, CheckpointWriter, FinishedCheckpoint, Head, Loaded, MemoryDisk, MemoryStore, Store,
-    StoreError, StoreSize,
+    BatchNumber, CheckpointWriter, FinishedCheckpoint, Head, History, HistoryOptions, Loaded, MemoryDisk,
+    MemoryStore, Store, StoreError, StoreSize,
 };
 use crate::types::*;
 use crate::wire::{Batch, Genesis, Member, Record, codec};
@@ -112,12 +112,13 @@ fn start(disk: &MemoryDisk, gate: &Gate, options: DriverOptions) -> Node {
 
 fn start_on(mut store: Box<dyn Store>, options: DriverOptions) -> Node {
     let mut recovery = Recovery::new(Limits::default());
-    store.load(&mut |loaded| recovery.take(loaded)).unwrap();
+    store.load(&mut |loaded| recovery.take(loaded).map(drop)).unwrap();
     let recovered = recovery.finish(store.head()).unwrap();
     assert_eq!(recovered.replica.check().violations, vec![]);
     let (handle, arrivals) = Handle::new(recovered.identity(), 256);
+    let history = History::in_memory(recovered.identity().replica, HistoryOptions::default()).unwrap();
     let (stop, stopped) = watch::channel(false);
-    let ended = tokio::spawn(run(recovered, store, options, arrivals, stopped));
+    let ended = tokio::spawn(run(recovered, store, history, options, arrivals, stopped));
     Node { handle, stop, ended }
 }
 

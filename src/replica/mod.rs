@@ -157,6 +157,11 @@ impl Replica {
         &self.state.genesis.name
     }
 
+    /// All members' names.
+    pub fn names(&self) -> BTreeMap<ReplicaId, NodeName> {
+        self.state.roster.values().map(|member| (member.replica, member.name.clone())).collect()
+    }
+
     pub fn region(&self) -> &Region {
         &self.state.genesis.region
     }

@@ -4,6 +4,8 @@
 //! lock                            held by the process that has the store open
 //! journal.redb                    super::journal
 //! checkpoint-<batch>.ckpt         super::checkpoint; covers the batches up to that number
+//! history.redb                    super::history
+//! history.redb.aside-<n>          a history that could not be gone on with; for a look, then to be deleted
 //! *.unfinished                    left by an interrupted write; removed at the next start
 //! ```
 //!
@@ -18,6 +20,7 @@ use super::{BatchNumber, StoreError};
 
 const LOCK: &str = "lock";
 const JOURNAL: &str = "journal.redb";
+const HISTORY: &str = "history.redb";
 const UNFINISHED: &str = ".unfinished";
 
 /// Held for as long as a store is open.
@@ -56,6 +59,24 @@ impl Lock {
 
 pub(super) fn journal_path(dir: &Path) -> PathBuf {
     dir.join(JOURNAL)
+}
+
+pub(super) fn history_path(dir: &Path) -> PathBuf {
+    dir.join(HISTORY)
+}
+
+/// Renames the file at `path` to a name that is free.
+pub(super) fn set_aside(path: &Path) -> Result<PathBuf, StoreError> {
+    for n in 1u32.. {
+        let mut name = path.as_os_str().to_owned();
+        name.push(format!(".aside-{n}"));
+        let aside = PathBuf::from(name);
+        if !aside.exists() {
+            fs::rename(path, &aside).map_err(io_at(path, "cannot rename"))?;
+            return Ok(aside);
+        }
+    }
+    unreachable!("one of 2^32 names is free")
 }
 
 /// The name under which the file at `path` is written before it is whole.

@@ -28,6 +28,8 @@ mod directory;
 #[cfg(feature = "node")]
 mod frame;
 #[cfg(feature = "node")]
+pub mod history;
+#[cfg(feature = "node")]
 mod journal;
 #[cfg(feature = "node")]
 mod quarantine;
@@ -49,6 +51,8 @@ mod faults;
 
 use std::path::PathBuf;
 
+#[cfg(feature = "node")]
+pub use self::history::{History, HistoryOptions};
 #[cfg(feature = "node")]
 pub use self::redb::{RedbStore, StoreOptions};
 #[cfg(feature = "node")]

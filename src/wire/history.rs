@@ -3,13 +3,15 @@
 //! It is made from the journal's records and never read back into the books; what is lost of
 //! it explains less, and sells nothing twice.
 
+use std::collections::BTreeMap;
+
 use minicbor::{Decode, Encode};
 
 use super::entry::{Body, Key};
-use super::record::{Actor, Batch, Cause, Change, Record};
-use crate::types::{CellValue, Policy, ReservationId, Sku, Timestamp};
+use super::record::{Actor, Batch, Cause, Change, Raise, Record};
+use crate::types::{Cell, CellValue, Policy, ReplicaId, ReservationId, Sku, Timestamp};
 
-/// What one change did to one item.
+/// What one change did to one item, towards one other replica if units moved.
 #[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
 pub struct HistoryEntry {
     #[n(0)]
@@ -24,12 +26,19 @@ pub struct HistoryEntry {
     pub reason: Option<String>,
     #[n(5)]
     pub reservation: Option<ReservationId>,
-    /// The cells that rose, each with by how much.
+    /// The cells that rose, each with by how much. At most one other replica is named.
     #[n(6)]
     pub raised: Vec<CellValue>,
     /// What an admin set.
     #[n(7)]
     pub policy: Option<Policy>,
+}
+
+impl HistoryEntry {
+    /// The replica that units came from or went to.
+    pub fn counterpart(&self) -> Option<ReplicaId> {
+        self.raised.iter().find_map(|rise| counterpart(rise.cell))
+    }
 }
 
 /// An entry with its place in its node's history: numbers rise with time.
@@ -74,9 +83,11 @@ pub fn of_batch(batch: &Batch) -> impl Iterator<Item = (&Sku, HistoryEntry)> {
 }
 
 fn of_change(change: &Change) -> impl Iterator<Item = (&Sku, HistoryEntry)> {
-    let rows = change.rows.iter().map(move |raise| {
-        let rise = raise.cells.iter().map(|raised| CellValue { cell: raised.new.cell, value: raised.by.0 });
-        (&raise.sku, entry(change, rise.collect(), setting(change, &raise.sku)))
+    let rows = change.rows.iter().flat_map(move |raise| {
+        let policy = setting(change, &raise.sku);
+        by_counterpart(raise)
+            .into_iter()
+            .map(move |raised| (&raise.sku, entry(change, raised, policy.clone())))
     });
     let settings = change.entries.iter().filter_map(move |written| match &written.key {
         Key::Setting(sku) if change.rows.iter().all(|raise| raise.sku != *sku) => {
@@ -85,6 +96,23 @@ fn of_change(change: &Change) -> impl Iterator<Item = (&Sku, HistoryEntry)> {
         _ => None,
     });
     rows.chain(settings)
+}
+
+/// The cells that rose: those of movements from and to each other replica by themselves.
+fn by_counterpart(raise: &Raise) -> Vec<Vec<CellValue>> {
+    let mut groups: BTreeMap<Option<ReplicaId>, Vec<CellValue>> = BTreeMap::new();
+    for raised in &raise.cells {
+        let rise = CellValue { cell: raised.new.cell, value: raised.by.0 };
+        groups.entry(counterpart(rise.cell)).or_default().push(rise);
+    }
+    groups.into_values().collect()
+}
+
+fn counterpart(cell: Cell) -> Option<ReplicaId> {
+    match cell {
+        Cell::Sent(other) | Cell::Credited(other) | Cell::Reclaimed(other) => Some(other),
+        _ => None,
+    }
 }
 
 fn setting(change: &Change, of: &Sku) -> Option<Policy> {

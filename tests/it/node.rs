@@ -110,7 +110,11 @@ impl Node {
         let deadline = Instant::now() + START_WITHIN;
         loop {
             let answer = self.try_ask(&get("/readyz")).await;
-            if answer.as_ref().is_ok_and(|answer| answer.status == 200) {
+            // One that drains answers all calls but new reservations.
+            let is_up = |answer: &Answer| {
+                answer.status == 200 || answer.body["reasons"] == serde_json::json!(["draining"])
+            };
+            if answer.as_ref().is_ok_and(is_up) {
                 return;
             }
             assert!(Instant::now() < deadline, "{} does not get ready: {answer:?}", self.name);

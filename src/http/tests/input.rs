@@ -315,7 +315,7 @@ async fn unknown_paths_and_methods_are_problems_too() {
         (Storefront, "GET /v1/nodes"),
         (Admin, "PUT /v1/reservations/A"),
         (Admin, "GET /v1/availability"),
-        (Admin, "POST /v1/items/MUG/history"),
+        (Admin, "POST /v1/items/MUG/histories"),
         (Admin, "OPTIONS *"),
     ] {
         let response = served.send(listener, call, "", "").await;

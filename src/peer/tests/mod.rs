@@ -192,6 +192,7 @@ async fn drive(mut arrivals: Arrivals, links: Links, tell: mpsc::UnboundedSender
                 links.remove(&node);
                 Event::Down(node)
             }
+            Arrival::History { .. } => unreachable!("peers ask by messages"),
             Arrival::Message { node, link, message } => {
                 assert_eq!(current(&node), Some(link));
                 if message == digest(0) {

@@ -1,0 +1,503 @@
+//! Items' histories: what each batch did to each item, for admins to read.
+//!
+//! A file of its own beside the journal, made from the journal's batches and never read back
+//! into the books. It lags behind the journal by what [`History::flush`] has not written yet, and
+//! says with [`History::covered`] where to go on: after a crash the same batches are given
+//! again, and those that are known are skipped. Whoever finishes a checkpoint must flush first,
+//! because batches that a checkpoint covers are not read again.
+//!
+//! What is damaged, or belongs to another journal, is set aside and begun anew: a history
+//! explains the books, they do not rest on it.
+//!
+//! ```text
+//! about    "covered": last batch taken in; "replica": whose it is
+//! blocks   (sku, number of the first entry): up to 256 entries, oldest first
+//! counts   sku: entries of all its blocks
+//! ```
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use ::redb::backends::InMemoryBackend;
+use ::redb::{
+    Database, Error as EngineError, ReadableDatabase, ReadableTable, StorageBackend, Table, TableDefinition,
+};
+
+use super::directory;
+use super::redb::backend;
+use super::{BatchNumber, StoreError};
+use crate::types::{Millis, ReplicaId, Sku, Timestamp};
+use crate::wire::history::{Before, Numbered, of_batch};
+use crate::wire::{Batch, HistoryEntry, codec};
+
+const ABOUT: TableDefinition<'_, &str, &[u8]> = TableDefinition::new("about");
+const BLOCKS: TableDefinition<'_, (&str, u64), &[u8]> = TableDefinition::new("blocks");
+const COUNTS: TableDefinition<'_, &str, u64> = TableDefinition::new("counts");
+const COVERED: &str = "covered";
+const REPLICA: &str = "replica";
+
+/// Entries of one block.
+const BLOCK_ENTRIES: usize = 256;
+/// Entries that wait for a flush before the next one is due.
+pub const FLUSH_ENTRIES: usize = 16_384;
+/// Blocks looked at for their age with each flush, going round and round.
+const SWEEP_BLOCKS: usize = 16;
+/// Bits of an entry's number that tell it from the others of its batch.
+const PLACE_BITS: u32 = 24;
+const CACHE_BYTES: usize = 16 << 20;
+
+/// How much is kept.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct HistoryOptions {
+    pub keep_for: Millis,
+    /// The newest entries of each item; a little more is kept, because whole blocks go.
+    pub entries_per_item: u64,
+}
+
+impl Default for HistoryOptions {
+    fn default() -> Self {
+        HistoryOptions { keep_for: Millis::from_secs(30 * 86_400), entries_per_item: 10_000 }
+    }
+}
+
+/// The histories of all items at this node.
+pub struct History {
+    path: PathBuf,
+    engine: Database,
+    options: HistoryOptions,
+    /// The last batch that was added, and the last one that is durable.
+    last: BatchNumber,
+    covered: BatchNumber,
+    pending: BTreeMap<Sku, Vec<Numbered>>,
+    pending_entries: usize,
+    /// The newest time of any batch: ages are reckoned from it.
+    now: Timestamp,
+    swept: Option<(String, u64)>,
+    /// It could not be written or read: nothing more is taken in until the next open.
+    failed: bool,
+}
+
+impl std::fmt::Debug for History {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("History")
+            .field("path", &self.path)
+            .field("covered", &self.covered)
+            .finish_non_exhaustive()
+    }
+}
+
+impl History {
+    /// Opens the history in `dir`, where a store is open. One that cannot be read, is not
+    /// `replica`'s, or knows of batches past `last` is renamed and a new one begun.
+    ///
+    /// # Errors
+    /// When no file can be made there.
+    pub fn open(
+        dir: &Path,
+        replica: ReplicaId,
+        last: BatchNumber,
+        options: HistoryOptions,
+    ) -> Result<History, StoreError> {
+        let path = directory::history_path(dir);
+        let why = match Self::open_file(&path, replica, options) {
+            Ok(history) if history.covered <= last => return Ok(history),
+            Ok(history) => {
+                format!("it goes on to batch {}, the journal ends at {}", history.covered.0, last.0)
+            }
+            Err(error) => error.to_string(),
+        };
+        let aside = directory::set_aside(&path)?;
+        tracing::warn!(%why, file = %path.display(), aside = %aside.display(), "beginning a new history of items");
+        Self::open_file(&path, replica, options)
+    }
+
+    fn open_file(path: &Path, replica: ReplicaId, options: HistoryOptions) -> Result<History, StoreError> {
+        let file = directory::new_file().create(true).truncate(false).open(path);
+        let file = file.map_err(directory::io_at(path, "cannot open"))?;
+        Self::with_backend(backend(file, path)?, path, replica, options)
+    }
+
+    /// A history that ends with the process, for tests.
+    ///
+    /// # Errors
+    /// None in practice: memory can be written.
+    pub fn in_memory(replica: ReplicaId, options: HistoryOptions) -> Result<History, StoreError> {
+        Self::with_backend(InMemoryBackend::new(), Path::new("memory"), replica, options)
+    }
+
+    fn with_backend(
+        backend: impl StorageBackend,
+        path: &Path,
+        replica: ReplicaId,
+        options: HistoryOptions,
+    ) -> Result<History, StoreError> {
+        let mut builder = Database::builder();
+        builder.set_cache_size(CACHE_BYTES);
+        let opened = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
+            let engine = builder.create_with_backend(backend).map_err(EngineError::from)?;
+            let covered = prepare(&engine, replica)?;
+            Ok::<_, EngineError>((engine, covered))
+        }));
+        let (engine, covered) = match opened {
+            Ok(opened) => opened.map_err(|e| failed(path, e))?,
+            Err(_) => return Err(failed(path, EngineError::Corrupted("the engine panicked".into()))),
+        };
+        Ok(History {
+            path: path.into(),
+            engine,
+            options,
+            last: covered,
+            covered,
+            pending: BTreeMap::new(),
+            pending_entries: 0,
+            now: Timestamp::ZERO,
+            swept: None,
+            failed: false,
+        })
+    }
+
+    /// The last batch whose entries are durable here.
+    pub fn covered(&self) -> BatchNumber {
+        self.covered
+    }
+
+    /// Takes in what a durable batch did. One that is known already is skipped.
+    pub fn add(&mut self, number: BatchNumber, batch: &Batch) {
+        if number <= self.last || self.failed {
+            return;
+        }
+        self.last = number;
+        self.now = self.now.max(batch.time);
+        let first = number.0 << PLACE_BITS;
+        for (place, (sku, entry)) in (0..1 << PLACE_BITS).zip(of_batch(batch)) {
+            self.push(sku, Numbered { number: first | place, entry });
+        }
+    }
+
+    fn push(&mut self, sku: &Sku, entry: Numbered) {
+        let most = usize::try_from(self.options.entries_per_item).unwrap_or(usize::MAX);
+        let entries = self.pending.entry(sku.clone()).or_default();
+        entries.push(entry);
+        self.pending_entries += 1;
+        // What a flush would trim at once need not be written first.
+        if entries.len() >= most.saturating_mul(2).max(BLOCK_ENTRIES) {
+            let surplus = entries.len() - most;
+            entries.drain(..surplus);
+            self.pending_entries -= surplus;
+        }
+    }
+
+    /// Whether anything waits for [`flush`](Self::flush).
+    pub fn is_pending(&self) -> bool {
+        self.last > self.covered
+    }
+
+    /// Whether so much waits that it should be flushed now.
+    pub fn is_full(&self) -> bool {
+        self.pending_entries >= FLUSH_ENTRIES
+    }
+
+    /// Makes everything added durable, and trims what is too old or too much.
+    ///
+    /// # Errors
+    /// When it cannot be written. Nothing more is taken in then; the next open goes on where the
+    /// file ends.
+    pub fn flush(&mut self) -> Result<(), StoreError> {
+        if !self.is_pending() {
+            return Ok(());
+        }
+        let written = self.write();
+        self.pending.clear();
+        self.pending_entries = 0;
+        match written {
+            Ok(swept) => {
+                self.swept = swept;
+                self.covered = self.last;
+                Ok(())
+            }
+            Err(error) => {
+                self.failed = true;
+                self.last = self.covered;
+                Err(failed(&self.path, error))
+            }
+        }
+    }
+
+    fn write(&self) -> Result<Option<(String, u64)>, EngineError> {
+        let transaction = self.engine.begin_write()?;
+        let swept = {
+            let mut blocks = transaction.open_table(BLOCKS)?;
+            let mut counts = transaction.open_table(COUNTS)?;
+            for (sku, entries) in &self.pending {
+                for block in entries.chunks(BLOCK_ENTRIES) {
+                    blocks.insert((sku.as_str(), block[0].number), &*codec::encode(&block))?;
+                }
+                let known = counts.get(sku.as_str())?.map_or(0, |count| count.value());
+                let count = self.trim(&mut blocks, sku, known + entries.len() as u64)?;
+                counts.insert(sku.as_str(), count)?;
+            }
+            let covered = self.last.0.to_be_bytes();
+            transaction.open_table(ABOUT)?.insert(COVERED, &covered[..])?;
+            self.sweep(&mut blocks, &mut counts)?
+        };
+        transaction.commit()?;
+        Ok(swept)
+    }
+
+    /// Removes an item's oldest blocks while what is left is enough; how many entries are left.
+    fn trim(
+        &self,
+        blocks: &mut Table<'_, (&str, u64), &[u8]>,
+        sku: &Sku,
+        mut count: u64,
+    ) -> Result<u64, EngineError> {
+        while count > self.options.entries_per_item {
+            let oldest = {
+                let mut range = blocks.range((sku.as_str(), 0)..=(sku.as_str(), u64::MAX))?;
+                let Some(oldest) = range.next() else { break };
+                let (key, value) = oldest?;
+                (key.value().1, decoded(value.value())?.len() as u64)
+            };
+            if count - oldest.1.min(count) < self.options.entries_per_item {
+                break;
+            }
+            blocks.remove((sku.as_str(), oldest.0))?;
+            count -= oldest.1;
+        }
+        Ok(count)
+    }
+
+    /// Removes what is too old among the next few blocks; where to go on.
+    fn sweep(
+        &self,
+        blocks: &mut Table<'_, (&str, u64), &[u8]>,
+        counts: &mut Table<'_, &str, u64>,
+    ) -> Result<Option<(String, u64)>, EngineError> {
+        let from = self.swept.clone().unwrap_or_default();
+        let mut looked_at = Vec::new();
+        for block in blocks.range((from.0.as_str(), from.1)..)?.take(SWEEP_BLOCKS) {
+            let (key, value) = block?;
+            let (sku, number) = key.value();
+            let entries = decoded(value.value())?;
+            let is_old = entries.last().is_none_or(|newest| self.is_old(&newest.entry));
+            looked_at.push((sku.to_owned(), number, entries.len() as u64, is_old));
+        }
+        for (sku, number, entries, _) in looked_at.iter().filter(|(.., is_old)| *is_old) {
+            blocks.remove((sku.as_str(), *number))?;
+            let left = counts.get(sku.as_str())?.map_or(0, |count| count.value()).saturating_sub(*entries);
+            if left == 0 {
+                counts.remove(sku.as_str())?;
+            } else {
+                counts.insert(sku.as_str(), left)?;
+            }
+        }
+        let is_round = looked_at.len() < SWEEP_BLOCKS;
+        Ok(looked_at.pop().filter(|_| !is_round).map(|(sku, number, ..)| (sku, number + 1)))
+    }
+
+    fn is_old(&self, entry: &HistoryEntry) -> bool {
+        self.now.since(entry.time) > self.options.keep_for
+    }
+
+    /// An item's newest entries that `before` admits, newest first, at most `limit`; and whether
+    /// there are older ones.
+    ///
+    /// # Errors
+    /// When the file cannot be read.
+    pub fn read(&self, sku: &Sku, before: Before, limit: usize) -> Result<(Vec<Numbered>, bool), StoreError> {
+        if self.failed {
+            return Err(failed(&self.path, EngineError::Corrupted("it failed earlier".into())));
+        }
+        let mut found = Vec::new();
+        let wanted = |told: &&Numbered| before.admits(told) && !self.is_old(&told.entry);
+        let pending = self.pending.get(sku).map(Vec::as_slice).unwrap_or_default();
+        found.extend(pending.iter().rev().filter(wanted).take(limit + 1).cloned());
+        if found.len() <= limit {
+            self.read_blocks(sku, &mut found, wanted, limit).map_err(|e| failed(&self.path, e))?;
+        }
+        let more = found.len() > limit;
+        found.truncate(limit);
+        Ok((found, more))
+    }
+
+    fn read_blocks(
+        &self,
+        sku: &Sku,
+        found: &mut Vec<Numbered>,
+        wanted: impl Fn(&&Numbered) -> bool,
+        limit: usize,
+    ) -> Result<(), EngineError> {
+        let transaction = self.engine.begin_read()?;
+        let blocks = transaction.open_table(BLOCKS)?;
+        for block in blocks.range((sku.as_str(), 0)..=(sku.as_str(), u64::MAX))?.rev() {
+            let (_, value) = block?;
+            let entries = decoded(value.value())?;
+            found.extend(entries.iter().rev().filter(&wanted).take(limit + 1 - found.len()).cloned());
+            if found.len() > limit {
+                break;
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Makes the tables, checks whose they are, and says what they cover.
+fn prepare(engine: &Database, replica: ReplicaId) -> Result<BatchNumber, EngineError> {
+    let transaction = engine.begin_write()?;
+    let covered = {
+        let mut about = transaction.open_table(ABOUT)?;
+        let owner = about.get(REPLICA)?.map(|value| value.value().to_vec());
+        match owner {
+            None => {
+                about.insert(REPLICA, &replica.0.as_bytes()[..])?;
+            }
+            Some(owner) if owner == replica.0.as_bytes() => {}
+            Some(_) => return Err(EngineError::Corrupted("it is of another replica".into())),
+        }
+        transaction.open_table(BLOCKS)?;
+        transaction.open_table(COUNTS)?;
+        let covered = about.get(COVERED)?.and_then(|value| value.value().try_into().ok());
+        BatchNumber(covered.map_or(0, u64::from_be_bytes))
+    };
+    transaction.commit()?;
+    Ok(covered)
+}
+
+fn decoded(block: &[u8]) -> Result<Vec<Numbered>, EngineError> {
+    codec::decode(block).map_err(|e| EngineError::Corrupted(format!("a block of history: {e}")))
+}
+
+fn failed(path: &Path, source: EngineError) -> StoreError {
+    let source = std::io::Error::other(source);
+    StoreError::Io { path: path.into(), what: "the history of items", source }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::types::{Cell, CellValue, Seq, Units};
+    use crate::wire::{Cause, CellRaise, Change, Raise, Record};
+
+    fn me() -> ReplicaId {
+        ReplicaId(uuid::Uuid::from_u128(1))
+    }
+
+    fn sku(name: &str) -> Sku {
+        Sku::new(name).unwrap()
+    }
+
+    fn change(time: u64, name: &str) -> Record {
+        let new = CellValue { cell: Cell::Received, value: time };
+        let cells = vec![CellRaise { new, by: Units(1) }];
+        Record::Change(Box::new(Change {
+            time: Timestamp(time),
+            cause: Cause::Receive,
+            actor: None,
+            reference: None,
+            rows: vec![Raise { sku: sku(name), seq: Seq(1), cells, demand: 0 }],
+            entries: vec![],
+            reservation: None,
+            request: None,
+            reason: None,
+        }))
+    }
+
+    fn batch(time: u64, names: &[&str]) -> Batch {
+        Batch { time: Timestamp(time), records: names.iter().map(|name| change(time, name)).collect() }
+    }
+
+    fn times(history: &History, name: &str, before: Before, limit: usize) -> (Vec<u64>, bool) {
+        let (entries, more) = history.read(&sku(name), before, limit).unwrap();
+        (entries.iter().map(|told| told.entry.time.0).collect(), more)
+    }
+
+    #[test]
+    fn newest_first_whether_flushed_or_not_and_paged() {
+        let mut history = History::in_memory(me(), HistoryOptions::default()).unwrap();
+        for n in 1..=5 {
+            history.add(BatchNumber(n), &batch(n * 10, &["TEE", "MUG"]));
+            if n == 3 {
+                history.flush().unwrap();
+            }
+        }
+        assert_eq!(times(&history, "TEE", Before::End, 9), (vec![50, 40, 30, 20, 10], false));
+        assert_eq!(times(&history, "TEE", Before::End, 2), (vec![50, 40], true));
+        assert_eq!(times(&history, "TEE", Before::Time(Timestamp(30)), 9), (vec![20, 10], false));
+        let (page, _) = history.read(&sku("TEE"), Before::End, 4).unwrap();
+        let before = Before::Number(page[3].number);
+        assert_eq!(times(&history, "TEE", before, 9), (vec![10], false));
+        assert_eq!(times(&history, "CAP", Before::End, 9), (vec![], false));
+    }
+
+    #[test]
+    fn a_batch_given_again_is_skipped_and_what_was_not_flushed_is_taken_again() {
+        let dir = tempfile::tempdir().unwrap();
+        let open =
+            |last| History::open(dir.path(), me(), BatchNumber(last), HistoryOptions::default()).unwrap();
+        let mut history = open(0);
+        history.add(BatchNumber(1), &batch(10, &["TEE"]));
+        history.flush().unwrap();
+        history.add(BatchNumber(2), &batch(20, &["TEE"]));
+        drop(history);
+        let mut history = open(2);
+        assert_eq!(history.covered(), BatchNumber(1));
+        for n in 1..=2 {
+            history.add(BatchNumber(n), &batch(n * 10, &["TEE"]));
+        }
+        assert_eq!(times(&history, "TEE", Before::End, 9), (vec![20, 10], false));
+    }
+
+    #[test]
+    fn the_oldest_go_when_there_are_too_many_or_they_are_too_old() {
+        let options = HistoryOptions { keep_for: Millis(1_000), entries_per_item: 300 };
+        let mut history = History::in_memory(me(), options).unwrap();
+        for n in 1..=900 {
+            history.add(BatchNumber(n), &batch(n, &["TEE"]));
+            if n % 100 == 0 {
+                history.flush().unwrap();
+            }
+        }
+        let (kept, more) = times(&history, "TEE", Before::End, 1_000);
+        assert!((300..300 + BLOCK_ENTRIES).contains(&kept.len()) && !more, "{}", kept.len());
+        assert_eq!(kept[0], 900);
+        history.add(BatchNumber(901), &batch(1_890, &["MUG"]));
+        assert_eq!(times(&history, "TEE", Before::End, 1_000).0.last(), Some(&890));
+        for n in 902..910 {
+            history.add(BatchNumber(n), &batch(9_000, &["MUG"]));
+            history.flush().unwrap();
+        }
+        let transaction = history.engine.begin_read().unwrap();
+        assert!(transaction.open_table(COUNTS).unwrap().get("TEE").unwrap().is_none());
+    }
+
+    #[test]
+    fn a_hot_item_that_waits_for_its_flush_takes_no_more_room_than_it_is_kept() {
+        let options = HistoryOptions { entries_per_item: 10, ..HistoryOptions::default() };
+        let mut history = History::in_memory(me(), options).unwrap();
+        for n in 1..=5_000 {
+            history.add(BatchNumber(n), &batch(n, &["TEE"]));
+        }
+        assert!(history.pending_entries <= BLOCK_ENTRIES);
+        history.flush().unwrap();
+        assert_eq!(times(&history, "TEE", Before::End, 3).0, [5_000, 4_999, 4_998]);
+    }
+
+    #[test]
+    fn a_damaged_file_or_one_of_another_journal_is_set_aside() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = directory::history_path(dir.path());
+        std::fs::write(&path, b"no history").unwrap();
+        let open = |replica, last| {
+            History::open(dir.path(), replica, BatchNumber(last), HistoryOptions::default()).unwrap()
+        };
+        let mut history = open(me(), 0);
+        history.add(BatchNumber(7), &batch(10, &["TEE"]));
+        history.flush().unwrap();
+        drop(history);
+        assert_eq!(open(me(), 7).covered(), BatchNumber(7));
+        assert_eq!(open(me(), 6).covered(), BatchNumber(0));
+        assert_eq!(open(ReplicaId(uuid::Uuid::from_u128(2)), 6).covered(), BatchNumber(0));
+        let aside = std::fs::read_dir(dir.path()).unwrap().count();
+        assert_eq!(aside, 4, "the one in use and three set aside");
+    }
+}
