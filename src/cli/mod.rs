@@ -136,6 +136,12 @@ fn table(header: &[&str]) -> comfy_table::Table {
     table
 }
 
+/// All commands, for those who compare documents with them.
+#[cfg(test)]
+pub(crate) fn command() -> clap::Command {
+    <Cli as clap::CommandFactory>::command()
+}
+
 /// A prepared cluster of three nodes in `dir`; nothing runs.
 #[cfg(test)]
 fn dev_cluster_for_tests(dir: &std::path::Path) -> cluster::Cluster {

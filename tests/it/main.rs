@@ -15,6 +15,7 @@ mod client;
 mod cluster;
 mod contract;
 mod crash;
+mod docs;
 mod forwarding;
 mod node;
 mod oracle;

@@ -49,7 +49,7 @@ Orders come by day more than by night, hardly on Saturdays, most before
 Christmas. Few items sell most, new ones come, old ones go, and regions other
 than the largest have favourites of their own, half of which change every
 eight weeks. Most baskets are small and some are huge; quantities are pieces,
-cases, or wholesale. Returns (order C..) follow their sale by an hour to
+cases, or wholesale. Returns (order C..) follow their sale by minutes to
 months, in its region, and never exceed it. The hot drop is --hot-drop orders
 (H..) of one unit of HOT-DROP within 20 seconds at 17:00 UTC, three fifths
 into the time; without it, all other rows are the same.
