@@ -83,6 +83,9 @@ help texts in `src/cli`, then run `STOCKADE_BLESS=1 cargo test --lib docs_tests`
         root.build();
         let mut text = HEAD.to_owned();
         add(&mut root, &mut text);
+        let wide: Vec<_> =
+            text.lines().skip(HEAD.lines().count()).filter(|l| l.chars().count() > 80).collect();
+        assert!(wide.is_empty(), "wider than a terminal: {wide:#?}");
         ensure_generated("docs/reference/cli.md", &text);
     }
 

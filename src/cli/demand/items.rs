@@ -16,7 +16,7 @@ const RAMP: Second = 28 * DAY_SECONDS;
 /// Draws for one line before it takes the next item that is for sale.
 const TRIES: usize = 32;
 /// Millionths of the lines from other regions than the largest that want a favourite there.
-const FAVOURITES: u64 = 220_000;
+const FAVOURITES: u64 = 120_000;
 /// Half of a region's favourites change so often.
 const FASHION: Second = 56 * DAY_SECONDS;
 
@@ -58,7 +58,7 @@ impl Items {
             let (first, last) = (moment(start, span, &mut chance), moment(start, span, &mut chance));
             let pack = match chance.below(100) {
                 0..40 => Pack::Dear,
-                40..88 => Pack::Common,
+                40..90 => Pack::Common,
                 _ => Pack::Cheap,
             };
             // The first item stays, so that there is always one for sale.

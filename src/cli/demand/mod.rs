@@ -57,9 +57,13 @@ into the time; without it, all other rows are the same.
 The summary goes to standard output, or to standard error when the trace is
 written to standard output.";
 
+const USAGE: &str = "\
+stockade demand --seed <N> [OPTIONS]
+       stockade demand --describe <FILE> [--output <OUTPUT>]";
+
 /// Make up a trace of orders from a seed, or describe a trace
 #[derive(Debug, Args)]
-#[command(after_help = EXAMPLE, after_long_help = EXAMPLE)]
+#[command(override_usage = USAGE, after_help = EXAMPLE, after_long_help = EXAMPLE)]
 pub struct DemandArgs {
     /// What decides all draws: 0 to 18446744073709551615
     #[arg(long, value_name = "N", required_unless_present = "describe")]

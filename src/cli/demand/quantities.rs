@@ -120,10 +120,10 @@ impl Buyer {
             (Buyer::Household, Pack::Common) => (0, 90),
             (Buyer::Household, Pack::Cheap) => (4, 400),
             (Buyer::Shop, Pack::Dear) => (2, 520),
-            (Buyer::Shop, Pack::Common) => (8, 900),
-            (Buyer::Shop, Pack::Cheap) => (150, 850),
-            (Buyer::Wholesaler, Pack::Dear) => (300, 550),
-            (Buyer::Wholesaler, Pack::Common) => (600, 370),
+            (Buyer::Shop, Pack::Common) => (5, 900),
+            (Buyer::Shop, Pack::Cheap) => (200, 790),
+            (Buyer::Wholesaler, Pack::Dear) => (150, 650),
+            (Buyer::Wholesaler, Pack::Common) => (450, 500),
             (Buyer::Wholesaler, Pack::Cheap) => (900, 100),
         };
         match chance.below(1_000) {

@@ -34,8 +34,8 @@ const MEASURED: [(&str, f64, RangeInclusive<f64>); 25] = [
     ("exponent", 0.53, 0.46..=0.60),
     ("new items", 0.1758, 0.13..=0.22),
     ("gone items", 0.2038, 0.15..=0.25),
-    // Of eight regions there, of three here, where the second is larger.
-    ("items split over regions", 0.277, 0.20..=0.55),
+    // 0.277 of the eight regions; this is with all but the largest taken for two, as here.
+    ("items split over regions", 0.392, 0.25..=0.58),
     ("largest region's orders", 0.9275, 0.91..=0.95),
     ("largest region's units", 0.809, 0.76..=0.88),
     ("returning orders", 0.1679, 0.15..=0.19),
@@ -124,7 +124,7 @@ fn the_same_seed_gives_the_same_bytes_forever_and_another_seed_others() {
 }
 
 /// Of the rows of seed 42 and the options [`SMALL`]. When a draw is meant to change, say so in the changelog.
-const GOLDEN: &str = "00d0af84cbb0d896bad71996067d09812d290ab5ad8c4eaf3ca58d35c5facd4e";
+const GOLDEN: &str = "22dd74b488eac0ea2de26dce58d3f2859868f8b7f5c59b982419ba86b4c5946b";
 
 #[test]
 fn what_is_written_is_what_a_replay_reads() {
