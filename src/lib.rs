@@ -16,6 +16,8 @@
 pub mod cli;
 #[cfg(feature = "node")]
 pub mod config;
+#[cfg(all(test, feature = "node"))]
+mod docs_tests;
 #[cfg(feature = "node")]
 pub mod http;
 pub mod limits;

@@ -9,6 +9,7 @@ mod check;
 mod client;
 mod cluster;
 mod configuration;
+mod demand;
 mod dev;
 #[cfg(test)]
 mod fake_node;
@@ -47,6 +48,7 @@ enum Command {
     Check(check::CheckArgs),
     Verify(verify::VerifyArgs),
     Replay(replay::ReplayArgs),
+    Demand(demand::DemandArgs),
 }
 
 /// Columns that everything for people fits in.
@@ -79,6 +81,7 @@ pub fn main() -> ExitCode {
         Command::Check(args) => check::run(args),
         Command::Verify(args) => verify::run(&args),
         Command::Replay(args) => replay::run(args),
+        Command::Demand(args) => demand::run(args),
     };
     match result {
         Ok(Ending::Good) => ExitCode::SUCCESS,
@@ -131,6 +134,12 @@ fn table(header: &[&str]) -> comfy_table::Table {
     table.set_width(WIDTH as u16);
     table.set_header(header);
     table
+}
+
+/// All commands, for those who compare documents with them.
+#[cfg(test)]
+pub(crate) fn command() -> clap::Command {
+    <Cli as clap::CommandFactory>::command()
 }
 
 /// A prepared cluster of three nodes in `dir`; nothing runs.

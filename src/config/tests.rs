@@ -1,5 +1,6 @@
 //! Tests of the configuration.
 
+use std::collections::BTreeSet;
 use std::path::Path;
 
 use super::raw::RawConfig;
@@ -16,6 +17,29 @@ fn parse(text: &str) -> Result<Config, String> {
 fn complaint(from: &str, to: &str) -> String {
     assert!(EXAMPLE.contains(from), "{from}");
     parse(&EXAMPLE.replacen(from, to, 1)).expect_err("should be refused")
+}
+
+/// Every key, with its tables before it, such as `peers.node.name`.
+pub(crate) fn keys() -> BTreeSet<String> {
+    let raw: RawConfig = toml::from_str(EXAMPLE).unwrap();
+    let mut found = BTreeSet::new();
+    leaves(&serde_json::to_value(&raw).unwrap(), "", &mut found);
+    found
+}
+
+fn leaves(value: &serde_json::Value, path: &str, found: &mut BTreeSet<String>) {
+    match value {
+        serde_json::Value::Object(fields) => {
+            let dot = if path.is_empty() { "" } else { "." };
+            fields.iter().for_each(|(key, value)| leaves(value, &format!("{path}{dot}{key}"), found));
+        }
+        serde_json::Value::Array(all) if all.iter().any(serde_json::Value::is_object) => {
+            all.iter().for_each(|value| leaves(value, path, found));
+        }
+        _ => {
+            found.insert(path.to_owned());
+        }
+    }
 }
 
 fn nulls(value: &serde_json::Value, path: &str, found: &mut Vec<String>) {

@@ -16,6 +16,7 @@ mod cluster;
 mod contract;
 mod crash;
 mod draining;
+mod docs;
 mod forwarding;
 mod history;
 mod importing;

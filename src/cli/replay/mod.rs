@@ -8,13 +8,13 @@ mod ledger;
 mod load;
 mod order;
 mod patience;
-mod progress;
+pub(super) mod progress;
 mod report;
 mod seed;
 mod settle;
 mod stock;
 mod targets;
-mod trace;
+pub(super) mod trace;
 
 use std::path::PathBuf;
 use std::sync::Arc;

@@ -19,7 +19,7 @@ use crate::types::units::MAX_QUANTITY;
 pub const MAX_ORDER_BYTES: usize = 100;
 /// Longest region label.
 const MAX_REGION_BYTES: usize = 63;
-const COLUMNS: [&str; 5] = ["ts", "region", "sku", "qty", "order"];
+pub const COLUMNS: [&str; 5] = ["ts", "region", "sku", "qty", "order"];
 const GZIP_MAGIC: [u8; 2] = [0x1f, 0x8b];
 
 /// An item's place in [`Trace::skus`].
@@ -39,6 +39,8 @@ pub struct Order {
     pub id: String,
     /// Place in [`Trace::regions`].
     pub region: usize,
+    /// When, in seconds since 1970, if its first line says so in RFC 3339.
+    pub at: Option<i64>,
     pub sales: Vec<TraceLine>,
     pub returns: Vec<TraceLine>,
 }
@@ -157,7 +159,7 @@ impl Builder {
     fn add(&mut self, record: &StringRecord, line: u64) -> anyhow::Result<bool> {
         let field =
             |column: usize| record.get(self.columns[column]).with_context(|| bad(line, column, "is missing"));
-        let (region, sku, quantity, id) = (field(1)?, field(2)?, field(3)?, field(4)?);
+        let (time, region, sku, quantity, id) = (field(0)?, field(1)?, field(2)?, field(3)?, field(4)?);
         check_code(sku).map_err(|e| anyhow::anyhow!(bad(line, 2, &format!("{sku:?} {e}"))))?;
         check_code(id).map_err(|e| anyhow::anyhow!(bad(line, 4, &format!("{id:?} {e}"))))?;
         ensure!(
@@ -171,7 +173,7 @@ impl Builder {
         );
         let quantity = parse_quantity(quantity).map_err(|why| anyhow::anyhow!(bad(line, 3, &why)))?;
         let (region, sku) = (intern(&mut self.regions, &mut self.trace.regions, region), sku.to_owned());
-        let Some(lines_before) = self.begin(id, region, line)? else { return Ok(false) };
+        let Some(lines_before) = self.begin(time, id, region, line)? else { return Ok(false) };
         let sku = intern(&mut self.skus, &mut self.trace.skus, &sku);
         let order = self.trace.orders.last_mut().expect("an order was begun");
         ensure!(
@@ -188,7 +190,7 @@ impl Builder {
     }
 
     /// Makes the row's order the last one, and says how many lines it has; `None`: the window is full.
-    fn begin(&mut self, id: &str, region: usize, line: u64) -> anyhow::Result<Option<usize>> {
+    fn begin(&mut self, time: &str, id: &str, region: usize, line: u64) -> anyhow::Result<Option<usize>> {
         let goes_on = !self.window.per_line && self.last_order == id;
         if goes_on {
             let order = self.trace.orders.last().expect("the last order is there");
@@ -198,7 +200,8 @@ impl Builder {
                 return Ok(None);
             }
             let id = self.new_id(id, line)?;
-            self.trace.orders.push(Order { id, region, sales: Vec::new(), returns: Vec::new() });
+            let at = time.parse::<jiff::Timestamp>().ok().map(jiff::Timestamp::as_second);
+            self.trace.orders.push(Order { id, region, at, sales: Vec::new(), returns: Vec::new() });
         }
         let seen = self.seen.entry(id.to_owned()).or_insert(Seen { first_line: line, lines: 0 });
         seen.lines += 1;
