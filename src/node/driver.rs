@@ -136,7 +136,7 @@ pub async fn run(
     shutdown: watch::Receiver<bool>,
 ) -> Result<(), NodeError> {
     arrivals.clock.not_before(recovered.time);
-    let (historian, told) = historian::start(history)?;
+    let (historian, told) = historian::start(history, arrivals.metrics.clone())?;
     let mut driver = Driver {
         replica: recovered.replica,
         effects: Effects::default(),

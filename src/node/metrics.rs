@@ -30,6 +30,9 @@ pub struct Numbers {
     pub dropped_messages: u64,
     /// Age of the oldest peer's rows, in milliseconds.
     pub stale_ms: u64,
+    pub history_bytes: u64,
+    /// Items' histories are kept no longer.
+    pub history_failed: bool,
 }
 
 impl NodeMetrics {
@@ -80,7 +83,7 @@ fn counters(n: &Numbers) -> [Row; 19] {
     ]
 }
 
-fn gauges(n: &Numbers) -> [Row; 16] {
+fn gauges(n: &Numbers) -> [Row; 18] {
     let (r, s) = (&n.replica, &n.store);
     [
         ("stockade_records_written", "Records made durable since the start", n.records),
@@ -104,6 +107,12 @@ fn gauges(n: &Numbers) -> [Row; 16] {
             n.stale_ms,
         ),
         ("stockade_draining", "1 while this node takes no new reservations", r.draining),
+        ("stockade_history_bytes", "Size of the file of items' histories", n.history_bytes),
+        (
+            "stockade_history_failed",
+            "1 when items' histories can be kept no longer",
+            u64::from(n.history_failed),
+        ),
         ("stockade_journal_bytes", "Size of the journal file", s.journal_bytes),
         ("stockade_checkpoint_bytes", "Size of the checkpoints", s.checkpoint_bytes),
         ("stockade_replay_bytes", "Bytes of batches that a start would replay", s.replay_bytes),
