@@ -5,10 +5,17 @@ use hyper::StatusCode;
 
 use super::call::{Answered, Api, Call};
 use super::model::{CheckView, NodeView, NodesView, plain};
+use super::openapi::responses;
 use super::problem::Errors;
 use crate::types::{Answer, Command};
 
-/// `GET /v1/nodes`
+/// List the nodes
+///
+/// With the state of the links to them, as this node sees it.
+#[utoipa::path(
+    get, path = "/v1/nodes", operation_id = "nodes", tag = "cluster",
+    responses(responses::Nodes)
+)]
 pub(super) async fn list(State(api): State<Api>, call: Call) -> Answered {
     let mut errors = Errors::default();
     call.refuse_query(&mut errors);
@@ -24,7 +31,13 @@ pub(super) async fn list(State(api): State<Api>, call: Call) -> Answered {
     api.decide(Command::Nodes, None, &[], show).await
 }
 
-/// `GET /v1/check`
+/// Check the books
+///
+/// Recomputes every invariant over the whole state. Takes a while with many items.
+#[utoipa::path(
+    get, path = "/v1/check", operation_id = "check", tag = "cluster",
+    responses(responses::Check)
+)]
 pub(super) async fn check(State(api): State<Api>, call: Call) -> Answered {
     let mut errors = Errors::default();
     call.refuse_query(&mut errors);

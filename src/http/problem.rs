@@ -142,7 +142,7 @@ impl Code {
 }
 
 /// What is wrong with one field of a request.
-#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, utoipa::ToSchema)]
 pub struct FieldError {
     /// A path such as `lines[0].quantity`, or the name of a parameter or header.
     pub field: String,
