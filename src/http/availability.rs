@@ -58,15 +58,16 @@ pub(super) async fn get(State(api): State<Api>, call: Call) -> Answered {
 /// The items asked for, each once, in order.
 fn skus(call: &Call, errors: &mut Errors) -> Option<Vec<Sku>> {
     let mut seen = HashSet::new();
-    let mut skus = Vec::new();
+    let (mut given, mut skus) = (0, Vec::new());
     for text in call.query.all("sku") {
+        given += 1;
         if let Some(sku) = errors.check("sku", Sku::new(text))
             && seen.insert(sku.clone())
         {
             skus.push(sku);
         }
     }
-    if skus.is_empty() || skus.len() > MAX_SKUS {
+    if skus.is_empty() || given > MAX_SKUS {
         errors.add("sku", format_args!("must be given 1 to {MAX_SKUS} times"));
         return None;
     }

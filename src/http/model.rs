@@ -258,7 +258,7 @@ struct PolicyView {
 /// How much of an item a node should have.
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(as = QuotaSet)]
-struct QuotaView {
+pub(super) struct QuotaView {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     weight: Option<u64>,

@@ -212,7 +212,7 @@ fn state(text: &str) -> Result<ReservationState, &'static str> {
 #[utoipa::path(
     post, path = "/v1/reservations/{id}/confirm", operation_id = "confirm_reservation", tag = "reservations",
     params(parameters::Id, parameters::Key, parameters::IfMatch),
-    request_body = Option<requests::ConfirmRequest>,
+    request_body = requests::ConfirmRequest,
     responses(responses::Confirm)
 )]
 pub(super) async fn confirm(State(api): State<Api>, call: Call) -> Answered {
@@ -235,7 +235,7 @@ pub(super) async fn confirm(State(api): State<Api>, call: Call) -> Answered {
 #[utoipa::path(
     post, path = "/v1/reservations/{id}/cancel", operation_id = "cancel_reservation", tag = "reservations",
     params(parameters::Id, parameters::Key),
-    request_body = Option<requests::CancelRequest>,
+    request_body = requests::CancelRequest,
     responses(responses::Cancel)
 )]
 pub(super) async fn cancel(State(api): State<Api>, call: Call) -> Answered {

@@ -29,7 +29,7 @@ use hyper::header::{CONTENT_TYPE, HeaderValue};
 use serde_json::Value;
 use utoipa::openapi::info::{InfoBuilder, LicenseBuilder};
 use utoipa::openapi::path::{Operation, PathItem};
-use utoipa::openapi::{ComponentsBuilder, OpenApi, OpenApiBuilder, OpenApiVersion, RefOr};
+use utoipa::openapi::{ComponentsBuilder, OpenApi, OpenApiBuilder, OpenApiVersion, RefOr, Required};
 use utoipa::ToSchema;
 use utoipa_axum::router::{OpenApiRouter, UtoipaMethodRouter, UtoipaMethodRouterExt};
 use utoipa_axum::routes;
@@ -147,10 +147,18 @@ fn frame(side: Side) -> OpenApi {
     OpenApiBuilder::new().openapi(OpenApiVersion::Version31).info(info).build()
 }
 
+/// Calls whose body may be left out.
+const BODY_OPTIONAL: [&str; 2] = ["confirm_reservation", "cancel_reservation"];
+
 /// Adds what all calls have in common, and the components that any of it refers to.
 fn completed(mut document: OpenApi) -> OpenApi {
     for item in document.paths.paths.values_mut() {
         for operation in operations_mut(item) {
+            if operation.operation_id.as_deref().is_some_and(|id| BODY_OPTIONAL.contains(&id))
+                && let Some(RefOr::T(body)) = &mut operation.request_body
+            {
+                body.required = Some(Required::False);
+            }
             operation.parameters.get_or_insert_default().push(parameters::request_id().into());
             for response in operation.responses.responses.values_mut() {
                 if let RefOr::T(response) = response {
@@ -198,7 +206,7 @@ fn components() -> utoipa::openapi::Components {
         views::ItemPage, views::BatchResults, views::BatchResult, views::Problem,
         super::problem::FieldError,
         model::ReservationView, model::ShortfallView, model::ReturnView, model::AvailabilityView,
-        model::BooksView, model::NodesView, model::CheckView,
+        model::BooksView, model::QuotaView, model::NodesView, model::CheckView,
         health::Live, health::Ready, health::Version,
     ];
     let mut components = builder.build();

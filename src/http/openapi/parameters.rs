@@ -3,7 +3,7 @@
 use utoipa::IntoParams;
 use utoipa::openapi::Required;
 use utoipa::openapi::path::{Parameter, ParameterBuilder, ParameterIn};
-use utoipa::openapi::schema::{ArrayBuilder, ObjectBuilder, Schema, Type};
+use utoipa::openapi::schema::{AnyOfBuilder, ArrayBuilder, ObjectBuilder, Schema, Type};
 use utoipa::openapi::RefOr;
 
 use super::shape;
@@ -12,8 +12,8 @@ use crate::http::availability::MAX_SKUS;
 use crate::http::reservations::{DEFAULT_LIMIT, MAX_LIMIT};
 use crate::types::ReservationState;
 
-/// One version as in an ETag, of at most 19 digits so that it fits 64 bits; or any.
-pub const IF_MATCH_PATTERN: &str = r#"^("[0-9]{1,19}"|\*)$"#;
+/// One version as in an ETag, of at most 19 digits so that it fits 64 bits.
+pub const VERSION_PATTERN: &str = r#"^"[0-9]{1,19}"$"#;
 
 fn parameter(
     place: ParameterIn,
@@ -105,7 +105,9 @@ parameters! {
         ParameterIn::Header,
         "If-Match",
         false,
-        text().pattern(Some(IF_MATCH_PATTERN)).examples(["\"1\"", "*"]),
+        AnyOfBuilder::new()
+            .item(text().pattern(Some(VERSION_PATTERN)).examples(["\"1\""]))
+            .item(text().enum_values(Some(["*"]))),
         "Go on only if the reservation has this version (the `ETag` of its last answer, with the quotes); \
          `*`: only if it exists. So a late payment cannot confirm a basket that was changed meanwhile. \
          Else 412.",
