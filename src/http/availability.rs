@@ -23,7 +23,10 @@ pub const MAX_SKUS: usize = 200;
 /// For product pages, from memory: what this node could sell now (`here`), and with what it last heard of
 /// the others (`everywhere`). It may be kept for a second and asked again with `If-None-Match`.
 #[utoipa::path(
-    get, path = "/v1/availability", operation_id = "availability", tag = "availability",
+    get,
+    path = "/v1/availability",
+    operation_id = "availability",
+    tag = "availability",
     params(parameters::Skus, parameters::IfNoneMatch),
     responses(responses::Availability)
 )]

@@ -48,10 +48,7 @@ pub(super) struct Version {
 /// Is the process there
 ///
 /// Answers while the process runs, also when it is not ready.
-#[utoipa::path(
-    get, path = "/livez", operation_id = "livez", tag = "node",
-    responses(responses::Livez)
-)]
+#[utoipa::path(get, path = "/livez", operation_id = "livez", tag = "node", responses(responses::Livez))]
 pub(super) async fn livez() -> Response {
     plain(StatusCode::OK, &Live { live: true })
 }
@@ -59,10 +56,7 @@ pub(super) async fn livez() -> Response {
 /// Does the node take requests
 ///
 /// For load balancers: 200 or 503, and why.
-#[utoipa::path(
-    get, path = "/readyz", operation_id = "readyz", tag = "node",
-    responses(responses::Readyz)
-)]
+#[utoipa::path(get, path = "/readyz", operation_id = "readyz", tag = "node", responses(responses::Readyz))]
 pub(super) async fn readyz(State(api): State<Api>) -> Response {
     let reasons: Vec<_> = api.handle.readiness().reasons().iter().map(|reason| reason.as_str()).collect();
     let ready = reasons.is_empty();
@@ -80,7 +74,10 @@ pub(super) async fn readyz(State(api): State<Api>) -> Response {
 ///
 /// The program, the node, and for how long keys are remembered at present.
 #[utoipa::path(
-    get, path = "/v1/version", operation_id = "version", tag = "node",
+    get,
+    path = "/v1/version",
+    operation_id = "version",
+    tag = "node",
     responses(responses::VersionAnswer)
 )]
 pub(super) async fn version(State(api): State<Api>) -> Response {
@@ -101,10 +98,7 @@ pub(super) async fn version(State(api): State<Api>) -> Response {
 /// Metrics
 ///
 /// For Prometheus, as OpenMetrics text.
-#[utoipa::path(
-    get, path = "/metrics", operation_id = "metrics", tag = "node",
-    responses(responses::Metrics)
-)]
+#[utoipa::path(get, path = "/metrics", operation_id = "metrics", tag = "node", responses(responses::Metrics))]
 pub(super) async fn metrics(State(api): State<Api>) -> Response {
     let mut text = String::new();
     if let Err(error) = prometheus_client::encoding::text::encode(&mut text, &api.registry) {

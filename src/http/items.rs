@@ -65,7 +65,10 @@ fn quota(fields: &mut Fields<'_, '_>) -> Option<Quota> {
 ///
 /// Where every unit is, as this node knows it. `as_of` says how old its knowledge of each node is.
 #[utoipa::path(
-    get, path = "/v1/items/{sku}", operation_id = "get_item", tag = "items",
+    get,
+    path = "/v1/items/{sku}",
+    operation_id = "get_item",
+    tag = "items",
     params(parameters::Item),
     responses(responses::GetItem)
 )]
@@ -81,7 +84,10 @@ pub(super) async fn get(State(api): State<Api>, call: Call) -> Answered {
 ///
 /// With their books, in order of their skus.
 #[utoipa::path(
-    get, path = "/v1/items", operation_id = "list_items", tag = "items",
+    get,
+    path = "/v1/items",
+    operation_id = "list_items",
+    tag = "items",
     params(parameters::ItemPageQuery),
     responses(responses::ListItems)
 )]

@@ -103,7 +103,8 @@ pub async fn serve(
     let budget = body::Budget::new(limits.body_memory_bytes);
     let limits = Arc::new(limits);
     let exchange = |router| exchange::Exchange { router, limits: limits.clone(), budget: budget.clone() };
-    let storefront = listener::serve(storefront, exchange(storefront_routes().served(api.clone())), shutdown.clone());
+    let storefront =
+        listener::serve(storefront, exchange(storefront_routes().served(api.clone())), shutdown.clone());
     let admin = listener::serve(admin, exchange(admin_routes().served(api)), shutdown);
     tokio::join!(storefront, admin);
     Ok(())

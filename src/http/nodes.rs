@@ -12,10 +12,7 @@ use crate::types::{Answer, Command};
 /// List the nodes
 ///
 /// With the state of the links to them, as this node sees it.
-#[utoipa::path(
-    get, path = "/v1/nodes", operation_id = "nodes", tag = "cluster",
-    responses(responses::Nodes)
-)]
+#[utoipa::path(get, path = "/v1/nodes", operation_id = "nodes", tag = "cluster", responses(responses::Nodes))]
 pub(super) async fn list(State(api): State<Api>, call: Call) -> Answered {
     let mut errors = Errors::default();
     call.refuse_query(&mut errors);
@@ -34,10 +31,7 @@ pub(super) async fn list(State(api): State<Api>, call: Call) -> Answered {
 /// Check the books
 ///
 /// Recomputes every invariant over the whole state. Takes a while with many items.
-#[utoipa::path(
-    get, path = "/v1/check", operation_id = "check", tag = "cluster",
-    responses(responses::Check)
-)]
+#[utoipa::path(get, path = "/v1/check", operation_id = "check", tag = "cluster", responses(responses::Check))]
 pub(super) async fn check(State(api): State<Api>, call: Call) -> Answered {
     let mut errors = Errors::default();
     call.refuse_query(&mut errors);

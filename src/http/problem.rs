@@ -365,6 +365,20 @@ impl IntoResponse for Problem {
     }
 }
 
+/// Problems that have, together, every member that one can have.
+#[cfg(test)]
+pub(super) fn one_of_each_kind() -> Vec<Problem> {
+    let node = || vec![NodeName::new("eu-1").expect("the form is right")];
+    vec![
+        Problem::field("lines", "is required"),
+        Problem::not_ready(&[NotReadyReason::Starting]),
+        Problem::refused(Refusal::InsufficientStock(Vec::new()), &[]),
+        Problem::refused(Refusal::OwnerUnreachable { unreachable: node() }, &[]),
+        Problem::refused(Refusal::NotFreeHere { free: crate::types::Units(1) }, &[]),
+        Problem::version_mismatch(3),
+    ]
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -161,7 +161,10 @@ pub(super) async fn post(State(api): State<Api>, call: Call) -> Answered {
 ///
 /// This node's own, else it asks the others for it. 404 only if every node said that it has none.
 #[utoipa::path(
-    get, path = "/v1/reservations/{id}", operation_id = "get_reservation", tag = "reservations",
+    get,
+    path = "/v1/reservations/{id}",
+    operation_id = "get_reservation",
+    tag = "reservations",
     params(parameters::Id),
     responses(responses::GetReservation)
 )]
@@ -177,7 +180,10 @@ pub(super) async fn get(State(api): State<Api>, call: Call) -> Answered {
 ///
 /// Those that this node has taken; other nodes have their own.
 #[utoipa::path(
-    get, path = "/v1/reservations", operation_id = "list_reservations", tag = "reservations",
+    get,
+    path = "/v1/reservations",
+    operation_id = "list_reservations",
+    tag = "reservations",
     params(parameters::ReservationFilter, parameters::ReservationPageQuery),
     responses(responses::ListReservations)
 )]

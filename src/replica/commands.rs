@@ -8,8 +8,8 @@ use super::jobs::{Asker, Job};
 use super::requests::{fingerprint, request_id};
 use crate::limits::{LINES_AT_ONCE, MAX_TWINS};
 use crate::types::{
-    Answer, Command, Line, Movement, Outcome, Policy, Put, Quota, Refusal, ReplicaId, Request, Sku, Timestamp,
-    Transfer,
+    Answer, Command, Line, Movement, Outcome, Policy, Put, Quota, Refusal, ReplicaId, Request, Sku,
+    Timestamp, Transfer,
 };
 use crate::wire::{Cause, Change, Record, Remembered};
 

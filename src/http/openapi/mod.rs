@@ -5,11 +5,13 @@
 //! without being described. What every call has in common is added at the end, by [`completed`].
 //!
 //! Bodies: [`requests`]; what is around them: [`parameters`]; answers: [`responses`], whose shapes
-//! are those of the model, and [`views`]; the small parts of all: [`shape`].
+//! are those of the model, and [`views`]; the small parts of all: [`shape`]. [`later`] describes
+//! calls that are not served yet.
 //!
 //! Promises: the document is the same for every node of one version, and is made once. It leaves to
 //! the handlers to be as it says; tests and `.ci/schemathesis` hold the two together.
 
+pub mod later;
 pub mod parameters;
 pub mod requests;
 pub mod responses;
@@ -27,10 +29,10 @@ use axum::{Extension, Router};
 use bytes::Bytes;
 use hyper::header::{CONTENT_TYPE, HeaderValue};
 use serde_json::Value;
+use utoipa::ToSchema;
 use utoipa::openapi::info::{InfoBuilder, LicenseBuilder};
 use utoipa::openapi::path::{Operation, PathItem};
 use utoipa::openapi::{ComponentsBuilder, OpenApi, OpenApiBuilder, OpenApiVersion, RefOr, Required};
-use utoipa::ToSchema;
 use utoipa_axum::router::{OpenApiRouter, UtoipaMethodRouter, UtoipaMethodRouterExt};
 use utoipa_axum::routes;
 
@@ -93,7 +95,11 @@ impl Routes {
 ///
 /// What this listener serves, as OpenAPI 3.1.
 #[utoipa::path(
-    get, path = "/v1/openapi.json", operation_id = "openapi", tag = "node", responses(responses::Document)
+    get,
+    path = "/v1/openapi.json",
+    operation_id = "openapi",
+    tag = "node",
+    responses(responses::Document)
 )]
 async fn document(Extension(text): Extension<Text>) -> Response {
     let bytes = text.0.get().cloned().unwrap_or_default();
@@ -183,12 +189,11 @@ fn operations_mut(item: &mut PathItem) -> impl Iterator<Item = &mut Operation> {
 
 /// Every schema and header there is.
 fn components() -> utoipa::openapi::Components {
-    fn add<T: ToSchema>(
-        builder: ComponentsBuilder,
-    ) -> ComponentsBuilder {
+    fn add<T: ToSchema>(builder: ComponentsBuilder) -> ComponentsBuilder {
         let mut within = Vec::new();
         T::schemas(&mut within);
-        let builder = within.into_iter().fold(builder, |builder, (name, schema)| builder.schema(name, schema));
+        let builder =
+            within.into_iter().fold(builder, |builder, (name, schema)| builder.schema(name, schema));
         builder.schema(T::name(), T::schema())
     }
     let mut builder = ComponentsBuilder::new();
@@ -196,18 +201,58 @@ fn components() -> utoipa::openapi::Components {
         ($($schema:ty),+ $(,)?) => { $(builder = add::<$schema>(builder);)+ };
     }
     add_all![
-        shape::Sku, shape::ReservationId, shape::NodeName, shape::RegionName, shape::Time, shape::Quantity,
-        shape::Text, shape::Lines,
-        requests::Line, requests::HoldRequest, requests::ConfirmRequest, requests::CancelRequest,
-        requests::ExtendRequest, requests::SaleRequest, requests::ReturnRequest, requests::BatchRequest,
-        requests::ItemRequest, requests::Quota, requests::MovementRequest, requests::TransferRequest,
+        shape::Sku,
+        shape::ReservationId,
+        shape::NodeName,
+        shape::RegionName,
+        shape::Time,
+        shape::Quantity,
+        shape::Text,
+        shape::Lines,
+        requests::Line,
+        requests::HoldRequest,
+        requests::ConfirmRequest,
+        requests::CancelRequest,
+        requests::ExtendRequest,
+        requests::SaleRequest,
+        requests::ReturnRequest,
+        requests::BatchRequest,
+        requests::ItemRequest,
+        requests::Quota,
+        requests::MovementRequest,
+        requests::TransferRequest,
         requests::Operation,
-        views::State, views::VerdictWord, views::StatusWord, views::RebalanceWord, views::ReservationPage,
-        views::ItemPage, views::BatchResults, views::BatchResult, views::Problem,
+        views::State,
+        views::VerdictWord,
+        views::StatusWord,
+        views::RebalanceWord,
+        views::ReservationPage,
+        views::ItemPage,
+        views::BatchResults,
+        views::BatchResult,
+        views::Problem,
         super::problem::FieldError,
-        model::ReservationView, model::ShortfallView, model::ReturnView, model::AvailabilityView,
-        model::BooksView, model::QuotaView, model::NodesView, model::CheckView,
-        health::Live, health::Ready, health::Version,
+        model::ReservationView,
+        model::ShortfallView,
+        model::ReturnView,
+        model::AvailabilityView,
+        model::BooksView,
+        model::QuotaView,
+        model::NodesView,
+        model::CheckView,
+        health::Live,
+        health::Ready,
+        health::Version,
+        later::Cause,
+        later::HistoryPage,
+        later::Change,
+        later::Amounts,
+        later::ImportCsv,
+        later::ImportLines,
+        later::ImportResult,
+        later::ReloadResult,
+        later::LastRefusal,
+        later::Events,
     ];
     let mut components = builder.build();
     components.headers = responses::headers();

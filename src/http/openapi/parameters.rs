@@ -1,10 +1,10 @@
 //! What goes into the path, the query and the headers of requests.
 
 use utoipa::IntoParams;
+use utoipa::openapi::RefOr;
 use utoipa::openapi::Required;
 use utoipa::openapi::path::{Parameter, ParameterBuilder, ParameterIn};
 use utoipa::openapi::schema::{AnyOfBuilder, ArrayBuilder, ObjectBuilder, Schema, Type};
-use utoipa::openapi::RefOr;
 
 use super::shape;
 use super::views::STATES;
@@ -15,7 +15,7 @@ use crate::types::ReservationState;
 /// One version as in an ETag, of at most 19 digits so that it fits 64 bits.
 pub const VERSION_PATTERN: &str = r#"^"[0-9]{1,19}"$"#;
 
-fn parameter(
+pub fn parameter(
     place: ParameterIn,
     name: &str,
     is_required: bool,
@@ -62,6 +62,8 @@ macro_rules! parameters {
     )+ };
 }
 
+pub(super) use parameters;
+
 parameters! {
     /// The reservation a call is about.
     Id = [parameter(
@@ -74,9 +76,6 @@ parameters! {
 
     /// The item a call is about.
     Item = [parameter(ParameterIn::Path, "sku", true, shape::code(&["TEE-RED-M"]), "The item.")];
-
-    /// The node a call is about.
-    Node = [parameter(ParameterIn::Path, "name", true, shape::name(&["eu-1"]), "The node.")];
 
     /// A key that a call may have.
     Key = [idempotency_key(
@@ -175,7 +174,7 @@ fn idempotency_key(is_required: bool, description: &str) -> Parameter {
     parameter(ParameterIn::Header, "Idempotency-Key", is_required, schema, description)
 }
 
-fn limit() -> Parameter {
+pub fn limit() -> Parameter {
     let schema = shape::integer(1, MAX_LIMIT).default(Some(DEFAULT_LIMIT.into()));
     parameter(ParameterIn::Query, "limit", false, schema, "Most entries on the page.")
 }

@@ -154,9 +154,7 @@ pub enum Operation {
 macro_rules! word {
     ($function:ident, $word:literal) => {
         fn $function() -> ObjectBuilder {
-            ObjectBuilder::new()
-                .schema_type(utoipa::openapi::schema::Type::String)
-                .enum_values(Some([$word]))
+            ObjectBuilder::new().schema_type(utoipa::openapi::schema::Type::String).enum_values(Some([$word]))
         }
     };
 }

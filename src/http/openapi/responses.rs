@@ -28,13 +28,13 @@ const JSON: &str = "application/json";
 const PROBLEM: &str = "application/problem+json";
 
 /// What any call that looks at the node's state can end in.
-const ANY: &[Code] = &[InvalidRequest, NotReady, RolledBack];
+pub const ANY: &[Code] = &[InvalidRequest, NotReady, RolledBack];
 /// What any call that the replica decides can end in, beyond that.
-const ASKED: &[Code] = &[Overloaded];
+pub const ASKED: &[Code] = &[Overloaded];
 /// What any call with a body can end in.
-const BODY: &[Code] = &[RequestTimeout, BodyTooLarge, UnsupportedMediaType, Overloaded];
+pub const BODY: &[Code] = &[RequestTimeout, BodyTooLarge, UnsupportedMediaType, Overloaded];
 /// What any call with a key can end in.
-const KEYED: &[Code] = &[KeyReused, MemoryFull];
+pub const KEYED: &[Code] = &[KeyReused, MemoryFull];
 /// What any call can end in that may be about another node's reservation.
 const ELSEWHERE: &[Code] = &[OwnerUnreachable, OutcomeUnknown];
 
@@ -46,7 +46,10 @@ pub fn headers() -> BTreeMap<String, RefOr<Header>> {
     };
     let version = text().pattern(Some(r#"^"[0-9]+"$"#)).examples(["\"1\""]);
     let all = [
-        ("X-Request-Id", header(text().examples(["order-1001-try-1"]), "The request's id: yours, or one made here.")),
+        (
+            "X-Request-Id",
+            header(text().examples(["order-1001-try-1"]), "The request's id: yours, or one made here."),
+        ),
         ("ETag", header(version, "The reservation's version, for `If-Match`.")),
         (
             "View-ETag",
@@ -58,11 +61,16 @@ pub fn headers() -> BTreeMap<String, RefOr<Header>> {
         (
             "Location",
             header(
-                text().pattern(Some("^/v1/reservations/")).examples(["/v1/reservations/01994d2e-6a3f-7c55-9d0e-2f6c1a0b9e11"]),
+                text()
+                    .pattern(Some("^/v1/reservations/"))
+                    .examples(["/v1/reservations/01994d2e-6a3f-7c55-9d0e-2f6c1a0b9e11"]),
                 "Where the reservation is: its id was chosen here.",
             ),
         ),
-        ("Retry-After", header(shape::integer(1, 60).examples([1]), "After how many seconds a retry makes sense.")),
+        (
+            "Retry-After",
+            header(shape::integer(1, 60).examples([1]), "After how many seconds a retry makes sense."),
+        ),
         (
             "Idempotent-Replayed",
             header(
@@ -70,7 +78,10 @@ pub fn headers() -> BTreeMap<String, RefOr<Header>> {
                 "There when this is the first answer to the same `Idempotency-Key` again.",
             ),
         ),
-        ("Cache-Control", header(text().examples(["public, max-age=1"]), "For how long the answer may be kept.")),
+        (
+            "Cache-Control",
+            header(text().examples(["public, max-age=1"]), "For how long the answer may be kept."),
+        ),
     ];
     all.into_iter().map(|(name, header)| (name.to_owned(), header)).collect()
 }
@@ -82,19 +93,19 @@ pub fn header(name: &str) -> Ref {
 
 /// All that one call can answer, as it is put together.
 #[derive(Default)]
-struct Answers {
+pub struct Answers {
     responses: BTreeMap<String, Response>,
     is_keyed: bool,
 }
 
 impl Answers {
-    fn one(mut self, status: u16, response: ResponseBuilder) -> Answers {
+    pub fn one(mut self, status: u16, response: ResponseBuilder) -> Answers {
         self.responses.insert(status.to_string(), response.build());
         self
     }
 
     /// A success with a JSON body.
-    fn json<T: ToSchema>(self, status: u16, description: &str) -> Answers {
+    pub fn json<T: ToSchema>(self, status: u16, description: &str) -> Answers {
         self.one(status, json::<T>(description))
     }
 
@@ -117,7 +128,7 @@ impl Answers {
     }
 
     /// These problems, each status once with all its codes.
-    fn problems(mut self, codes: &[&[Code]]) -> Answers {
+    pub fn problems(mut self, codes: &[&[Code]]) -> Answers {
         let mut by_status: BTreeMap<u16, Vec<Code>> = BTreeMap::new();
         for code in codes.iter().copied().flatten() {
             let of_status = by_status.entry(code.row().status).or_default();
@@ -126,15 +137,20 @@ impl Answers {
             }
         }
         self.is_keyed = by_status.contains_key(&KeyReused.row().status);
-        by_status.into_iter().fold(self, |answers, (status, codes)| answers.one(status, problem(status, &codes)))
+        by_status
+            .into_iter()
+            .fold(self, |answers, (status, codes)| answers.one(status, problem(status, &codes)))
     }
 
-    fn done(mut self) -> BTreeMap<String, RefOr<Response>> {
+    pub fn done(mut self) -> BTreeMap<String, RefOr<Response>> {
         if self.is_keyed {
             // What a key remembers: see `Refusal::is_remembered`.
-            let is_remembered = |status: &str| status.starts_with('2') || ["404", "409", "410"].contains(&status);
+            let is_remembered =
+                |status: &str| status.starts_with('2') || ["404", "409", "410"].contains(&status);
             for (_, response) in self.responses.iter_mut().filter(|(status, _)| is_remembered(status)) {
-                response.headers.insert("Idempotent-Replayed".to_owned(), RefOr::Ref(header("Idempotent-Replayed")));
+                response
+                    .headers
+                    .insert("Idempotent-Replayed".to_owned(), RefOr::Ref(header("Idempotent-Replayed")));
             }
         }
         self.responses.into_iter().map(|(status, response)| (status, response.into())).collect()
@@ -147,9 +163,8 @@ fn json<T: ToSchema>(description: &str) -> ResponseBuilder {
 }
 
 fn reservation(description: &str) -> ResponseBuilder {
-    let link = |operation: &str| {
-        LinkBuilder::new().operation_id(operation).parameter("id", "$response.body#/id")
-    };
+    let link =
+        |operation: &str| LinkBuilder::new().operation_id(operation).parameter("id", "$response.body#/id");
     let unchanged = link("confirm_reservation")
         .parameter("header.If-Match", "$response.header.ETag")
         .description("Sell it, unless it was changed meanwhile.");
@@ -174,7 +189,8 @@ fn problem(status: u16, codes: &[Code]) -> ResponseBuilder {
     let number = ObjectBuilder::new().schema_type(Type::Integer).enum_values(Some([status]));
     let narrowed =
         ObjectBuilder::new().schema_type(Type::Object).property("status", number).property("code", code);
-    let schema: Schema = AllOfBuilder::new().item(shape::reference::<super::views::Problem>()).item(narrowed).into();
+    let schema: Schema =
+        AllOfBuilder::new().item(shape::reference::<super::views::Problem>()).item(narrowed).into();
     let content = ContentBuilder::new().schema(Some(schema)).build();
     let response = ResponseBuilder::new().description(lines.join("\n")).content(PROBLEM, content);
     match codes.iter().any(|code| code.row().retry_after.is_some()) {
@@ -197,6 +213,8 @@ macro_rules! answers {
         }
     )+ };
 }
+
+pub(super) use answers;
 
 answers! {
     ListReservations = Answers::default()

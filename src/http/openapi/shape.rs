@@ -81,6 +81,8 @@ macro_rules! shapes {
     )+ };
 }
 
+pub(super) use shapes;
+
 shapes! {
     /// What is sold: the item's name at the border.
     Sku = code(&["TEE-RED-M", "MUG"]);

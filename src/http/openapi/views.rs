@@ -5,7 +5,7 @@ use utoipa::openapi::RefOr;
 use utoipa::openapi::schema::{AllOfBuilder, AnyOfBuilder, ArrayBuilder, ObjectBuilder, Schema, Type};
 use utoipa::{PartialSchema, ToSchema};
 
-use super::shape;
+use super::shape::{self, shapes};
 use crate::http::model::{BooksView, ReservationView, ShortfallView};
 use crate::http::problem::{Code, FieldError};
 use crate::node::StockStatus;
@@ -27,29 +27,11 @@ const STATUSES: [StockStatus; 5] = [
     StockStatus::NoSuchItem,
 ];
 
-/// Defines components that are built by hand.
-macro_rules! views {
-    ($($(#[doc = $doc:literal])+ $name:ident = $build:expr;)+) => { $(
-        $(#[doc = $doc])+
-        #[derive(Clone, Copy, Debug)]
-        pub struct $name;
-
-        impl PartialSchema for $name {
-            fn schema() -> RefOr<Schema> {
-                let description = [$($doc.trim()),+].join("\n");
-                $build.description(Some(description)).into()
-            }
-        }
-
-        impl ToSchema for $name {}
-    )+ };
-}
-
-fn words(words: impl IntoIterator<Item = &'static str>) -> ObjectBuilder {
+pub fn words(words: impl IntoIterator<Item = &'static str>) -> ObjectBuilder {
     ObjectBuilder::new().schema_type(Type::String).enum_values(Some(words))
 }
 
-views! {
+shapes! {
     /// Where a reservation stands. Only a held one can change: it is confirmed, cancelled, or it
     /// expires; an expired one can be held anew by a PUT and is sold by a confirm if there are units.
     State = words(STATES.map(ReservationState::as_str));
@@ -90,15 +72,13 @@ views! {
 
 fn done() -> AllOfBuilder {
     let status = ObjectBuilder::new().schema_type(Type::Integer).enum_values(Some([200, 201]));
-    let status =
-        ObjectBuilder::new().schema_type(Type::Object).property("status", status).required("status");
+    let status = ObjectBuilder::new().schema_type(Type::Object).property("status", status).required("status");
     AllOfBuilder::new().item(shape::reference::<ReservationView>()).item(status)
 }
 
 fn problem() -> ObjectBuilder {
-    let text = |description: &str| {
-        ObjectBuilder::new().schema_type(Type::String).description(Some(description))
-    };
+    let text =
+        |description: &str| ObjectBuilder::new().schema_type(Type::String).description(Some(description));
     let names = |description: &str| {
         let name = ObjectBuilder::new().schema_type(Type::String);
         ArrayBuilder::new().items(name).description(Some(description))
