@@ -62,7 +62,9 @@ pub(super) struct ReservationView {
     id: String,
     #[schema(value_type = views::State)]
     state: &'static str,
+    /// Goes up with each change of lines; the `ETag` is the same.
     version: u64,
+    /// The node that took it, and where retries belong.
     #[schema(value_type = shape::NodeName)]
     node: String,
     #[schema(value_type = shape::RegionName)]
@@ -70,6 +72,7 @@ pub(super) struct ReservationView {
     #[serde(serialize_with = "time::serialize")]
     #[schema(value_type = shape::Time)]
     created_at: Timestamp,
+    /// Until then its units are held.
     #[serde(serialize_with = "time::serialize")]
     #[schema(value_type = shape::Time)]
     expires_at: Timestamp,
@@ -104,12 +107,16 @@ pub(super) struct ShortfallView {
     #[schema(value_type = shape::Sku)]
     sku: String,
     requested: u64,
+    /// Free units at this node.
     available_here: u64,
     #[schema(value_type = views::VerdictWord)]
     verdict: &'static str,
+    /// Free units that reachable nodes were known to have.
     elsewhere: u64,
+    /// Nodes that were silent.
     #[schema(value_type = Vec<shape::NodeName>)]
     unreachable: Vec<String>,
+    /// The oldest thing this rests on is at least as new.
     #[serde(serialize_with = "time::serialize")]
     #[schema(value_type = shape::Time)]
     as_of: Timestamp,
@@ -165,13 +172,17 @@ pub(super) struct AvailabilityView {
 pub(super) struct AvailableItem {
     #[schema(value_type = shape::Sku)]
     sku: String,
+    /// What this node could sell now without asking.
     here: u64,
+    /// `here`, and what this node last heard of the others.
     everywhere: u64,
     #[schema(value_type = views::StatusWord)]
     status: &'static str,
+    /// The oldest thing this rests on is at least as new.
     #[serde(serialize_with = "time::serialize")]
     #[schema(value_type = shape::Time)]
     as_of: Timestamp,
+    /// How old that is, in milliseconds.
     stale_ms: u64,
 }
 
@@ -195,6 +206,7 @@ pub(super) struct BooksView {
     #[schema(value_type = shape::Sku)]
     sku: String,
     name: Option<String>,
+    /// Whether the books add up, with everything at hand that they rest on.
     balanced: bool,
     totals: TotalsView,
     nodes: Vec<NodeBooksView>,
@@ -205,12 +217,18 @@ pub(super) struct BooksView {
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(as = Totals)]
 struct TotalsView {
+    /// Units that arrived.
     received: u64,
+    /// Units that came back from buyers.
     returned: u64,
+    /// Units that left unsold.
     retired: u64,
     sold: u64,
+    /// Units in held reservations.
     held: u64,
+    /// Units that are free.
     available: u64,
+    /// Units that one node has sent and the other has not credited yet.
     in_flight: u64,
 }
 
@@ -229,8 +247,11 @@ struct NodeBooksView {
     sold: u64,
     held: u64,
     available: u64,
+    /// What it has credited from others.
     given: u64,
+    /// All that it has given away.
     sent: u64,
+    /// What is known of the node's part is at least as new.
     #[serde(serialize_with = "time::serialize")]
     #[schema(value_type = shape::Time)]
     as_of: Timestamp,
@@ -349,6 +370,7 @@ pub(super) struct NodeView {
     #[schema(value_type = shape::RegionName)]
     region: String,
     replica_id: String,
+    /// Whether this is the node that answers.
     #[serde(rename = "self")]
     is_self: bool,
     #[schema(schema_with = views::node_state)]
@@ -357,6 +379,7 @@ pub(super) struct NodeView {
     link: &'static str,
     /// With microseconds, because nodes of one region are closer than a millisecond.
     rtt_ms: Option<f64>,
+    /// Changes that it has announced and that are not here yet.
     lag: u64,
     #[serde(serialize_with = "time::serialize_option")]
     #[schema(value_type = Option<shape::Time>)]
@@ -388,6 +411,7 @@ pub(super) struct CheckView {
     #[schema(value_type = shape::NodeName)]
     node: String,
     items: u64,
+    /// Over all rows, in hexadecimal; equal on nodes that know the same.
     books_digest: String,
     violations: Vec<ViolationView>,
 }
@@ -396,6 +420,7 @@ pub(super) struct CheckView {
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(as = Violation)]
 struct ViolationView {
+    /// Its name.
     invariant: String,
     #[schema(value_type = Option<shape::Sku>)]
     sku: Option<String>,

@@ -231,7 +231,9 @@ fn quotas() -> ObjectBuilder {
 }
 
 fn weight() -> ObjectBuilder {
-    shape::integer(1, MAX_WEIGHT).description(Some("Scales the node's share; 1 when left out."))
+    shape::integer(0, MAX_WEIGHT).description(Some(
+        "Scales the node's share; 1 when left out, and with 0 it gets none of its own accord.",
+    ))
 }
 
 fn min() -> ObjectBuilder {
