@@ -5,7 +5,7 @@
 //! A request's way: `listener` accepts and bounds connections, `timed` gives up on slow ones,
 //! `exchange` reads the body and routes, a handler (`reservations`, `sales`, `batch`,
 //! `availability`, `items`, `nodes`, `health`) reads its fields through `json` and `fields`,
-//! asks through `call`, and shows the answer through `model`, a refusal through [`problem`].
+//! asks through `call`, and shows the answer through `model`, a refusal through [`problem`]. `openapi` describes it all.
 //!
 //! Promises: bad input is refused with the field that is wrong, before anything is asked; a
 //! definite answer is given only for what is known: when the node goes away while it decides,
@@ -29,6 +29,7 @@ mod listener;
 mod mint;
 mod model;
 mod nodes;
+mod openapi;
 pub mod problem;
 mod query;
 mod reservations;
@@ -42,16 +43,15 @@ use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
-use axum::Router;
-use axum::routing::{get, post};
 use prometheus_client::registry::Registry;
 use tokio::net::TcpListener;
 use tokio::sync::{Semaphore, watch};
+use utoipa_axum::routes;
 
 use crate::node::Handle;
 use crate::types::Caller;
 use call::Api;
-use problem::{Code, Problem};
+use openapi::{Routes, Side};
 
 /// What clients may take of the node.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -119,51 +119,39 @@ pub async fn serve(
         budget: budget.clone(),
         streams,
     };
-    let routes = storefront_routes(api(Caller::Storefront));
+    let routes = storefront_routes().served(api(Caller::Storefront));
     let storefront = listener::serve(storefront, exchange(routes, false), shutdown.clone());
-    let admin = listener::serve(admin, exchange(admin_routes(api(Caller::Admin)), true), shutdown);
+    let routes = admin_routes().served(api(Caller::Admin));
+    let admin = listener::serve(admin, exchange(routes, true), shutdown);
     tokio::join!(storefront, admin);
     Ok(())
 }
 
-fn storefront_routes(api: Api) -> Router {
-    let routes = Router::new()
-        .route("/v1/reservations", get(reservations::list).post(reservations::post))
-        .route("/v1/reservations/{id}", get(reservations::get).put(reservations::put))
-        .route("/v1/reservations/{id}/confirm", post(reservations::confirm))
-        .route("/v1/reservations/{id}/cancel", post(reservations::cancel))
-        .route("/v1/reservations/{id}/extend", post(reservations::extend))
-        .route(exchange::BATCH_PATH, post(batch::post))
-        .route("/v1/sales", post(sales::sell))
-        .route("/v1/returns", post(sales::give_back))
-        .route("/v1/availability", get(availability::get));
-    finished(routes, api)
+fn storefront_routes() -> Routes {
+    Routes::new(Side::Storefront)
+        .with(routes!(reservations::list, reservations::post))
+        .with(routes!(reservations::get, reservations::put))
+        .with(routes!(reservations::confirm))
+        .with(routes!(reservations::cancel))
+        .with(routes!(reservations::extend))
+        .with(routes!(batch::post))
+        .with(routes!(sales::sell))
+        .with(routes!(sales::give_back))
+        .with(routes!(availability::get))
 }
 
-fn admin_routes(api: Api) -> Router {
-    let routes = Router::new()
-        .route("/v1/items", get(items::list))
-        .route(exchange::IMPORT_PATH, post(import::post))
-        .route("/v1/items/{sku}/history", get(history::get))
-        .route("/v1/items/{sku}", get(items::get).put(items::put))
-        .route("/v1/items/{sku}/receipts", post(items::receive))
-        .route("/v1/items/{sku}/write-offs", post(items::write_off))
-        .route("/v1/items/{sku}/transfers", post(items::transfer))
-        .route("/v1/nodes", get(nodes::list))
-        .route("/v1/nodes/{name}/drain", post(nodes::drain))
-        .route("/v1/nodes/{name}/resume", post(nodes::resume))
-        .route("/v1/check", get(nodes::check))
-        .route("/metrics", get(health::metrics));
-    finished(routes, api)
-}
-
-/// Adds what both listeners serve, and the answers to what neither does.
-fn finished(routes: Router<Api>, api: Api) -> Router {
-    routes
-        .route("/livez", get(health::livez))
-        .route("/readyz", get(health::readyz))
-        .route("/v1/version", get(health::version))
-        .method_not_allowed_fallback(|| async { Problem::new(Code::MethodNotAllowed) })
-        .fallback(|| async { Problem::new(Code::NotFound) })
-        .with_state(api)
+fn admin_routes() -> Routes {
+    Routes::new(Side::Admin)
+        .with(routes!(items::list))
+        .with(routes!(items::get, items::put))
+        .with(routes!(items::receive))
+        .with(routes!(items::write_off))
+        .with(routes!(items::transfer))
+        .with(routes!(history::get))
+        .with(routes!(import::post))
+        .with(routes!(nodes::list))
+        .with(routes!(nodes::drain))
+        .with(routes!(nodes::resume))
+        .with(routes!(nodes::check))
+        .with(routes!(health::metrics))
 }
