@@ -22,6 +22,8 @@ pub mod limits;
 #[cfg(feature = "node")]
 pub mod node;
 #[cfg(feature = "node")]
+pub mod open_files;
+#[cfg(feature = "node")]
 pub mod peer;
 #[deny(clippy::disallowed_methods, clippy::disallowed_types)]
 pub mod replica;

@@ -18,9 +18,10 @@ use tokio::task::JoinHandle;
 use tracing::{info, warn};
 
 use crate::config::Config;
-use crate::http::{self, HttpLimits};
+use crate::http::{self, HttpCounters, HttpLimits, LiveLimits, Service};
 use crate::limits::Limits;
 use crate::node::{self, DriverOptions, Handle, NodeError, NotReadyReason, Readiness, Recovered, Recovery};
+use crate::open_files::{self, Connections};
 use crate::peer::{PeerAddress, PeerOptions, Peers, TlsFiles};
 use crate::store::{RedbStore, Store, StoreError, StoreOptions};
 use crate::types::Millis;
@@ -47,6 +48,9 @@ pub async fn run(config: Config, started: impl FnOnce(Started)) -> anyhow::Resul
     check_identity(&config, &recovered)?;
     let storefront = listen(config.http.storefront, "http.storefront").await?;
     let admin = listen(config.http.admin, "http.admin").await?;
+    if let Some(complaint) = exposed(admin.local_addr()?) {
+        warn!("{complaint}");
+    }
 
     let (handle, arrivals) = Handle::new(identity, config.limits.request_queue);
     handle.readiness().set(NotReadyReason::WaitingForPeers, true);
@@ -61,7 +65,8 @@ pub async fn run(config: Config, started: impl FnOnce(Started)) -> anyhow::Resul
         peers: peers.local_addr(),
     };
     let options = DriverOptions { checkpoint_every_bytes: config.limits.checkpoint_every_bytes };
-    let registry = Arc::new(registry(&handle, &peers));
+    let counters = HttpCounters::default();
+    let registry = Arc::new(registry(&handle, &peers, &counters));
     let mut driver: JoinHandle<Result<(), NodeError>> =
         tokio::spawn(node::run(recovered, store, options, arrivals, driver_stops));
     let watching = tokio::spawn(watch_disk(
@@ -70,14 +75,13 @@ pub async fn run(config: Config, started: impl FnOnce(Started)) -> anyhow::Resul
         handle.clone(),
         rest_stops.clone(),
     ));
-    let serving = tokio::spawn(http::serve(
-        handle.clone(),
-        storefront,
-        admin,
-        http_limits(&config),
-        registry,
-        rest_stops,
-    ));
+    let room = open_files::make_room(config.limits.http_connections);
+    if let Some(complaint) = room.complaint(config.limits.http_connections) {
+        warn!("{complaint}");
+    }
+    let limits = LiveLimits::fixed(http_limits(&config.limits, room));
+    let service = Service { handle: handle.clone(), limits, registry, counters };
+    let serving = tokio::spawn(http::serve(service, storefront, admin, rest_stops));
     started(addresses);
 
     tokio::select! {
@@ -159,6 +163,18 @@ fn check_identity(config: &Config, recovered: &Recovered) -> anyhow::Result<()> 
     Ok(())
 }
 
+/// The admin listener asks nobody who they are.
+fn exposed(admin: SocketAddr) -> Option<String> {
+    let reachable = !admin.ip().to_canonical().is_loopback();
+    reachable.then(|| {
+        format!(
+            "http.admin listens on {admin}, which other machines may reach, and it asks nobody who they \
+             are: whoever reaches it can write off stock and drain nodes. Bind it to 127.0.0.1, or let only \
+             trusted machines reach it (firewall, private network, a proxy that authenticates)"
+        )
+    })
+}
+
 async fn listen(address: SocketAddr, key: &str) -> anyhow::Result<TcpListener> {
     let listening = TcpListener::bind(address).await;
     listening.with_context(|| format!("{key}: cannot listen on {address}; is another node running there?"))
@@ -193,20 +209,23 @@ fn replica_limits(config: &Config) -> Limits {
     }
 }
 
-fn http_limits(config: &Config) -> HttpLimits {
+fn http_limits(limits: &crate::config::Limits, room: Connections) -> HttpLimits {
     HttpLimits {
-        connections: config.limits.http_connections,
-        header_timeout: config.limits.header_timeout,
-        body_timeout: config.limits.body_timeout,
-        idle_timeout: config.limits.idle_timeout,
+        connections: room.storefront,
+        admin_connections: room.admin,
+        connections_per_address: limits.http_connections_per_address,
+        header_timeout: limits.header_timeout,
+        body_timeout: limits.body_timeout,
+        idle_timeout: limits.idle_timeout,
         ..HttpLimits::default()
     }
 }
 
-fn registry(handle: &Handle, peers: &Peers) -> Registry {
+fn registry(handle: &Handle, peers: &Peers, counters: &HttpCounters) -> Registry {
     let mut registry = Registry::default();
     registry.register_collector(Box::new(handle.metrics().clone()));
     registry.register_collector(Box::new(peers.metrics()));
+    registry.register_collector(Box::new(counters.clone()));
     registry
 }
 

@@ -4,7 +4,6 @@
 //! answer that must not be given (see [`super::call::Failure`]) becomes an error, upon which
 //! the connection is dropped without a byte.
 
-use std::sync::Arc;
 use std::time::Instant;
 
 use super::mint::fresh_id;
@@ -16,7 +15,7 @@ use hyper::body::Incoming;
 use hyper::header::{CACHE_CONTROL, HeaderValue};
 use tower::Service;
 
-use super::HttpLimits;
+use super::LiveLimits;
 use super::body::{self, Budget, MAX_BATCH_BYTES, MAX_BODY_BYTES, Share};
 use super::call::{Payload, Unanswered};
 use super::headers;
@@ -34,7 +33,7 @@ pub(super) struct ClosedUnanswered;
 #[derive(Clone, Debug)]
 pub(super) struct Exchange {
     pub(super) router: Router,
-    pub(super) limits: Arc<HttpLimits>,
+    pub(super) limits: LiveLimits,
     pub(super) budget: Budget,
 }
 
@@ -74,7 +73,7 @@ impl Exchange {
     async fn with_body(&self, request: Request<Incoming>) -> Result<(Request<Body>, Share), Problem> {
         let (mut parts, incoming) = request.into_parts();
         let limit = if parts.uri.path() == BATCH_PATH { MAX_BATCH_BYTES } else { MAX_BODY_BYTES };
-        let read = body::read(incoming, &parts.headers, limit, self.limits.body_timeout, &self.budget);
+        let read = body::read(incoming, &parts.headers, limit, self.limits.now().body_timeout, &self.budget);
         let (bytes, share) = read.await?;
         parts.extensions.insert(Payload(bytes));
         Ok((Request::from_parts(parts, Body::empty()), share))

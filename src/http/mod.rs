@@ -2,7 +2,7 @@
 //! [`crate::types::Command`]s, asks the node through its [`Handle`], and shows what the
 //! replica said; it decides nothing about stock.
 //!
-//! A request's way: `listener` accepts and bounds connections, `timed` gives up on slow ones,
+//! A request's way: `listener` accepts connections, `seats` bounds them, `timed` gives up on slow ones,
 //! `exchange` reads the body and routes, a handler (`reservations`, `sales`, `batch`,
 //! `availability`, `items`, `nodes`, `health`) reads its fields through `json` and `fields`,
 //! asks through `call`, and shows the answer through `model`, a refusal through [`problem`].
@@ -16,6 +16,7 @@ mod availability;
 mod batch;
 mod body;
 mod call;
+mod counters;
 mod exchange;
 mod fields;
 mod headers;
@@ -31,10 +32,12 @@ pub mod problem;
 mod query;
 mod reservations;
 mod sales;
+mod seats;
 #[cfg(test)]
 mod tests;
 mod time;
 mod timed;
+mod underway;
 
 use std::io;
 use std::sync::Arc;
@@ -48,14 +51,22 @@ use tokio::sync::watch;
 
 use crate::node::Handle;
 use call::Api;
+pub use counters::HttpCounters;
 use problem::{Code, Problem};
+use seats::Seats;
 
 /// What clients may take of the node.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct HttpLimits {
-    /// Open connections of each listener; 4,096. Each costs a file and up to 128 KiB; when
-    /// all are taken, further ones wait in the system's queue until one ends.
+    /// Open connections of the storefront listener; 16,384. Each costs a file and, by what its
+    /// client sent, 1 to 128 KiB. When all are taken, the one that has been idle longest is
+    /// closed for a newcomer.
     pub connections: usize,
+    /// The same for the admin listener.
+    pub admin_connections: usize,
+    /// Open connections of one address (IPv6: of one network of 64 bits) to one listener;
+    /// 16,384. Beyond, its own longest idle one is closed, or else the newcomer.
+    pub connections_per_address: usize,
     /// For a whole head, from its first byte or from the start of the connection; 10 s. Then
     /// the connection is closed.
     pub header_timeout: Duration,
@@ -68,14 +79,16 @@ pub struct HttpLimits {
     /// For requests under way when the node stops; 10 s. Then their connections are closed.
     pub drain_timeout: Duration,
     /// Memory for the bodies of requests under way on both listeners; 256 MiB. When it is used
-    /// up, further ones are refused with `overloaded`.
+    /// up, further ones are refused with `overloaded`. Fixed at the start.
     pub body_memory_bytes: usize,
 }
 
 impl Default for HttpLimits {
     fn default() -> HttpLimits {
         HttpLimits {
-            connections: 4_096,
+            connections: 16_384,
+            admin_connections: 16_384,
+            connections_per_address: 16_384,
             header_timeout: Duration::from_secs(10),
             body_timeout: Duration::from_secs(10),
             idle_timeout: Duration::from_secs(60),
@@ -86,25 +99,55 @@ impl Default for HttpLimits {
     }
 }
 
+/// The limits as they are now: they may change while the node runs. A wait that has begun
+/// keeps the limit that it began under.
+#[derive(Clone, Debug)]
+pub struct LiveLimits(watch::Receiver<HttpLimits>);
+
+impl LiveLimits {
+    pub fn new(limits: watch::Receiver<HttpLimits>) -> LiveLimits {
+        LiveLimits(limits)
+    }
+
+    /// Limits that never change.
+    pub fn fixed(limits: HttpLimits) -> LiveLimits {
+        LiveLimits(watch::channel(limits).1)
+    }
+
+    fn now(&self) -> HttpLimits {
+        *self.0.borrow()
+    }
+}
+
+/// What the listeners serve.
+#[derive(Clone, Debug)]
+pub struct Service {
+    pub handle: Handle,
+    pub limits: LiveLimits,
+    pub registry: Arc<Registry>,
+    pub counters: HttpCounters,
+}
+
 /// Serves both listeners until `shutdown` says true (or its sender is dropped), then lets the
 /// requests under way end, within [`HttpLimits::drain_timeout`].
 ///
 /// # Errors
 /// None so far: a listener that cannot accept is tried again.
 pub async fn serve(
-    handle: Handle,
+    service: Service,
     storefront: TcpListener,
     admin: TcpListener,
-    limits: HttpLimits,
-    registry: Arc<Registry>,
     shutdown: watch::Receiver<bool>,
 ) -> io::Result<()> {
+    let Service { handle, limits, registry, counters } = service;
     let api = Api { handle, registry };
-    let budget = body::Budget::new(limits.body_memory_bytes);
-    let limits = Arc::new(limits);
+    let budget = body::Budget::new(limits.now().body_memory_bytes);
     let exchange = |router| exchange::Exchange { router, limits: limits.clone(), budget: budget.clone() };
-    let storefront = listener::serve(storefront, exchange(storefront_routes(api.clone())), shutdown.clone());
-    let admin = listener::serve(admin, exchange(admin_routes(api)), shutdown);
+    let (front, back) = (exchange(storefront_routes(api.clone())), exchange(admin_routes(api)));
+    let front_seats = Seats::new(limits.clone(), |limits| limits.connections, counters.storefront);
+    let back_seats = Seats::new(limits.clone(), |limits| limits.admin_connections, counters.admin);
+    let storefront = listener::serve(storefront, front_seats, front, shutdown.clone());
+    let admin = listener::serve(admin, back_seats, back, shutdown);
     tokio::join!(storefront, admin);
     Ok(())
 }

@@ -19,7 +19,7 @@ use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use uuid::Uuid;
 
-use super::{HttpLimits, serve};
+use super::{HttpCounters, HttpLimits, LiveLimits, Service, serve};
 use crate::node::{Arrival, Handle, Identity, LedgerClock, Shelf};
 use crate::types::{
     Answer, Books, Claimed, ClusterId, Line, Millis, NodeBooks, NodeName, Outcome, Policy, Refusal, Region,
@@ -78,13 +78,29 @@ pub(super) async fn started(
     asked: Arc<Mutex<Vec<Request>>>,
     limits: HttpLimits,
 ) -> Served {
+    started_under(handle, shelf, clock, asked, LiveLimits::fixed(limits)).await
+}
+
+pub(super) async fn started_under(
+    handle: Handle,
+    shelf: Arc<Shelf>,
+    clock: Arc<LedgerClock>,
+    asked: Arc<Mutex<Vec<Request>>>,
+    limits: LiveLimits,
+) -> Served {
     let storefront = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let admin = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let (stop, stopped) = watch::channel(false);
     let (front, back) = (storefront.local_addr().unwrap(), admin.local_addr().unwrap());
     let mut registry = Registry::default();
     registry.register("things", "Things", prometheus_client::metrics::counter::Counter::<u64>::default());
-    let serving = serve(handle.clone(), storefront, admin, limits, Arc::new(registry), stopped);
+    let service = Service {
+        handle: handle.clone(),
+        limits,
+        registry: Arc::new(registry),
+        counters: HttpCounters::default(),
+    };
+    let serving = serve(service, storefront, admin, stopped);
     let ended = tokio::spawn(serving);
     Served { storefront: front, admin: back, handle, shelf, clock, asked, stop, ended }
 }
