@@ -5,6 +5,7 @@
 //! still decided, made durable and answered.
 
 use std::net::SocketAddr;
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -46,6 +47,9 @@ pub async fn run(config: Config, started: impl FnOnce(Started)) -> anyhow::Resul
     let (store, recovered) = recover(&config).await?;
     let identity = recovered.identity();
     check_identity(&config, &recovered)?;
+    if let Some(complaint) = readable_by_others(&config.peers.key) {
+        warn!("{complaint}");
+    }
     let storefront = listen(config.http.storefront, "http.storefront").await?;
     let admin = listen(config.http.admin, "http.admin").await?;
     if let Some(complaint) = exposed(admin.local_addr()?) {
@@ -121,7 +125,7 @@ async fn recover(config: &Config) -> anyhow::Result<(Box<dyn Store>, Recovered)>
     });
     let start = std::time::Instant::now();
     let (store, recovered) = loading.await.context("replaying the journal")??;
-    info!(millis = start.elapsed().as_millis(), time = recovered.time.0, "journal replayed");
+    info!(millis = start.elapsed().as_millis() as u64, time = recovered.time.0, "journal replayed");
     Ok((store, recovered))
 }
 
@@ -161,6 +165,19 @@ fn check_identity(config: &Config, recovered: &Recovered) -> anyhow::Result<()> 
         );
     }
     Ok(())
+}
+
+/// Keys are never changed by the node: who may read them is the operator's to say.
+fn readable_by_others(key: &Path) -> Option<String> {
+    let mode = std::fs::metadata(key).ok()?.permissions().mode();
+    (mode & 0o077 != 0).then(|| {
+        let path = key.display();
+        format!(
+            "{path} is this node's key, and others may read it (mode {:04o}): whoever has it can pose as \
+             this node. Run: chmod 600 {path}",
+            mode & 0o7777
+        )
+    })
 }
 
 /// The admin listener asks nobody who they are.
@@ -261,4 +278,34 @@ fn stop_signal() -> std::io::Result<impl Future<Output = ()>> {
             _ = int.recv() => {}
         }
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_admin_listener_that_others_reach_is_told() {
+        for safe in ["127.0.0.1:7301", "127.8.0.1:7301", "[::1]:7301", "[::ffff:127.0.0.1]:7301"] {
+            assert_eq!(exposed(safe.parse().unwrap()), None, "{safe}");
+        }
+        for open in ["0.0.0.0:7301", "10.0.0.1:7301", "[::]:7301"] {
+            let text = exposed(open.parse().unwrap()).unwrap();
+            assert!(text.contains(open) && text.contains("127.0.0.1"), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_key_that_others_may_read_is_told_with_the_remedy() {
+        let dir = tempfile::tempdir().unwrap();
+        let key = dir.path().join("node.key");
+        std::fs::write(&key, "x").unwrap();
+        for (mode, told) in [(0o600, false), (0o400, false), (0o640, true), (0o644, true)] {
+            std::fs::set_permissions(&key, std::fs::Permissions::from_mode(mode)).unwrap();
+            let text = readable_by_others(&key);
+            assert_eq!(text.is_some(), told, "{mode:o}");
+            assert!(text.is_none_or(|text| text.contains(&format!("chmod 600 {}", key.display()))));
+        }
+        assert_eq!(readable_by_others(&dir.path().join("none")), None);
+    }
 }

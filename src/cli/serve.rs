@@ -77,7 +77,7 @@ fn start_log(log: &LogConfig) -> anyhow::Result<()> {
     let by_default = if is_terminal { LogFormat::Text } else { LogFormat::Json };
     let started = match log.format.unwrap_or(by_default) {
         LogFormat::Text => lines.with_ansi(is_terminal).try_init(),
-        LogFormat::Json => lines.json().flatten_event(true).try_init(),
+        LogFormat::Json => lines.json().flatten_event(true).with_span_list(false).try_init(),
     };
     started.map_err(|e| anyhow::anyhow!("cannot start the log: {e}"))
 }

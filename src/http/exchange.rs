@@ -1,9 +1,10 @@
 //! One request and its answer: between the connection and the routes.
 //!
-//! Here every request gets its id, its body is read, and every answer its common headers. An
+//! Here every request gets its id and its line in the log, its body is read, and every answer its common headers. An
 //! answer that must not be given (see [`super::call::Failure`]) becomes an error, upon which
 //! the connection is dropped without a byte.
 
+use std::sync::Arc;
 use std::time::Instant;
 
 use super::mint::fresh_id;
@@ -14,12 +15,14 @@ use hyper::Request;
 use hyper::body::Incoming;
 use hyper::header::{CACHE_CONTROL, HeaderValue};
 use tower::Service;
+use tracing::Instrument;
 
 use super::LiveLimits;
 use super::body::{self, Budget, MAX_BATCH_BYTES, MAX_BODY_BYTES, Share};
 use super::call::{Payload, Unanswered};
 use super::headers;
 use super::problem::Problem;
+use super::request_log::{Logged, RequestLog};
 
 /// The path of the one call with a large body.
 pub(super) const BATCH_PATH: &str = "/v1/reservations:batch";
@@ -35,21 +38,37 @@ pub(super) struct Exchange {
     pub(super) router: Router,
     pub(super) limits: LiveLimits,
     pub(super) budget: Budget,
+    pub(super) log: Arc<RequestLog>,
 }
 
 impl Exchange {
+    /// Every log line of the request bears its id.
     pub(super) async fn answer(&self, request: Request<Incoming>) -> Result<Response, ClosedUnanswered> {
-        let started = Instant::now();
         let id = request_id(&request);
+        // An error's level: the span is there whatever is logged.
+        let span = tracing::error_span!("request", request_id = id.to_str().unwrap_or_default());
+        self.answer_as(id, request).instrument(span).await
+    }
+
+    async fn answer_as(
+        &self,
+        id: HeaderValue,
+        request: Request<Incoming>,
+    ) -> Result<Response, ClosedUnanswered> {
+        let started = Instant::now();
         let (method, path) = (request.method().clone(), request.uri().path().to_owned());
         let mut response = self.respond(request).await;
-
-        let (status, elapsed) = (response.status().as_u16(), started.elapsed());
-        if response.extensions().get::<Unanswered>().is_some() {
-            tracing::debug!(request_id = ?id, %method, path, ?elapsed, "request closed without an answer");
+        let answered = response.extensions().get::<Unanswered>().is_none();
+        self.log.request(&Logged {
+            id: &id,
+            method: &method,
+            path: &path,
+            status: answered.then(|| response.status()),
+            elapsed: started.elapsed(),
+        });
+        if !answered {
             return Err(ClosedUnanswered);
         }
-        tracing::debug!(request_id = ?id, %method, path, status, ?elapsed, "request");
         let headers = response.headers_mut();
         headers.insert(headers::REQUEST_ID, id);
         headers.entry(CACHE_CONTROL).or_insert(HeaderValue::from_static("no-store"));

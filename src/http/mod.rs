@@ -30,6 +30,7 @@ mod model;
 mod nodes;
 pub mod problem;
 mod query;
+mod request_log;
 mod reservations;
 mod sales;
 mod seats;
@@ -142,7 +143,13 @@ pub async fn serve(
     let Service { handle, limits, registry, counters } = service;
     let api = Api { handle, registry };
     let budget = body::Budget::new(limits.now().body_memory_bytes);
-    let exchange = |router| exchange::Exchange { router, limits: limits.clone(), budget: budget.clone() };
+    let log = Arc::<request_log::RequestLog>::default();
+    let exchange = |router| exchange::Exchange {
+        router,
+        limits: limits.clone(),
+        budget: budget.clone(),
+        log: log.clone(),
+    };
     let (front, back) = (exchange(storefront_routes(api.clone())), exchange(admin_routes(api)));
     let front_seats = Seats::new(limits.clone(), |limits| limits.connections, counters.storefront);
     let back_seats = Seats::new(limits.clone(), |limits| limits.admin_connections, counters.admin);

@@ -308,7 +308,11 @@ mod tests {
 
     fn seats(connections: usize, connections_per_address: usize) -> Arc<Seats> {
         let limits = HttpLimits { connections, connections_per_address, ..HttpLimits::default() };
-        Seats::new(LiveLimits::fixed(limits), |limits| limits.connections, HttpCounters::default().storefront.clone())
+        Seats::new(
+            LiveLimits::fixed(limits),
+            |limits| limits.connections,
+            HttpCounters::default().storefront.clone(),
+        )
     }
 
     fn address(text: &str) -> IpAddr {

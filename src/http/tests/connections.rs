@@ -347,7 +347,7 @@ async fn a_stream_of_events_is_an_answer_and_never_idle() {
         ..unhurried()
     };
     let (tell, events) = tokio::sync::mpsc::channel(1);
-    let events = std::sync::Mutex::new(Some(events));
+    let events = Arc::new(std::sync::Mutex::new(Some(events)));
     let route = axum::routing::get(move || {
         let events = events.lock().unwrap().take().expect("one stream");
         async move { axum::response::Response::new(axum::body::Body::new(Events(events))) }
@@ -356,6 +356,7 @@ async fn a_stream_of_events_is_an_answer_and_never_idle() {
         router: axum::Router::new().route("/events", route),
         limits: LiveLimits::fixed(limits),
         budget: crate::http::body::Budget::new(1),
+        log: Arc::default(),
     };
     let counters = HttpCounters::default().storefront;
     let seats = crate::http::Seats::new(exchange.limits.clone(), |limits| limits.connections, counters);
