@@ -13,6 +13,7 @@
 mod chaos;
 mod client;
 mod cluster;
+mod connections;
 mod contract;
 mod crash;
 mod forwarding;

@@ -136,6 +136,11 @@ impl Node {
         kill_process(Pid::from_raw(id.try_into().unwrap()).unwrap(), Signal::TERM).unwrap();
     }
 
+    /// Of the running process.
+    pub fn process_id(&self) -> u32 {
+        self.process.lock().unwrap().as_ref().and_then(Child::id).expect("it runs")
+    }
+
     /// As [`Node::tell_to_stop`], for a node started under a wrapper, whose only child it is.
     pub fn tell_to_stop_traced(&self) {
         let process = self.process.lock().unwrap();
