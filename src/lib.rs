@@ -25,6 +25,8 @@ pub mod node;
 pub mod open_files;
 #[cfg(feature = "node")]
 pub mod peer;
+#[cfg(feature = "node")]
+pub mod reload;
 #[deny(clippy::disallowed_methods, clippy::disallowed_types)]
 pub mod replica;
 #[cfg(feature = "node")]

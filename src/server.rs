@@ -18,12 +18,15 @@ use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tracing::{info, warn};
 
-use crate::config::Config;
+use crate::config::{self, Config};
 use crate::http::{self, HttpCounters, HttpLimits, LiveLimits, Service};
 use crate::limits::Limits;
-use crate::node::{self, DriverOptions, Handle, NodeError, NotReadyReason, Readiness, Recovered, Recovery};
+use crate::node::{
+    self, DriverOptions, Handle, NodeError, NotReadyReason, Readiness, Recovered, Recovery, Tuning,
+};
 use crate::open_files::{self, Connections};
 use crate::peer::{PeerAddress, PeerOptions, Peers, TlsFiles};
+use crate::reload::{Reloader, Reloads, SetLogLevel};
 use crate::store::{RedbStore, Store, StoreError, StoreOptions};
 use crate::types::Millis;
 
@@ -42,8 +45,14 @@ pub struct Started {
 ///
 /// # Errors
 /// When it cannot start, or when its store fails.
-pub async fn run(config: Config, started: impl FnOnce(Started)) -> anyhow::Result<()> {
+pub async fn run(
+    config: Config,
+    set_log_level: SetLogLevel,
+    started: impl FnOnce(Started),
+) -> anyhow::Result<()> {
     let mut told_to_stop = Box::pin(stop_signal()?);
+    // From now on, so that one that comes early ends nothing.
+    let hangup = signal(SignalKind::hangup())?;
     let (store, recovered) = recover(&config).await?;
     let identity = recovered.identity();
     check_identity(&config, &recovered)?;
@@ -73,18 +82,26 @@ pub async fn run(config: Config, started: impl FnOnce(Started)) -> anyhow::Resul
     let registry = Arc::new(registry(&handle, &peers, &counters));
     let mut driver: JoinHandle<Result<(), NodeError>> =
         tokio::spawn(node::run(recovered, store, options, arrivals, driver_stops));
-    let watching = tokio::spawn(watch_disk(
-        config.node.data_dir.clone(),
-        config.limits.disk_headroom_bytes,
-        handle.clone(),
-        rest_stops.clone(),
-    ));
+    let (disk_headroom, headroom) = watch::channel(config.limits.disk_headroom_bytes);
+    let watching =
+        tokio::spawn(watch_disk(config.node.data_dir.clone(), headroom, handle.clone(), rest_stops.clone()));
     let room = open_files::make_room(config.limits.http_connections);
     if let Some(complaint) = room.complaint(config.limits.http_connections) {
         warn!("{complaint}");
     }
-    let limits = LiveLimits::fixed(http_limits(&config.limits, room));
-    let service = Service { handle: handle.clone(), limits, registry, counters };
+    let (http_limits, limits) = watch::channel(http_limits(&config.limits, room));
+    let limits = LiveLimits::new(limits);
+    let (reloads, reload_requests) = Reloads::new();
+    let service = Service { handle: handle.clone(), limits, registry, counters, reloads };
+    let reloader = Reloader {
+        config,
+        handle: handle.clone(),
+        peers: peers.control(),
+        http: http_limits,
+        disk_headroom,
+        set_log_level,
+    };
+    let reloading = tokio::spawn(reloader.run(reload_requests, hangup, rest_stops.clone()));
     let serving = tokio::spawn(http::serve(service, storefront, admin, rest_stops));
     started(addresses);
 
@@ -100,6 +117,7 @@ pub async fn run(config: Config, started: impl FnOnce(Started)) -> anyhow::Resul
     handle.readiness().set(NotReadyReason::Stopping, true);
     stop_rest.send_replace(true);
     serving.await??;
+    reloading.await?;
     // Buyers who still waited could be helped until here.
     stop_peers.send_replace(true);
     stop_driver.send_replace(true);
@@ -114,7 +132,7 @@ async fn recover(config: &Config) -> anyhow::Result<(Box<dyn Store>, Recovered)>
     let dir = config.node.data_dir.clone();
     let options =
         StoreOptions { headroom_bytes: config.limits.disk_headroom_bytes, ..StoreOptions::default() };
-    let limits = replica_limits(config);
+    let limits = tuning(&config.limits).limits;
     let loading = tokio::task::spawn_blocking(move || -> Result<_, StoreError> {
         let mut store = RedbStore::open(&dir, options)?;
         let mut recovery = Recovery::new(limits);
@@ -168,7 +186,7 @@ fn check_identity(config: &Config, recovered: &Recovered) -> anyhow::Result<()> 
 }
 
 /// Keys are never changed by the node: who may read them is the operator's to say.
-fn readable_by_others(key: &Path) -> Option<String> {
+pub(crate) fn readable_by_others(key: &Path) -> Option<String> {
     let mode = std::fs::metadata(key).ok()?.permissions().mode();
     (mode & 0o077 != 0).then(|| {
         let path = key.display();
@@ -198,7 +216,7 @@ async fn listen(address: SocketAddr, key: &str) -> anyhow::Result<TcpListener> {
 }
 
 fn peer_options(config: &Config) -> PeerOptions {
-    let peer = |peer: &crate::config::PeerConfig| PeerAddress {
+    let peer = |peer: &config::PeerConfig| PeerAddress {
         name: peer.name.clone(),
         region: peer.region.clone(),
         address: peer.address.clone(),
@@ -206,27 +224,32 @@ fn peer_options(config: &Config) -> PeerOptions {
     PeerOptions {
         me: config.node.name.clone(),
         listen: config.peers.listen,
-        tls: TlsFiles {
-            ca: config.peers.ca.clone(),
-            cert: config.peers.cert.clone(),
-            key: config.peers.key.clone(),
-        },
+        tls: tls_files(config),
         peers: config.peers.nodes.iter().map(peer).collect(),
         segmentation_offload: config.peers.segmentation_offload,
     }
 }
 
-fn replica_limits(config: &Config) -> Limits {
+pub(crate) fn tls_files(config: &Config) -> TlsFiles {
+    TlsFiles { ca: config.peers.ca.clone(), cert: config.peers.cert.clone(), key: config.peers.key.clone() }
+}
+
+/// What the driver and the replica take of the limits.
+pub(crate) fn tuning(limits: &config::Limits) -> Tuning {
     let millis = |span: Duration| Millis(u64::try_from(span.as_millis()).unwrap_or(u64::MAX));
-    Limits {
-        remember_for: millis(config.limits.remember),
-        remember_max_bytes: config.limits.remember_max_bytes,
-        min_horizon: millis(config.limits.min_horizon),
-        ..Limits::default()
+    Tuning {
+        limits: Limits {
+            remember_for: millis(limits.remember),
+            remember_max_bytes: limits.remember_max_bytes,
+            min_horizon: millis(limits.min_horizon),
+            ..Limits::default()
+        },
+        checkpoint_every_bytes: limits.checkpoint_every_bytes,
+        headroom_bytes: limits.disk_headroom_bytes,
     }
 }
 
-fn http_limits(limits: &crate::config::Limits, room: Connections) -> HttpLimits {
+pub(crate) fn http_limits(limits: &config::Limits, room: Connections) -> HttpLimits {
     HttpLimits {
         connections: room.storefront,
         admin_connections: room.admin,
@@ -248,12 +271,17 @@ fn registry(handle: &Handle, peers: &Peers, counters: &HttpCounters) -> Registry
 
 /// Refuses new work while little more than the store's headroom is free, so that the journal
 /// never meets a full disk in the middle of a decision.
-async fn watch_disk(dir: PathBuf, headroom: u64, handle: Handle, mut stop: watch::Receiver<bool>) {
+async fn watch_disk(
+    dir: PathBuf,
+    headroom: watch::Receiver<u64>,
+    handle: Handle,
+    mut stop: watch::Receiver<bool>,
+) {
     let mut ticks = tokio::time::interval(DISK_CHECK);
     loop {
         tokio::select! {
             _ = stop.wait_for(|stop| *stop) => return,
-            _ = ticks.tick() => look_at_disk(&dir, headroom, handle.readiness()),
+            _ = ticks.tick() => look_at_disk(&dir, *headroom.borrow(), handle.readiness()),
         }
     }
 }

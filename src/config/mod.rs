@@ -8,6 +8,7 @@
 //! Whether addresses can be bound and files be read is left to those who do so; see
 //! [`Config::missing_files`] for a look ahead.
 
+mod changes;
 mod check;
 mod problem;
 mod raw;
@@ -16,6 +17,7 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+pub use changes::Change;
 pub(crate) use check::is_host_and_port;
 pub use problem::{ConfigError, Problem};
 

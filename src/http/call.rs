@@ -14,6 +14,7 @@ use super::headers;
 use super::problem::{Code, Errors, Problem};
 use super::query::{Query, decoded};
 use crate::node::{CallError, Handle};
+use crate::reload::Reloads;
 use crate::types::{Answer, Command, IdempotencyKey, Reply, Request};
 
 /// Who calls; one constant until callers have tokens.
@@ -24,6 +25,7 @@ const CALLER: u32 = 0;
 pub(super) struct Api {
     pub(super) handle: Handle,
     pub(super) registry: Arc<Registry>,
+    pub(super) reloads: Reloads,
 }
 
 /// What a handler gives back.

@@ -30,6 +30,7 @@ mod model;
 mod nodes;
 pub mod problem;
 mod query;
+mod reload;
 mod request_log;
 mod reservations;
 mod sales;
@@ -51,6 +52,7 @@ use tokio::net::TcpListener;
 use tokio::sync::watch;
 
 use crate::node::Handle;
+use crate::reload::Reloads;
 use call::Api;
 pub use counters::HttpCounters;
 use problem::{Code, Problem};
@@ -127,6 +129,7 @@ pub struct Service {
     pub limits: LiveLimits,
     pub registry: Arc<Registry>,
     pub counters: HttpCounters,
+    pub reloads: Reloads,
 }
 
 /// Serves both listeners until `shutdown` says true (or its sender is dropped), then lets the
@@ -140,8 +143,8 @@ pub async fn serve(
     admin: TcpListener,
     shutdown: watch::Receiver<bool>,
 ) -> io::Result<()> {
-    let Service { handle, limits, registry, counters } = service;
-    let api = Api { handle, registry };
+    let Service { handle, limits, registry, counters, reloads } = service;
+    let api = Api { handle, registry, reloads };
     let budget = body::Budget::new(limits.now().body_memory_bytes);
     let log = Arc::<request_log::RequestLog>::default();
     let exchange = |router| exchange::Exchange {
@@ -181,6 +184,7 @@ fn admin_routes(api: Api) -> Router {
         .route("/v1/items/{sku}/write-offs", post(items::write_off))
         .route("/v1/items/{sku}/transfers", post(items::transfer))
         .route("/v1/nodes", get(nodes::list))
+        .route("/v1/config/reload", post(reload::post))
         .route("/v1/check", get(nodes::check))
         .route("/metrics", get(health::metrics));
     finished(routes, api)

@@ -19,6 +19,8 @@ pub enum Order {
     },
     BeginCheckpoint,
     Adopt(FinishedCheckpoint),
+    /// So many bytes must stay free on the disk; nothing is reported.
+    Headroom(u64),
 }
 
 /// What became of it.
@@ -53,8 +55,8 @@ pub struct Committer {
 }
 
 impl Committer {
-    /// Starts the thread. At most one commit and one checkpoint are ordered at a time, so
-    /// neither channel grows.
+    /// Starts the thread. At most one commit and one checkpoint are ordered at a time, and
+    /// an operator's other bounds, so neither channel grows.
     pub fn start(mut store: Box<dyn Store>) -> std::io::Result<Committer> {
         let (orders, order_queue) = mpsc::channel();
         let (reports, done) = tokio_mpsc::unbounded_channel();
@@ -122,6 +124,10 @@ pub enum Piece {
 fn carry_out(store: &mut dyn Store, order: Order) -> Option<Done> {
     let result = match order {
         Order::Commit { batch, position } => return Some(commit(store, batch, position)),
+        Order::Headroom(bytes) => {
+            store.set_headroom(bytes);
+            return None;
+        }
         Order::BeginCheckpoint => store.begin_checkpoint().map(|writer| Some(Done::CheckpointBegun(writer))),
         Order::Adopt(finished) => store.adopt(finished).map(|()| Some(Done::Adopted(store.size()))),
     };

@@ -15,7 +15,7 @@ use tracing::{error, info, warn};
 
 use super::clock::LedgerClock;
 use super::committer::{Committer, Done, Order, Piece};
-use super::handle::{Arrival, Arrivals};
+use super::handle::{Arrival, Arrivals, Tuning};
 use super::link::{LinkId, Outbox};
 use super::metrics::NodeMetrics;
 use super::readiness::{NotReadyReason, Readiness};
@@ -181,6 +181,7 @@ impl Driver {
                 () = until(self.postponed.as_ref().map(|(_, _, at)| *at)) => self.try_again()?,
                 // Only to look again: the checkpoint is begun above.
                 () = until(checkpoint_due) => {}
+                Some(tuning) = next_tuning(&mut arrivals.tuning) => self.tune(tuning),
                 () = sleep(deadline), if room => self.step(Input::Tick),
                 Some(arrival) = arrivals.peers.recv(), if room => {
                     self.take(arrival);
@@ -233,6 +234,13 @@ impl Driver {
                 }
             }
         }
+    }
+
+    fn tune(&mut self, tuning: Tuning) {
+        self.options.checkpoint_every_bytes = tuning.checkpoint_every_bytes;
+        // If this fails, its thread is gone, and that is noticed elsewhere.
+        let _ = self.committer.order(Order::Headroom(tuning.headroom_bytes));
+        self.step(Input::Limits(tuning.limits));
     }
 
     fn step(&mut self, input: Input) {
@@ -429,6 +437,15 @@ impl Checkpoint {
             }
             _ => std::future::pending().await,
         }
+    }
+}
+
+/// Other bounds, once there are any. They are taken in also without room: they may be what
+/// makes some.
+async fn next_tuning(tuning: &mut watch::Receiver<Option<Tuning>>) -> Option<Tuning> {
+    match tuning.changed().await {
+        Ok(()) => *tuning.borrow_and_update(),
+        Err(_) => std::future::pending().await,
     }
 }
 

@@ -3,13 +3,14 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{mpsc, oneshot, watch};
 
 use super::clock::LedgerClock;
 use super::link::{LinkId, Outbox, RttTable};
 use super::metrics::NodeMetrics;
 use super::readiness::Readiness;
 use super::shelf::{Availability, Shelf};
+use crate::limits::Limits;
 use crate::types::{ClusterId, NodeName, Region, ReplicaId, Reply, Request, Sku};
 use crate::wire::Message;
 
@@ -34,6 +35,16 @@ pub enum CallError {
     Gone,
 }
 
+/// The bounds that can change while a node runs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Tuning {
+    pub limits: Limits,
+    /// See [`DriverOptions`](super::DriverOptions).
+    pub checkpoint_every_bytes: u64,
+    /// Bytes that must stay free on the disk.
+    pub headroom_bytes: u64,
+}
+
 /// What reaches the driver.
 #[derive(Debug)]
 pub enum Arrival {
@@ -56,6 +67,7 @@ struct Inner {
     requests: mpsc::Sender<Arrival>,
     /// Peers; bounded, and waited for: a slow node slows its peers down.
     peers: mpsc::Sender<Arrival>,
+    tuning: watch::Sender<Option<Tuning>>,
     shelf: Arc<Shelf>,
     readiness: Arc<Readiness>,
     rtts: Arc<RttTable>,
@@ -68,6 +80,8 @@ struct Inner {
 pub struct Arrivals {
     pub requests: mpsc::Receiver<Arrival>,
     pub peers: mpsc::Receiver<Arrival>,
+    /// The newest bounds that were given to the running node.
+    pub tuning: watch::Receiver<Option<Tuning>>,
     pub shelf: Arc<Shelf>,
     pub readiness: Arc<Readiness>,
     pub rtts: Arc<RttTable>,
@@ -80,6 +94,7 @@ impl Handle {
     pub fn new(identity: Identity, queue: usize) -> (Handle, Arrivals) {
         let (requests, request_arrivals) = mpsc::channel(queue);
         let (peers, peer_arrivals) = mpsc::channel(queue);
+        let (tuning, newest_tuning) = watch::channel(None);
         let shelf = Arc::new(Shelf::default());
         let readiness = Arc::new(Readiness::default());
         let rtts = Arc::new(RttTable::default());
@@ -88,13 +103,14 @@ impl Handle {
         let arrivals = Arrivals {
             requests: request_arrivals,
             peers: peer_arrivals,
+            tuning: newest_tuning,
             shelf: shelf.clone(),
             readiness: readiness.clone(),
             rtts: rtts.clone(),
             clock: clock.clone(),
             metrics: metrics.clone(),
         };
-        let inner = Inner { identity, requests, peers, shelf, readiness, rtts, clock, metrics };
+        let inner = Inner { identity, requests, peers, tuning, shelf, readiness, rtts, clock, metrics };
         (Handle { inner: Arc::new(inner) }, arrivals)
     }
 
@@ -135,6 +151,11 @@ impl Handle {
 
     pub fn set_rtt(&self, node: &NodeName, rtt: Duration) {
         self.inner.rtts.set(node, rtt);
+    }
+
+    /// Other bounds hold soon.
+    pub fn tune(&self, tuning: Tuning) {
+        self.inner.tuning.send_replace(Some(tuning));
     }
 
     /// A link to `node` is up: both sides proved who they are. An older link to the same node

@@ -268,6 +268,11 @@ impl Store for RedbStore {
         Ok(())
     }
 
+    fn set_headroom(&mut self, bytes: u64) {
+        self.options.headroom_bytes = bytes;
+        self.headroom.set_needed(bytes);
+    }
+
     fn size(&self) -> StoreSize {
         StoreSize {
             journal_bytes: self.journal.file_bytes(),
