@@ -22,6 +22,7 @@ mod oracle;
 mod partitions;
 mod recovery;
 mod relay;
+mod reload;
 mod replay;
 mod retries;
 mod states;
