@@ -106,7 +106,8 @@ impl Reloader {
             let answer = self.reload().await;
             match &answer {
                 Ok(Reloaded { applied, restart_needed }) => {
-                    info!(?applied, ?restart_needed, "configuration reloaded");
+                    let (applied, restart_needed) = (applied.join(", "), restart_needed.join(", "));
+                    info!(applied, restart_needed, "configuration reloaded");
                 }
                 Err(problems) => error!(%problems, "configuration not reloaded; nothing was changed"),
             }

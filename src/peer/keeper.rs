@@ -122,7 +122,7 @@ impl Keeper {
                 () = stop.requested() => break,
                 end = ended(&mut self.link) => self.link_ended(end).await,
                 () = changed(&mut address) => {
-                    self.close_link(CloseCode::Moved);
+                    self.redial();
                     Ok(())
                 }
                 Some(greeted) = self.greetings.join_next() => self.settle(greeted.ok()).await,
@@ -151,10 +151,11 @@ impl Keeper {
         self.greetings.spawn(greet(candidate, self.choice.greeting(), self.part));
     }
 
-    /// Its end is noticed as any other.
-    fn close_link(&self, code: CloseCode) {
+    /// Closes the link, if there is one; its end is noticed as any other.
+    fn redial(&self) {
         if let Some(link) = &self.link {
-            close(&link.connection, code);
+            tracing::info!(node = %self.settings.peer, "its address was changed; dialling it anew");
+            close(&link.connection, CloseCode::Moved);
         }
     }
 

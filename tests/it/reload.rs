@@ -133,5 +133,6 @@ async fn a_node_gets_a_new_certificate_and_peers_new_addresses_without_a_restart
     let answer = reload(first).await.expect(200).body;
     assert_eq!(answer["applied"], json!([format!("peers.node.{}.address", second.name)]));
     cluster.linked().await;
-    logged(first, "the node's address was changed").await;
+    logged(first, "dialling it anew").await;
+    logged(second, "the node's address was changed").await;
 }
