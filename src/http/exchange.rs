@@ -19,10 +19,11 @@ use tracing::Instrument;
 
 use super::LiveLimits;
 use super::body::{self, Budget, MAX_BATCH_BYTES, MAX_BODY_BYTES, Share};
-use super::call::{Payload, Unanswered};
+use super::call::{Failure, Payload, Unanswered};
 use super::headers;
 use super::problem::Problem;
 use super::request_log::{Logged, RequestLog};
+use super::underway::Underway;
 
 /// The path of the one call with a large body.
 pub(super) const BATCH_PATH: &str = "/v1/reservations:batch";
@@ -43,21 +44,26 @@ pub(super) struct Exchange {
 
 impl Exchange {
     /// Every log line of the request bears its id.
-    pub(super) async fn answer(&self, request: Request<Incoming>) -> Result<Response, ClosedUnanswered> {
+    pub(super) async fn answer(
+        &self,
+        request: Request<Incoming>,
+        underway: &Underway,
+    ) -> Result<Response, ClosedUnanswered> {
         let id = request_id(&request);
         // An error's level: the span is there whatever is logged.
         let span = tracing::error_span!("request", request_id = id.to_str().unwrap_or_default());
-        self.answer_as(id, request).instrument(span).await
+        self.answer_as(id, request, underway).instrument(span).await
     }
 
     async fn answer_as(
         &self,
         id: HeaderValue,
         request: Request<Incoming>,
+        underway: &Underway,
     ) -> Result<Response, ClosedUnanswered> {
         let started = Instant::now();
         let (method, path) = (request.method().clone(), request.uri().path().to_owned());
-        let mut response = self.respond(request).await;
+        let mut response = self.respond(request, underway).await;
         let answered = response.extensions().get::<Unanswered>().is_none();
         self.log.request(&Logged {
             id: &id,
@@ -75,12 +81,15 @@ impl Exchange {
         Ok(response)
     }
 
-    async fn respond(&self, request: Request<Incoming>) -> Response {
+    async fn respond(&self, request: Request<Incoming>, underway: &Underway) -> Response {
         // The share of the budget is held until the answer is there.
         let (request, _share) = match self.with_body(request).await {
             Ok(whole) => whole,
             Err(problem) => return problem.into_response(),
         };
+        if !underway.may_be_answered() {
+            return Failure::Unanswered.into_response();
+        }
         match self.router.clone().call(request).await {
             Ok(response) => response,
             Err(never) => match never {},

@@ -143,8 +143,7 @@ async fn speak(
         let underway = Underway::begin(&phase, sitter);
         let exchange = exchange.clone();
         async move {
-            let underway = underway.ok_or(ClosedUnanswered)?;
-            let answer = exchange.answer(request).await?;
+            let answer = exchange.answer(request, &underway).await?;
             Ok::<_, ClosedUnanswered>(answer.map(|body| underway.until_sent(body)))
         }
     });

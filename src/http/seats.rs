@@ -1,8 +1,8 @@
 //! Who may be connected to a listener, and who gives way when all seats are taken.
 //!
 //! A connection has its seat from its acceptance to its end. It is *idle* while no request of
-//! it is being answered: before its first one, between two, and while a head is not yet whole,
-//! however busily its bytes trickle in. When a newcomer finds all seats taken, the connection
+//! it is being answered: before its first one, between two, and while a request is not yet
+//! there whole, head and body, however busily its bytes trickle in. When a newcomer finds all seats taken, the connection
 //! that has been idle longest is closed for it, so that those who do nothing cannot keep out
 //! those who do. An address (of IPv6, a network of 64 bits) has a bound of its own, within
 //! which its own connections give way.

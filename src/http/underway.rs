@@ -1,8 +1,9 @@
 //! The time from a request's head to the last byte of its answer's body.
 //!
-//! While a request is under way its connection is not idle: it is not given up for want of a
-//! next request, and does not give way to others. An answer that goes on for hours, such as a
-//! stream of events, is under way for hours.
+//! While a request is under way its connection is not given up for want of a next one. Once
+//! its body is read, too, the connection does not give way to others: from then on something
+//! may be done for it. An answer that goes on for hours, such as a stream of events, is under
+//! way for hours.
 
 use std::pin::Pin;
 use std::sync::Arc;
@@ -23,12 +24,17 @@ pub(super) struct Underway {
 }
 
 impl Underway {
-    /// `None`: the connection was told to end, and nothing may be begun on it.
-    pub(super) fn begin(phase: &Phase, sitter: &Arc<Sitter>) -> Option<Underway> {
-        sitter.answering().then(|| {
-            phase.answering();
-            Underway { phase: phase.clone(), sitter: sitter.clone() }
-        })
+    /// A head was read whole.
+    pub(super) fn begin(phase: &Phase, sitter: &Arc<Sitter>) -> Underway {
+        phase.answering();
+        Underway { phase: phase.clone(), sitter: sitter.clone() }
+    }
+
+    /// The request was read whole. False: its connection was told to end, and nothing may be
+    /// done for it.
+    #[must_use]
+    pub(super) fn may_be_answered(&self) -> bool {
+        self.sitter.answering()
     }
 
     /// The request is under way until the body was taken whole, or dropped.

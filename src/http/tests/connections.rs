@@ -162,7 +162,7 @@ async fn a_client_that_does_not_take_its_answer_is_given_up() {
 
 #[tokio::test]
 async fn at_the_limit_the_longest_idle_connection_gives_way() {
-    let served = with(HttpLimits { connections: 3, ..unhurried() }).await;
+    let served = with(HttpLimits { connections: 4, ..unhurried() }).await;
     let mut silent = Client::to(served.storefront).await;
     // Each is known to be there before the next comes.
     let livez = request("GET /livez", "", "");
@@ -170,11 +170,15 @@ async fn at_the_limit_the_longest_idle_connection_gives_way() {
     slow.send(&livez).await;
     assert_eq!(slow.response(false).await.status, 200);
     slow.send(b"GET /livez HTTP/1.1\r\nX: ").await;
+    let mut half = Client::to(served.storefront).await;
+    half.send(&livez).await;
+    assert_eq!(half.response(false).await.status, 200);
+    half.send(b"PUT /v1/reservations/A HTTP/1.1\r\nHost: x\r\nContent-Length: 9\r\n\r\n{").await;
     let mut idle = Client::to(served.storefront).await;
     idle.send(&livez).await;
     assert_eq!(idle.response(false).await.status, 200);
 
-    for loser in [&mut silent, &mut slow, &mut idle] {
+    for loser in [&mut silent, &mut slow, &mut half, &mut idle] {
         let mut newcomer = Client::to(served.storefront).await;
         newcomer.send(&request("GET /v1/reservations/A", "", "")).await;
         assert_eq!(newcomer.response(false).await.status, 404);
