@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use anyhow::{Context, bail, ensure};
 use prometheus_client::registry::Registry;
-use tokio::net::TcpListener;
+use tokio::net::{TcpListener, TcpSocket};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
@@ -30,6 +30,9 @@ use crate::reload::{Reloader, Reloads, SetLogLevel};
 use crate::store::{RedbStore, Store, StoreError, StoreOptions};
 use crate::types::Millis;
 
+/// Connections that the system keeps until they are accepted; the system may keep fewer. What
+/// comes in a burst beyond that is dropped, and tries again a second later.
+const BACKLOG: u32 = 4_096;
 /// How often free disk space is looked at.
 const DISK_CHECK: Duration = Duration::from_secs(1);
 
@@ -211,8 +214,16 @@ fn exposed(admin: SocketAddr) -> Option<String> {
 }
 
 async fn listen(address: SocketAddr, key: &str) -> anyhow::Result<TcpListener> {
-    let listening = TcpListener::bind(address).await;
-    listening.with_context(|| format!("{key}: cannot listen on {address}; is another node running there?"))
+    let listening = async {
+        let socket = if address.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
+        // A restart need not wait until the last life's connections are forgotten.
+        socket.set_reuseaddr(true)?;
+        socket.bind(address)?;
+        socket.listen(BACKLOG)
+    };
+    listening
+        .await
+        .with_context(|| format!("{key}: cannot listen on {address}; is another node running there?"))
 }
 
 fn peer_options(config: &Config) -> PeerOptions {

@@ -1,8 +1,8 @@
 //! One request and its answer: between the connection and the routes.
 //!
-//! Here every request gets its id and its line in the log, its body is read, and every answer its common headers. An
-//! answer that must not be given (see [`super::call::Failure`]) becomes an error, upon which
-//! the connection is dropped without a byte.
+//! Here every request gets its id and its line in the log, its body is read, and every answer
+//! gets its common headers. An answer that must not be given (see [`super::call::Failure`])
+//! becomes an error, upon which the connection is dropped without a byte.
 
 use std::sync::Arc;
 use std::time::Instant;

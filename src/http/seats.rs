@@ -2,10 +2,10 @@
 //!
 //! A connection has its seat from its acceptance to its end. It is *idle* while no request of
 //! it is being answered: before its first one, between two, and while a request is not yet
-//! there whole, head and body, however busily its bytes trickle in. When a newcomer finds all seats taken, the connection
-//! that has been idle longest is closed for it, so that those who do nothing cannot keep out
-//! those who do. An address (of IPv6, a network of 64 bits) has a bound of its own, within
-//! which its own connections give way.
+//! there whole, head and body, however busily its bytes trickle in. When a newcomer finds all
+//! seats taken, the connection that has been idle longest is closed for it, so that those who
+//! do nothing cannot keep out those who do. An address (of IPv6, a network of 64 bits) has a
+//! bound of its own, within which its own connections give way.
 //!
 //! A request costs two stores to an atomic: the order of the idle ones is brought up to date
 //! only when somebody has to give way.

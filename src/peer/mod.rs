@@ -153,7 +153,7 @@ impl Peers {
         let tls = tls::load(&options.tls, &options.me)?;
         if let Some(problem) = &tls.distrust {
             let cert = options.tls.cert.display();
-            tracing::warn!(%cert, %problem, "the other nodes will refuse this node's certificate; issue a new one");
+            tracing::warn!(%cert, %problem, "the other nodes will refuse this certificate; issue a new one");
         }
         let counters = Arc::new(PeerCounters::new(table.iter().map(|p| p.name.clone())));
         let endpoint = endpoint::bind(&options, &tls)?;

@@ -206,7 +206,7 @@ fn expiry(certificate: &[u8]) -> i64 {
 }
 
 impl TlsFiles {
-    /// The files that [`certificates`] writes into a node's directory.
+    /// The files that [`certificates`](super::certificates) writes into a node's directory.
     pub fn in_directory(directory: &Path) -> TlsFiles {
         TlsFiles {
             ca: directory.join(CA_CERTIFICATE),

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::TcpStream;
+use tokio::net::{TcpSocket, TcpStream};
 use tokio::process::{Child, Command};
 use tokio::time::{Instant, sleep, timeout};
 
@@ -19,7 +19,7 @@ const CROWD: usize = 10_000;
 /// Names the address that the crowd goes to, in the crowd's own process.
 const GOES_TO: &str = "STOCKADE_CROWD";
 /// How often one that is slow says something.
-const A_BYTE_EVERY: Duration = Duration::from_secs(1);
+const A_BYTE_EVERY: Duration = Duration::from_secs(2);
 const TURNS: usize = 5;
 const GATHERS_WITHIN: Duration = Duration::from_secs(60);
 const OPEN: &str = "stockade_http_connections{listener=\"storefront\"}";
@@ -139,8 +139,9 @@ async fn the_crowd() {
     for i in 0..CROWD {
         tokio::spawn(async move {
             loop {
-                if let Ok(stream) = TcpStream::connect(address).await {
-                    let _ = idle_away(stream, i % 4).await; // it was closed: come again
+                let kind = i % 4;
+                if let Ok(stream) = connect(address, kind).await {
+                    let _ = idle_away(stream, kind).await; // it was closed: come again
                 }
                 sleep(LOOK_EVERY).await;
             }
@@ -150,6 +151,15 @@ async fn the_crowd() {
         }
     }
     std::future::pending::<()>().await;
+}
+
+/// Those who are closed soon come from addresses of their own, so that the system does not run
+/// out of ports for the others; the rest from the address of those who buy.
+async fn connect(address: SocketAddr, kind: usize) -> std::io::Result<TcpStream> {
+    let socket = TcpSocket::new_v4()?;
+    let host = if kind == 1 { 1 } else { 2 + kind as u8 };
+    socket.bind(SocketAddr::from(([127, 0, 0, host], 0)))?;
+    socket.connect(address).await
 }
 
 /// Says nothing; asks once; is slow in saying what it wants; is slow with its body.
@@ -163,11 +173,11 @@ async fn idle_away(mut stream: TcpStream, kind: usize) -> std::io::Result<()> {
     stream.write_all(first.as_bytes()).await?;
     let mut answer = [0; 1024];
     loop {
-        match timeout(A_BYTE_EVERY, stream.read(&mut answer)).await {
+        let pause = if goes_on { A_BYTE_EVERY } else { Duration::MAX };
+        match timeout(pause, stream.read(&mut answer)).await {
             Ok(Ok(0)) => return Ok(()),
             Ok(read) => drop(read?),
-            Err(_) if goes_on => stream.write_all(b" ").await?,
-            Err(_) => {}
+            Err(_) => stream.write_all(b" ").await?,
         }
     }
 }
