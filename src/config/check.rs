@@ -141,6 +141,12 @@ impl<'a> Checker<'a> {
                 known.http_connections,
                 count.clone(),
             ),
+            http_connections_per_address: self.count(
+                "http_connections_per_address",
+                &raw.http_connections_per_address,
+                known.http_connections_per_address,
+                count.clone(),
+            ),
             request_queue: self.count("request_queue", &raw.request_queue, known.request_queue, count),
             header_timeout: self.millis(
                 "header_timeout_ms",

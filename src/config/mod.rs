@@ -8,6 +8,7 @@
 //! Whether addresses can be bound and files be read is left to those who do so; see
 //! [`Config::missing_files`] for a look ahead.
 
+mod changes;
 mod check;
 mod problem;
 mod raw;
@@ -16,6 +17,7 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+pub use changes::Change;
 pub(crate) use check::is_host_and_port;
 pub use problem::{ConfigError, Problem};
 
@@ -80,8 +82,12 @@ pub struct PeerConfig {
 /// Bounds of one node. The defaults suit a small machine.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Limits {
-    /// Open connections of each listener; each costs a file and some tens of KiB.
+    /// Open connections of each listener; each costs a file and some KiB. When all are taken,
+    /// the one that has been idle longest is closed for a newcomer.
     pub http_connections: usize,
+    /// Of those, connections of one address (IPv6: of one network of 64 bits). Beyond, its own
+    /// longest idle one is closed, or else the newcomer.
+    pub http_connections_per_address: usize,
     /// Requests that wait for the replica; more are refused with 503 `overloaded`.
     pub request_queue: usize,
     /// A request's head must be in after this long.
@@ -106,7 +112,8 @@ pub struct Limits {
 impl Default for Limits {
     fn default() -> Limits {
         Limits {
-            http_connections: 4_096,
+            http_connections: 16_384,
+            http_connections_per_address: 16_384,
             request_queue: 4_096,
             header_timeout: Duration::from_secs(10),
             body_timeout: Duration::from_secs(10),

@@ -2,7 +2,6 @@
 
 use std::fmt;
 use std::sync::Arc;
-use std::time::Duration;
 
 use axum::body::Body;
 use axum::extract::{FromRequest, FromRequestParts, RawPathParams, Request as AxumRequest};
@@ -14,10 +13,12 @@ use hyper::{HeaderMap, Method};
 use prometheus_client::registry::Registry;
 use tokio::sync::Semaphore;
 
+use super::LiveLimits;
 use super::headers;
 use super::problem::{Code, Errors, Problem};
 use super::query::{Query, decoded};
 use crate::node::{CallError, Handle};
+use crate::reload::Reloads;
 use crate::types::{Answer, Caller, Command, IdempotencyKey, Reply, Request};
 
 /// What handlers have at hand.
@@ -25,12 +26,12 @@ use crate::types::{Answer, Caller, Command, IdempotencyKey, Reply, Request};
 pub(super) struct Api {
     pub(super) handle: Handle,
     pub(super) registry: Arc<Registry>,
+    pub(super) reloads: Reloads,
     /// Whose listener this is.
     pub(super) caller: Caller,
     /// One for each import that may be under way.
     pub(super) imports: Arc<Semaphore>,
-    /// How long an import waits for more of its body.
-    pub(super) import_patience: Duration,
+    pub(super) limits: LiveLimits,
 }
 
 /// What a handler gives back.

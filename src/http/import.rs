@@ -43,7 +43,7 @@ pub const MAX_IMPORTS: usize = 4;
 )]
 pub(super) async fn post(State(api): State<Api>, request: Streamed) -> Answered {
     let Streamed { call, body } = request;
-    let mut lines = Lines::new(body, api.import_patience);
+    let mut lines = Lines::new(body, api.limits.now().body_timeout);
     match import(&api, &call, &mut lines).await {
         Ok(summary) => Ok(plain(StatusCode::OK, &summary)),
         Err(Failure::Problem(problem)) => {

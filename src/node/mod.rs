@@ -22,7 +22,7 @@ mod tests;
 
 pub use clock::LedgerClock;
 pub use driver::{DriverOptions, NodeError, run};
-pub use handle::{Arrival, Arrivals, CallError, Handle, Identity};
+pub use handle::{Arrival, Arrivals, CallError, Handle, Identity, Tuning};
 pub use link::{LinkId, Outbox};
 pub use metrics::NodeMetrics;
 pub use readiness::{NotReadyReason, Readiness};

@@ -85,7 +85,8 @@ async fn no_route_is_without_a_description() {
         registry: Default::default(),
         caller: crate::types::Caller::Admin,
         imports: Arc::new(tokio::sync::Semaphore::new(1)),
-        import_patience: crate::http::HttpLimits::default().body_timeout,
+        limits: crate::http::LiveLimits::fixed(crate::http::HttpLimits::default()),
+        reloads: crate::reload::Reloads::new().0,
     };
     for (listener, routes) in [(Listener::Storefront, storefront_routes()), (Listener::Admin, admin_routes())]
     {
@@ -388,15 +389,6 @@ mod to_come {
     use super::{described, parameters};
 
     #[utoipa::path(
-        post,
-        path = "/v1/config/reload",
-        operation_id = "reload",
-        tag = "node",
-        responses(described::Reload)
-    )]
-    pub async fn reload() {}
-
-    #[utoipa::path(
         get,
         path = "/v1/availability/stream",
         operation_id = "stream_availability",
@@ -409,12 +401,12 @@ mod to_come {
 
 #[test]
 fn calls_to_come_can_be_switched_on() {
-    let routes = Routes::new(Side::Admin).with(routes!(to_come::reload)).with(routes!(to_come::stream));
+    let routes = Routes::new(Side::Admin).with(routes!(to_come::stream));
     let document = serde_json::to_value(routes.document()).unwrap();
     for target in references(&document) {
         assert!(document.pointer(&target[1..]).is_some(), "{target} leads nowhere");
     }
-    for name in ["ReloadResult", "Events"] {
+    for name in ["Events"] {
         assert!(document["components"]["schemas"][name].is_object(), "{name}");
     }
 }
