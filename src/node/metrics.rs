@@ -2,6 +2,7 @@
 //! reads the copy and never troubles the driver.
 
 use std::fmt;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 
 use prometheus_client::collector::Collector;
@@ -16,6 +17,14 @@ use crate::store::StoreSize;
 #[derive(Clone, Default)]
 pub struct NodeMetrics {
     numbers: Arc<Mutex<Numbers>>,
+    streams: Arc<StreamCounts>,
+}
+
+/// Counted by the availability streams themselves, beside the driver's numbers.
+#[derive(Debug, Default)]
+pub struct StreamCounts {
+    pub open: AtomicU64,
+    pub events: AtomicU64,
 }
 
 /// All that is counted.
@@ -28,6 +37,8 @@ pub struct Numbers {
     /// Sum of the time that commits took, in microseconds.
     pub commit_micros: u64,
     pub dropped_messages: u64,
+    pub streams_open: u64,
+    pub stream_events: u64,
 }
 
 impl NodeMetrics {
@@ -36,7 +47,15 @@ impl NodeMetrics {
     }
 
     pub fn read(&self) -> Numbers {
-        *self.numbers.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
+        Numbers {
+            streams_open: self.streams.open.load(Ordering::Relaxed),
+            stream_events: self.streams.events.load(Ordering::Relaxed),
+            ..*self.numbers.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
+        }
+    }
+
+    pub fn streams(&self) -> &StreamCounts {
+        &self.streams
     }
 }
 
@@ -49,7 +68,7 @@ impl fmt::Debug for NodeMetrics {
 /// Name, help and value. Counters get `_total` from the encoder.
 type Row = (&'static str, &'static str, u64);
 
-fn counters(n: &Numbers) -> [Row; 18] {
+fn counters(n: &Numbers) -> [Row; 19] {
     let r = &n.replica;
     [
         ("stockade_requests", "Requests that reached the replica", r.requests),
@@ -74,10 +93,11 @@ fn counters(n: &Numbers) -> [Row; 18] {
         ("stockade_entries_rejected", "Log entries of peers refused", r.entries_rejected),
         ("stockade_alarms", "Things that must not happen and were contained", r.alarms),
         ("stockade_commits", "Batches made durable", n.commits),
+        ("stockade_stream_events", "Events sent on availability streams", n.stream_events),
     ]
 }
 
-fn gauges(n: &Numbers) -> [Row; 13] {
+fn gauges(n: &Numbers) -> [Row; 14] {
     let (r, s) = (&n.replica, &n.store);
     [
         ("stockade_records_written", "Records made durable since the start", n.records),
@@ -90,6 +110,7 @@ fn gauges(n: &Numbers) -> [Row; 13] {
         ("stockade_horizon_seconds", "For how long keys are remembered at present", r.horizon_ms / 1_000),
         ("stockade_requests_waiting", "Requests that wait for rights or other nodes", r.jobs_waiting),
         ("stockade_links_up", "Peer links that are up", r.links_up),
+        ("stockade_streams_open", "Availability streams that are open", n.streams_open),
         ("stockade_journal_bytes", "Size of the journal file", s.journal_bytes),
         ("stockade_checkpoint_bytes", "Size of the checkpoints", s.checkpoint_bytes),
         ("stockade_replay_bytes", "Bytes of batches that a start would replay", s.replay_bytes),

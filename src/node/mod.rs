@@ -24,4 +24,4 @@ pub use link::{LinkId, Outbox};
 pub use metrics::NodeMetrics;
 pub use readiness::{NotReadyReason, Readiness};
 pub use recovery::{Recovered, Recovery};
-pub use shelf::{Availability, Shelf, StockStatus};
+pub use shelf::{Availability, Beat, Seen, Shelf, StockStatus, Version};
