@@ -47,7 +47,7 @@ pub(super) async fn get(State(api): State<Api>, call: Call) -> Answered {
 }
 
 /// The items asked for, each once, in order.
-fn skus(call: &Call, errors: &mut Errors) -> Option<Vec<Sku>> {
+pub(super) fn skus(call: &Call, errors: &mut Errors) -> Option<Vec<Sku>> {
     let mut seen = HashSet::new();
     let mut skus = Vec::new();
     for text in call.query.all("sku") {

@@ -11,6 +11,7 @@ use hyper::{HeaderMap, Method};
 use prometheus_client::registry::Registry;
 
 use super::headers;
+use super::hub::Hub;
 use super::problem::{Code, Errors, Problem};
 use super::query::{Query, decoded};
 use crate::node::{CallError, Handle};
@@ -24,6 +25,7 @@ const CALLER: u32 = 0;
 pub(super) struct Api {
     pub(super) handle: Handle,
     pub(super) registry: Arc<Registry>,
+    pub(super) hub: Arc<Hub>,
 }
 
 /// What a handler gives back.
@@ -148,6 +150,11 @@ impl Call {
     ) -> Option<T> {
         let value = self.params.iter().find(|(known, _)| known == name).map_or("", |(_, value)| value);
         errors.check(name, new(value))
+    }
+
+    /// Whether only the head of the answer will be sent.
+    pub(super) fn is_head(&self) -> bool {
+        self.method == Method::HEAD
     }
 
     /// Notes query parameters on a call that has none.

@@ -17,6 +17,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 use tokio::task::JoinSet;
 
 use super::exchange::Exchange;
+use super::stream::Endless;
 use super::timed::{Patience, Phase, Timed};
 
 /// Largest head of a request. The longest sensible one asks for 200 skus.
@@ -27,6 +28,8 @@ const MAX_HEADERS: usize = 100;
 const MAX_BUFFER_BYTES: usize = 2 * MAX_HEAD_BYTES;
 /// How long to wait after the system refused to accept (it is out of files, usually).
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+/// When the node stops, for a client to take the end of its stream.
+const STREAM_GRACE: Duration = Duration::from_millis(250);
 
 /// Serves until `shutdown` says true or is dropped, then lets requests under way end, for at
 /// most [`super::HttpLimits::drain_timeout`].
@@ -93,7 +96,10 @@ async fn converse(
         let (exchange, phase) = (exchange.clone(), phase.clone());
         async move {
             let answer = exchange.answer(request).await;
-            phase.idle();
+            match &answer {
+                Ok(answer) if answer.extensions().get::<Endless>().is_some() => phase.streaming(),
+                _ => phase.idle(),
+            }
             answer
         }
     });
@@ -109,7 +115,11 @@ async fn converse(
         ended = connection.as_mut() => ended,
         () = stopped(&mut shutdown) => {
             connection.as_mut().graceful_shutdown();
-            connection.await
+            tokio::select! {
+                ended = connection.as_mut() => ended,
+                // Nobody is owed the end of a stream.
+                () = tokio::time::sleep(STREAM_GRACE), if phase.is_streaming() => return,
+            }
         }
     };
     if let Err(error) = ended {

@@ -4,7 +4,7 @@
 //!
 //! A request's way: `listener` accepts and bounds connections, `timed` gives up on slow ones,
 //! `exchange` reads the body and routes, a handler (`reservations`, `sales`, `batch`,
-//! `availability`, `items`, `nodes`, `health`) reads its fields through `json` and `fields`,
+//! `availability`, `stream`, `items`, `nodes`, `health`) reads its fields through `json` and `fields`,
 //! asks through `call`, and shows the answer through `model`, a refusal through [`problem`].
 //!
 //! Promises: bad input is refused with the field that is wrong, before anything is asked; a
@@ -20,6 +20,7 @@ mod exchange;
 mod fields;
 mod headers;
 mod health;
+mod hub;
 mod items;
 mod json;
 mod lines;
@@ -31,6 +32,7 @@ pub mod problem;
 mod query;
 mod reservations;
 mod sales;
+mod stream;
 #[cfg(test)]
 mod tests;
 mod time;
@@ -86,6 +88,14 @@ impl Default for HttpLimits {
     }
 }
 
+impl HttpLimits {
+    /// Open availability streams: three quarters of `connections`, so that there is always
+    /// room to buy. Each takes a connection and some 10 KiB. Beyond: 503 `overloaded`.
+    pub fn streams(&self) -> usize {
+        self.connections - self.connections / 4
+    }
+}
+
 /// Serves both listeners until `shutdown` says true (or its sender is dropped), then lets the
 /// requests under way end, within [`HttpLimits::drain_timeout`].
 ///
@@ -99,13 +109,14 @@ pub async fn serve(
     registry: Arc<Registry>,
     shutdown: watch::Receiver<bool>,
 ) -> io::Result<()> {
-    let api = Api { handle, registry };
+    let hub = hub::Hub::new(handle.clone(), limits.streams());
+    let api = Api { handle, registry, hub: hub.clone() };
     let budget = body::Budget::new(limits.body_memory_bytes);
     let limits = Arc::new(limits);
     let exchange = |router| exchange::Exchange { router, limits: limits.clone(), budget: budget.clone() };
     let storefront = listener::serve(storefront, exchange(storefront_routes(api.clone())), shutdown.clone());
-    let admin = listener::serve(admin, exchange(admin_routes(api)), shutdown);
-    tokio::join!(storefront, admin);
+    let admin = listener::serve(admin, exchange(admin_routes(api)), shutdown.clone());
+    tokio::join!(storefront, admin, hub.run(shutdown));
     Ok(())
 }
 
@@ -119,7 +130,8 @@ fn storefront_routes(api: Api) -> Router {
         .route(exchange::BATCH_PATH, post(batch::post))
         .route("/v1/sales", post(sales::sell))
         .route("/v1/returns", post(sales::give_back))
-        .route("/v1/availability", get(availability::get));
+        .route("/v1/availability", get(availability::get))
+        .route("/v1/availability/stream", get(stream::get));
     finished(routes, api)
 }
 
