@@ -138,7 +138,7 @@ impl Hub {
     }
 
     /// Notes what changed for those who follow it; returns whom to wake.
-    fn beat(&self) -> Vec<Waker> {
+    pub(super) fn beat(&self) -> Vec<Waker> {
         let mut table = self.write();
         let shelf = self.handle.shelf();
         let beat = shelf.begin_beat(self.handle.now());

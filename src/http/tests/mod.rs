@@ -6,6 +6,7 @@ mod connections;
 mod fuzz;
 mod input;
 mod refusals;
+mod stream;
 
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
