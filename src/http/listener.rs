@@ -12,6 +12,7 @@ use std::time::Duration;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
+use rustix::net::sockopt;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 use tokio::task::JoinSet;
@@ -26,6 +27,9 @@ const MAX_HEAD_BYTES: usize = 64 * 1024;
 const MAX_HEADERS: usize = 100;
 /// Most bytes a connection buffers, beyond bodies.
 const MAX_BUFFER_BYTES: usize = 2 * MAX_HEAD_BYTES;
+/// Most bytes the system keeps for a client that has not taken them; Linux doubles it. Without
+/// a bound these are megabytes, and a slow reader of a stream is minutes behind.
+const SEND_BUFFER_BYTES: usize = 64 * 1024;
 /// How long to wait after the system refused to accept (it is out of files, usually).
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
 /// When the node stops, for a client to take the end of its stream.
@@ -76,6 +80,14 @@ async fn accept(listener: &TcpListener, slots: &Arc<Semaphore>) -> (TcpStream, O
     }
 }
 
+/// The system keeps no more for a client that takes nothing, and gives up one that has
+/// vanished without a word. A failure of either costs memory and time, and nothing else.
+fn bound_what_is_on_its_way(stream: &TcpStream, patience: Duration) {
+    let _ = sockopt::set_socket_send_buffer_size(stream, SEND_BUFFER_BYTES);
+    #[cfg(target_os = "linux")]
+    let _ = sockopt::set_tcp_user_timeout(stream, u32::try_from(patience.as_millis()).unwrap_or(u32::MAX));
+}
+
 /// One connection, to its end.
 async fn converse(
     stream: TcpStream,
@@ -86,6 +98,7 @@ async fn converse(
     // Answers are written whole; waiting to fill a packet only adds latency.
     let _ = stream.set_nodelay(true);
     let limits = &exchange.limits;
+    bound_what_is_on_its_way(&stream, limits.write_timeout);
     let patience =
         Patience { head: limits.header_timeout, idle: limits.idle_timeout, write: limits.write_timeout };
     let phase = Phase::new();

@@ -24,3 +24,4 @@ mod relay;
 mod replay;
 mod retries;
 mod states;
+mod stream;

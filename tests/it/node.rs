@@ -145,6 +145,10 @@ impl Node {
         kill_process(Pid::from_raw(id).unwrap(), Signal::TERM).unwrap();
     }
 
+    pub fn process_id(&self) -> u32 {
+        self.process.lock().unwrap().as_ref().and_then(Child::id).expect("it runs")
+    }
+
     /// Waits for its end.
     pub async fn stopped(&self) -> ExitStatus {
         let mut child = self.take_process();
