@@ -59,7 +59,7 @@ pub(super) async fn get(State(api): State<Api>, call: Call) -> Answered {
 }
 
 /// The items asked for, each once, in order.
-fn skus(call: &Call, errors: &mut Errors) -> Option<Vec<Sku>> {
+pub(super) fn skus(call: &Call, errors: &mut Errors) -> Option<Vec<Sku>> {
     let mut seen = HashSet::new();
     let (mut given, mut skus) = (0, Vec::new());
     for text in call.query.all("sku") {

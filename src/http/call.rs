@@ -15,6 +15,7 @@ use tokio::sync::Semaphore;
 
 use super::LiveLimits;
 use super::headers;
+use super::hub::Hub;
 use super::problem::{Code, Errors, Problem};
 use super::query::{Query, decoded};
 use crate::node::{CallError, Handle};
@@ -32,6 +33,7 @@ pub(super) struct Api {
     /// One for each import that may be under way.
     pub(super) imports: Arc<Semaphore>,
     pub(super) limits: LiveLimits,
+    pub(super) hub: Arc<Hub>,
 }
 
 /// What a handler gives back.
@@ -179,6 +181,11 @@ impl Call {
     ) -> Option<T> {
         let value = self.params.iter().find(|(known, _)| known == name).map_or("", |(_, value)| value);
         errors.check(name, new(value))
+    }
+
+    /// Whether only the head of the answer will be sent.
+    pub(super) fn is_head(&self) -> bool {
+        self.method == Method::HEAD
     }
 
     /// Notes query parameters on a call that has none.

@@ -16,6 +16,7 @@ use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
 use rustix::io::Errno;
+use rustix::net::sockopt;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
@@ -23,6 +24,7 @@ use tokio::time::{Instant, timeout};
 
 use super::exchange::{ClosedUnanswered, Exchange};
 use super::seats::{Seat, Seats, Sitter};
+use super::stream::Endless;
 use super::timed::{Phase, Timed};
 use super::underway::Underway;
 
@@ -32,8 +34,13 @@ const MAX_HEAD_BYTES: usize = 64 * 1024;
 const MAX_HEADERS: usize = 100;
 /// Most bytes a connection buffers, beyond bodies.
 const MAX_BUFFER_BYTES: usize = 2 * MAX_HEAD_BYTES;
+/// Most bytes the system keeps for a client that has not taken them; Linux doubles it. Without
+/// a bound these are megabytes, and a slow reader of a stream is minutes behind.
+const SEND_BUFFER_BYTES: usize = 64 * 1024;
 /// How long to wait after the system refused to accept (it is out of files, usually).
 const ACCEPT_PAUSE: Duration = Duration::from_millis(100);
+/// When the node stops, for a client to take the end of its stream.
+const STREAM_GRACE: Duration = Duration::from_millis(250);
 
 /// Serves until `shutdown` says true or is dropped, then lets requests under way end, for at
 /// most [`super::HttpLimits::drain_timeout`].
@@ -111,12 +118,21 @@ fn out_of_files(error: &io::Error) -> bool {
     matches!(Errno::from_io_error(error), Some(Errno::MFILE | Errno::NFILE))
 }
 
+/// The system keeps no more for a client that takes nothing, and gives up one that has
+/// vanished without a word. A failure of either costs memory and time, and nothing else.
+fn bound_what_is_on_its_way(stream: &TcpStream, patience: Duration) {
+    let _ = sockopt::set_socket_send_buffer_size(stream, SEND_BUFFER_BYTES);
+    #[cfg(target_os = "linux")]
+    let _ = sockopt::set_tcp_user_timeout(stream, u32::try_from(patience.as_millis()).unwrap_or(u32::MAX));
+}
+
 /// One connection, to its end.
 async fn converse(stream: TcpStream, seat: Seat, exchange: Exchange, mut shutdown: watch::Receiver<bool>) {
     let began = Instant::now();
     // Answers are written whole; waiting to fill a packet only adds latency.
     let _ = stream.set_nodelay(true);
     let patience = exchange.limits.now().header_timeout;
+    bound_what_is_on_its_way(&stream, exchange.limits.now().write_timeout);
     let speaks = tokio::select! {
         biased;
         () = stopped(&mut shutdown) => false,
@@ -141,9 +157,12 @@ async fn speak(
     let service = service_fn(|request| {
         // At once, not when the future is first polled: the connection may be read before that.
         let underway = Underway::begin(&phase, sitter);
-        let exchange = exchange.clone();
+        let (exchange, phase) = (exchange.clone(), phase.clone());
         async move {
             let answer = exchange.answer(request, &underway).await?;
+            if answer.extensions().get::<Endless>().is_some() {
+                phase.streaming();
+            }
             Ok::<_, ClosedUnanswered>(answer.map(|body| underway.until_sent(body)))
         }
     });
@@ -160,7 +179,11 @@ async fn speak(
         () = sitter.asked_to_leave() => return,
         () = stopped(&mut shutdown) => {
             connection.as_mut().graceful_shutdown();
-            connection.await
+            tokio::select! {
+                ended = connection.as_mut() => ended,
+                // Nobody is owed the end of a stream.
+                () = tokio::time::sleep(STREAM_GRACE), if phase.is_streaming() => return,
+            }
         }
     };
     if let Err(error) = ended {

@@ -4,8 +4,9 @@
 //!
 //! A request's way: `listener` accepts connections, `seats` bounds them, `timed` gives up on slow ones,
 //! `exchange` reads the body and routes, a handler (`reservations`, `sales`, `batch`,
-//! `availability`, `items`, `nodes`, `health`) reads its fields through `json` and `fields`,
-//! asks through `call`, and shows the answer through `model`, a refusal through [`problem`]. `openapi` describes it all.
+//! `availability`, `stream`, `items`, `history`, `import`, `nodes`, `health`) reads its fields through `json`
+//! and `fields`, asks through `call`, and shows the answer through `model`, a refusal through [`problem`].
+//! `openapi` describes it all.
 //!
 //! Promises: bad input is refused with the field that is wrong, before anything is asked; a
 //! definite answer is given only for what is known: when the node goes away while it decides,
@@ -22,6 +23,7 @@ mod fields;
 mod headers;
 mod health;
 mod history;
+mod hub;
 mod import;
 mod items;
 mod json;
@@ -38,6 +40,7 @@ mod request_log;
 mod reservations;
 mod sales;
 mod seats;
+mod stream;
 #[cfg(test)]
 mod tests;
 mod time;
@@ -105,6 +108,14 @@ impl Default for HttpLimits {
     }
 }
 
+impl HttpLimits {
+    /// Open availability streams: three quarters of `connections`, so that there is always
+    /// room to buy. Each takes a connection and some 10 KiB. Beyond: 503 `overloaded`.
+    pub fn streams(&self) -> usize {
+        self.connections - self.connections / 4
+    }
+}
+
 /// The limits as they are now: they may change while the node runs. A wait that has begun
 /// keeps the limit that it began under.
 #[derive(Clone, Debug)]
@@ -147,6 +158,7 @@ pub async fn serve(
     shutdown: watch::Receiver<bool>,
 ) -> io::Result<()> {
     let Service { handle, limits, registry, counters, reloads } = service;
+    let hub = hub::Hub::new(handle.clone(), limits.now().streams());
     let imports = Arc::new(Semaphore::new(import::MAX_IMPORTS));
     let api = |caller| Api {
         handle: handle.clone(),
@@ -155,6 +167,7 @@ pub async fn serve(
         caller,
         imports: imports.clone(),
         limits: limits.clone(),
+        hub: hub.clone(),
     };
     let budget = body::Budget::new(limits.now().body_memory_bytes);
     let log = Arc::<request_log::RequestLog>::default();
@@ -170,8 +183,8 @@ pub async fn serve(
     let front_seats = Seats::new(limits.clone(), |limits| limits.connections, counters.storefront);
     let back_seats = Seats::new(limits.clone(), |limits| limits.admin_connections, counters.admin);
     let storefront = listener::serve(storefront, front_seats, front, shutdown.clone());
-    let admin = listener::serve(admin, back_seats, back, shutdown);
-    tokio::join!(storefront, admin);
+    let admin = listener::serve(admin, back_seats, back, shutdown.clone());
+    tokio::join!(storefront, admin, hub.run(shutdown));
     Ok(())
 }
 
@@ -186,6 +199,7 @@ fn storefront_routes() -> Routes {
         .with(routes!(sales::sell))
         .with(routes!(sales::give_back))
         .with(routes!(availability::get))
+        .with(routes!(stream::get))
 }
 
 fn admin_routes() -> Routes {

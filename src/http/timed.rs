@@ -25,6 +25,7 @@ pub(super) struct Phase(Arc<AtomicU8>);
 const HEAD: u8 = 0;
 const ANSWERING: u8 = 1;
 const IDLE: u8 = 2;
+const STREAMING: u8 = 3;
 
 impl Phase {
     pub(super) fn new() -> Phase {
@@ -39,6 +40,16 @@ impl Phase {
     /// The answer is there; the client may send its next request when it likes.
     pub(super) fn idle(&self) {
         self.0.store(IDLE, Ordering::Relaxed);
+    }
+
+    /// The answer has begun and goes on for as long as the client likes: it is waited for only
+    /// while it takes nothing of what is written, and it leaves by closing its side.
+    pub(super) fn streaming(&self) {
+        self.0.store(STREAMING, Ordering::Relaxed);
+    }
+
+    pub(super) fn is_streaming(&self) -> bool {
+        self.now() == STREAMING
     }
 
     fn now(&self) -> u8 {
@@ -85,7 +96,7 @@ impl<S> Timed<S> {
         loop {
             ready!(self.alarm.as_mut().poll(cx));
             if Instant::now() >= self.deadline {
-                if phase != ANSWERING {
+                if !matches!(phase, ANSWERING | STREAMING) {
                     return Poll::Ready(too_slow());
                 }
                 // Nobody is given up here, but look again: a reader that was told "nothing yet"
@@ -104,6 +115,26 @@ impl<S> Timed<S> {
         let alarm = self.stalled.get_or_insert_with(begin);
         alarm.as_mut().poll(cx).map(|()| too_slow())
     }
+}
+
+impl<S: AsyncRead + Unpin> Timed<S> {
+    /// Ready once the client of a stream has closed its side. Nobody else reads meanwhile;
+    /// what the client still says is not answered any more.
+    fn poll_left(&mut self, cx: &mut Context<'_>) -> Poll<io::Error> {
+        let mut scratch = [0; 256];
+        loop {
+            let mut buf = ReadBuf::new(&mut scratch);
+            match ready!(Pin::new(&mut self.stream).poll_read(cx, &mut buf)) {
+                Ok(()) if buf.filled().is_empty() => return Poll::Ready(left()),
+                Ok(()) => {}
+                Err(error) => return Poll::Ready(error),
+            }
+        }
+    }
+}
+
+fn left() -> io::Error {
+    io::Error::new(io::ErrorKind::ConnectionAborted, "the client has left the stream")
 }
 
 fn too_slow() -> io::Error {
@@ -141,7 +172,7 @@ impl<S: AsyncWrite + Unpin> Timed<S> {
     }
 }
 
-impl<S: AsyncWrite + Unpin> AsyncWrite for Timed<S> {
+impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Timed<S> {
     fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
         let this = self.get_mut();
         let written = Pin::new(&mut this.stream).poll_write(cx, bytes);
@@ -163,7 +194,14 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Timed<S> {
     }
 
     fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.get_mut().stream).poll_flush(cx)
+        let this = self.get_mut();
+        // A stream's connection is flushed whenever there is nothing more to write.
+        if this.phase.is_streaming()
+            && let Poll::Ready(error) = this.poll_left(cx)
+        {
+            return Poll::Ready(Err(error));
+        }
+        Pin::new(&mut this.stream).poll_flush(cx)
     }
 
     fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {

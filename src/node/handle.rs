@@ -12,7 +12,7 @@ use super::readiness::Readiness;
 use super::recalls::{HistoryPage, HistoryQuery, HistoryReply};
 use super::shelf::{Availability, Shelf};
 use crate::limits::Limits;
-use crate::types::{ClusterId, NodeName, Region, ReplicaId, Reply, Request, Sku};
+use crate::types::{ClusterId, NodeName, Region, ReplicaId, Reply, Request, Sku, Timestamp};
 use crate::wire::Message;
 
 /// Who this node is.
@@ -170,6 +170,16 @@ impl Handle {
     /// What a product page needs, from memory: durable state only, in the order asked for.
     pub fn availability(&self, skus: &[Sku]) -> Vec<Availability> {
         self.inner.shelf.read(self.inner.clock.now(), skus)
+    }
+
+    /// For those who follow items beyond one read.
+    pub fn shelf(&self) -> &Shelf {
+        &self.inner.shelf
+    }
+
+    /// Ledger time.
+    pub fn now(&self) -> Timestamp {
+        self.inner.clock.now()
     }
 
     /// Round-trip time to a node, as its link last measured it.

@@ -28,4 +28,4 @@ pub use metrics::NodeMetrics;
 pub use readiness::{NotReadyReason, Readiness};
 pub use recalls::{HistoryPage, HistoryPlace, HistoryQuery};
 pub use recovery::{Recovered, Recovery};
-pub use shelf::{Availability, Shelf, StockStatus};
+pub use shelf::{Availability, Beat, Seen, Shelf, StockStatus, Version};

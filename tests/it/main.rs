@@ -30,3 +30,4 @@ mod reload;
 mod replay;
 mod retries;
 mod states;
+mod stream;

@@ -87,6 +87,7 @@ async fn no_route_is_without_a_description() {
         imports: Arc::new(tokio::sync::Semaphore::new(1)),
         limits: crate::http::LiveLimits::fixed(crate::http::HttpLimits::default()),
         reloads: crate::reload::Reloads::new().0,
+        hub: crate::http::hub::Hub::new(served.handle.clone(), 1),
     };
     for (listener, routes) in [(Listener::Storefront, storefront_routes()), (Listener::Admin, admin_routes())]
     {
@@ -381,32 +382,5 @@ fn every_member_of_a_problem_is_described() {
         for member in problem.as_object().unwrap().keys() {
             assert!(described.contains(member), "{member} in {problem}");
         }
-    }
-}
-
-/// Handlers that do nothing, described as those to come will be.
-mod to_come {
-    use super::{described, parameters};
-
-    #[utoipa::path(
-        get,
-        path = "/v1/availability/stream",
-        operation_id = "stream_availability",
-        tag = "availability",
-        params(parameters::Skus, described::LastEventId),
-        responses(described::Stream)
-    )]
-    pub async fn stream() {}
-}
-
-#[test]
-fn calls_to_come_can_be_switched_on() {
-    let routes = Routes::new(Side::Admin).with(routes!(to_come::stream));
-    let document = serde_json::to_value(routes.document()).unwrap();
-    for target in references(&document) {
-        assert!(document.pointer(&target[1..]).is_some(), "{target} leads nowhere");
-    }
-    for name in ["Events"] {
-        assert!(document["components"]["schemas"][name].is_object(), "{name}");
     }
 }

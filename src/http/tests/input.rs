@@ -196,6 +196,15 @@ async fn query_parameters_are_known_and_given_once() {
         (Storefront, "GET /v1/availability?sku=%F", "", none(), &["sku"]),
         (Storefront, &many, "", none(), &["sku"]),
         (Storefront, &same, "", none(), &["sku"]),
+        (Storefront, "GET /v1/availability/stream", "", none(), &["sku"]),
+        (
+            Storefront,
+            "GET /v1/availability/stream?sku=a%20b&region=eu",
+            "",
+            none(),
+            &["region", "sku", "sku"],
+        ),
+        (Storefront, &many.replace('?', "/stream?"), "", none(), &["sku"]),
         (Storefront, "GET /v1/reservations/A?x=1", "", none(), &["x"]),
         (Storefront, "PUT /v1/reservations/A?dry_run=1", "", LINES.to_owned(), &["dry_run"]),
         (
@@ -316,6 +325,7 @@ async fn unknown_paths_and_methods_are_problems_too() {
         (Admin, "PUT /v1/reservations/A"),
         (Admin, "GET /v1/availability"),
         (Admin, "POST /v1/items/MUG/histories"),
+        (Admin, "GET /v1/availability/stream?sku=A"),
         (Admin, "OPTIONS *"),
     ] {
         let response = served.send(listener, call, "", "").await;
@@ -326,6 +336,7 @@ async fn unknown_paths_and_methods_are_problems_too() {
         (Storefront, "PATCH /v1/reservations", "GET,HEAD,POST"),
         (Storefront, "GET /v1/sales", "POST"),
         (Storefront, "OPTIONS /v1/availability", "GET,HEAD"),
+        (Storefront, "POST /v1/availability/stream", "GET,HEAD"),
         (Storefront, "POST /livez", "GET,HEAD"),
         (Admin, "POST /v1/items", "GET,HEAD"),
         (Admin, "BREW /v1/check", "GET,HEAD"),

@@ -7,6 +7,7 @@ mod fuzz;
 mod input;
 mod refusals;
 mod reload;
+mod stream;
 
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
