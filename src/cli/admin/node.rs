@@ -117,10 +117,9 @@ impl Members {
     /// # Errors
     /// When an entry has another form than this release expects.
     pub fn all(&self) -> anyhow::Result<Vec<Member>> {
-        let read = |raw: &Box<RawValue>| {
-            serde_json::from_str(raw.get()).map_err(|e| anyhow::anyhow!("{}: a node: {e}", self.node))
-        };
-        self.nodes.iter().map(read).collect()
+        let read =
+            |raw: &str| serde_json::from_str(raw).map_err(|e| anyhow::anyhow!("{}: a node: {e}", self.node));
+        self.nodes.iter().map(|raw| read(raw.get())).collect()
     }
 }
 

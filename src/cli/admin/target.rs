@@ -121,17 +121,17 @@ impl Target {
 
     fn in_cluster(dir: &Path, node: Option<&NodeName>) -> anyhow::Result<Target> {
         let cluster = Cluster::open(dir)?;
-        let names: Vec<String> = cluster.nodes.iter().map(|node| node.config.node.name.to_string()).collect();
+        let admins = cluster.named_admins();
+        let names: Vec<&str> = admins.iter().map(|(name, _)| name.as_str()).collect();
         let place = match node {
             None => 0,
-            Some(wanted) => names.iter().position(|name| name == wanted.as_str()).with_context(|| {
+            Some(wanted) => names.iter().position(|name| *name == wanted.as_str()).with_context(|| {
                 format!("there is no node {wanted} in {}; it has {}", dir.display(), names.join(", "))
             })?,
         };
         let chosen = cluster.nodes.get(place).with_context(|| format!("{} has no nodes", dir.display()))?;
         let (storefront, admin) = (Some(chosen.storefront()), Some(chosen.admin()));
-        let name = names.get(place).cloned();
-        let admins = names.into_iter().zip(cluster.admins()).collect();
+        let name = names.get(place).map(|name| (*name).to_owned());
         Ok(Target { name, storefront, admin, cluster: Some(Home { dir: dir.to_path_buf(), admins }) })
     }
 

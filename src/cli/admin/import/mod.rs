@@ -37,7 +37,8 @@ NDJSON: {\"sku\":\"MUG\",\"name\":\"Mug\",\"quantity\":100} on each line; name a
 quantity may be left out. Without a quantity the item is made without stock.
 
 The units arrive at the node that is asked. Running it again with the same
-file at the same node is safe: lines that were applied are skipped.
+file at the same node is safe: lines that were applied are skipped. With lines
+corrected it is another file: then give the --key that the first run names.
 Exit status: 0 all applied, 1 lines failed or it was refused, 2 no connection.";
 
 /// Most times that a file is sent.
@@ -111,7 +112,7 @@ impl ImportArgs {
         if !answer.is_success() {
             return Err(Refused(node.refusal(Side::Admin, &answer)).into());
         }
-        tell(desk, &node, &answer, self.common.format.output)
+        tell(desk, &node, &answer, &key, self.common.format.output)
     }
 }
 
@@ -177,7 +178,13 @@ struct FailedLine {
     message: String,
 }
 
-fn tell(desk: &mut Desk<'_>, node: &Node, answer: &Answer, format: Format) -> anyhow::Result<Ending> {
+fn tell(
+    desk: &mut Desk<'_>,
+    node: &Node,
+    answer: &Answer,
+    key: &str,
+    format: Format,
+) -> anyhow::Result<Ending> {
     let imported: Imported = node.understood(Side::Admin, answer)?;
     let Imported { lines, applied, failed } = &imported;
     let mut rows = Rows::new(&[Column::number("line"), Column::text("code"), Column::text("message")]);
@@ -191,7 +198,10 @@ fn tell(desk: &mut Desk<'_>, node: &Node, answer: &Answer, format: Format) -> an
         closing += &format!("; {untold} of them are not listed");
     }
     if all_failed > 0 {
-        closing += "\nTo do these too, put them, corrected, into a file of their own and import that.";
+        closing += &format!(
+            "\nCorrect these lines and import the file again with --key {key}: with the same key the \
+             others are not applied twice."
+        );
     }
     desk.show(format, &String::from_utf8_lossy(&answer.body), &rows, &closing)?;
     Ok(if all_failed == 0 { Ending::Good } else { Ending::Failed })
