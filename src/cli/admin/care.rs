@@ -8,6 +8,7 @@ use serde::Serialize;
 
 use super::desk::{Change, Desk, Node};
 use super::show::{Format, folded};
+use super::target::Side;
 use crate::cli::Ending;
 use crate::types::id::check_code;
 
@@ -179,5 +180,6 @@ fn dry_run(node: &Node, change: &Change, effects: &Effects, format: Format) -> a
     if change.body.as_object().is_some_and(|fields| !fields.is_empty()) {
         writeln!(text, "{}", folded(&format!("  {}", change.body)))?;
     }
-    Ok(text + "Would change:\n" + &effects.lines() + "Nothing was sent.\n")
+    let heading = folded(&format!("Would change, as {} knows it now:", node.target.called(Side::Admin)));
+    Ok(text + &heading + "\n" + &effects.lines() + "Nothing was sent.\n")
 }

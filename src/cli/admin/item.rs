@@ -1,16 +1,23 @@
 //! `stockade item`: what is sold, and what is set about it.
 
+use std::time::{Duration, Instant};
+
 use clap::{Args, Subcommand, ValueEnum};
 use serde_json::Value;
 
 use super::books::{Books, Policy};
 use super::care::{Effects, TryArgs, hold_back};
 use super::desk::{Change, Desk, Node, show_list};
-use super::show::{Column, Format, Rows};
+use super::show::{Column, Format, Rows, folded};
 use super::target::Side;
 use super::{Common, quantity, quantity_or_zero};
 use crate::cli::Ending;
+use crate::cli::client::{Call, Client};
 use crate::types::Sku;
+
+/// Linked nodes hear of an item within a second.
+const KNOWN_WITHIN: Duration = Duration::from_secs(2);
+const ASK_EVERY: Duration = Duration::from_millis(20);
 
 const EXAMPLE: &str = "\
 Examples:
@@ -59,7 +66,7 @@ enum ItemCommand {
     #[command(after_help = LIST_EXAMPLE)]
     List {
         /// Only so many, from the first
-        #[arg(long, value_name = "N")]
+        #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
         limit: Option<u64>,
     },
     /// Show one item's books, node by node
@@ -174,7 +181,7 @@ pub fn show_books(
 ) -> anyhow::Result<()> {
     let books: Books = node.understood(Side::Admin, answer)?;
     if format == Format::Table {
-        writeln!(desk.out, "{}", super::show::folded(&books.title()))?;
+        writeln!(desk.out, "{}", folded(&books.title()))?;
     }
     desk.show(format, &String::from_utf8_lossy(&answer.body), &books.rows(), &books.summary())
 }
@@ -237,8 +244,32 @@ pub async fn put_policy(
         return Ok(ending);
     }
     let answer = node.change(&change).await?;
+    if answer.status == 201 {
+        tell_late_nodes(desk, node, sku).await?;
+    }
     show_books(desk, node, &answer, format)?;
     Ok(Ending::Good)
+}
+
+/// Waits until the other nodes know a new item too, so that the next command may go to any of
+/// them; those of a cluster's directory, which is where their addresses are known.
+async fn tell_late_nodes(desk: &mut Desk<'_>, node: &Node, sku: &Sku) -> anyhow::Result<()> {
+    let client = Client::new(KNOWN_WITHIN);
+    let give_up = Instant::now() + KNOWN_WITHIN;
+    for (name, admin) in node.target.all_admins() {
+        let knows = || async {
+            let answer = client.send(&Call::get(admin, &path(sku))).await;
+            answer.is_ok_and(|answer| answer.is_success())
+        };
+        while !knows().await {
+            if Instant::now() >= give_up {
+                writeln!(desk.notes, "{}", folded(&format!("{name} has not heard of {sku} yet")))?;
+                break;
+            }
+            tokio::time::sleep(ASK_EVERY).await;
+        }
+    }
+    Ok(())
 }
 
 fn differences(sku: &Sku, before: Option<&Policy>, after: &Policy) -> anyhow::Result<Effects> {

@@ -244,7 +244,7 @@ async fn drain_effects(node: &Node, drained: &NodeName) -> anyhow::Result<Effect
         }
     }
     effects.add(format!("state of {drained}"), &member.state, "draining, then drained");
-    effects.add(format!("free units at {drained}"), format!("{free} of {items} items"), 0);
+    effects.add(format!("free units at {drained}"), format!("{free} (of {items} items)"), 0);
     effects.add(format!("held units at {drained}"), held, format!("{held}, until their reservations end"));
     let others =
         members.iter().filter(|m| m.name != drained.as_str() && m.state == "active" && m.link == "up");

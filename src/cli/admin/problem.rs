@@ -42,6 +42,8 @@ pub fn story(node: &str, answer: &Answer) -> String {
     // A detail that only repeats a field's error is left out.
     let repeated: Vec<String> =
         problem.errors.iter().map(|e| format!("{}: {}", e.field, e.message)).collect();
+    // So are numbers that the detail says already.
+    let is_said = problem.detail.is_some();
     lines.extend(problem.detail.filter(|detail| !repeated.contains(detail)));
     lines.extend(repeated);
     lines.extend(problem.shortfalls.iter().map(Shortfall::sentence));
@@ -51,12 +53,28 @@ pub fn story(node: &str, answer: &Answer) -> String {
     if !problem.reasons.is_empty() {
         lines.push(format!("reasons: {}", problem.reasons.join(", ")));
     }
-    lines.extend(problem.current_version.map(|version| format!("its version now: {version}")));
-    lines.extend(problem.free.map(|free| format!("free there now: {free}")));
+    if !is_said {
+        lines.extend(problem.current_version.map(|version| format!("its version now: {version}")));
+        lines.extend(problem.free.map(|free| format!("free there now: {free}")));
+    }
     lines.dedup();
     let wait = answer.retry_after.map(|wait| format!(" (in {} s)", wait.as_secs())).unwrap_or_default();
-    lines.extend(advice(code).map(|advice| format!("What to do: {advice}{wait}.")));
+    let advice = if problem.shortfalls.is_empty() {
+        advice(code).map(str::to_owned)
+    } else {
+        Some(shortfall_advice(&problem.shortfalls))
+    };
+    lines.extend(advice.map(|advice| format!("What to do: {advice}{wait}.")));
     lines.join("\n  ")
+}
+
+/// A longer wait helps only where units are known to be, or may be.
+fn shortfall_advice(shortfalls: &[Shortfall]) -> String {
+    let is_hopeless = shortfalls.iter().all(|short| short.verdict == "sold_out");
+    let first =
+        if is_hopeless { "take less of it" } else { "take less, or try again with a longer --wait-ms" };
+    let sku = shortfalls.first().map_or("SKU", |short| short.sku.as_str());
+    format!("{first}; `stockade explain {sku}` tells where every unit is")
 }
 
 /// What a person does about a code.
@@ -64,16 +82,16 @@ fn advice(code: &str) -> Option<&'static str> {
     Some(match code {
         "invalid_request" => "correct what is named and send it again",
         "idempotency_key_required" => "give it a --key",
-        "not_found" => "check the address: admin and storefront calls are on different ports",
+        "not_found" => {
+            "check the address (admin and storefront calls are on different ports), and that the node \
+             is of this release"
+        }
         "unknown_sku" => "check the sku, or create the item: `stockade item set SKU --name NAME`",
         "unknown_node" => "check the name: `stockade node list` has them all",
         "reservation_not_found" => "check the id; ended reservations are forgotten after a day",
         "method_not_allowed" => "check that node and `stockade` are of the same release",
         "request_timeout" => "try again; the request came too slowly",
-        "insufficient_stock" => {
-            "take fewer, or try again with a longer --wait-ms; \
-                                 `stockade explain SKU` tells where every unit is"
-        }
+        "insufficient_stock" => "take less; `stockade explain SKU` tells where every unit is",
         "already_confirmed" => "it is sold; goods that come back are `stockade stock return SKU QTY`",
         "already_cancelled" => "choose another id; a cancelled reservation stays cancelled",
         "max_per_order" => "take fewer, or raise it: `stockade item set SKU --max-per-order N`",

@@ -98,7 +98,7 @@ enum ReserveCommand {
         #[arg(long, value_parser = Sku::new)]
         sku: Option<Sku>,
         /// Only so many
-        #[arg(long, value_name = "N")]
+        #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
         limit: Option<u64>,
     },
     /// Sell what is held
@@ -233,27 +233,42 @@ struct ReservedLine {
 }
 
 impl Reservation {
-    fn columns() -> Rows {
-        Rows::new(&[
-            Column::text("id"),
-            Column::text("state"),
-            Column::number("version"),
-            Column::text("node"),
-            Column::text("expires (UTC)"),
-            Column::text("lines"),
-        ])
+    /// An id that a node made up is long: a table leaves out what is the same in each line,
+    /// and what few want to know.
+    fn columns(format: Format) -> Rows {
+        let (id, state, lines) = (Column::text("id"), Column::text("state"), Column::text("lines"));
+        let expires = Column::text("expires (UTC)");
+        match format {
+            Format::Table => Rows::new(&[id, state, expires, lines]),
+            Format::Csv | Format::Json => {
+                Rows::new(&[id, state, Column::number("version"), Column::text("node"), expires, lines])
+            }
+        }
     }
 
-    fn row(&self) -> Vec<String> {
+    fn row(&self, format: Format) -> Vec<String> {
+        let (expires, lines) = (short_time(&self.expires_at), self.lines());
+        match format {
+            Format::Table => vec![self.id.clone(), self.state.clone(), expires, lines],
+            Format::Csv | Format::Json => {
+                let (version, node) = (self.version.to_string(), self.node.clone());
+                vec![self.id.clone(), self.state.clone(), version, node, expires, lines]
+            }
+        }
+    }
+
+    fn lines(&self) -> String {
         let lines: Vec<String> = self.lines.iter().map(|l| format!("{}={}", l.sku, l.quantity)).collect();
-        vec![
-            self.id.clone(),
-            self.state.clone(),
-            self.version.to_string(),
-            self.node.clone(),
-            short_time(&self.expires_at),
-            lines.join(" "),
-        ]
+        lines.join(" ")
+    }
+
+    fn sentence(&self) -> String {
+        let expires = match self.state.as_str() {
+            "held" => format!(", until {} UTC", short_time(&self.expires_at)),
+            _ => String::new(),
+        };
+        let Reservation { id, state, version, node, .. } = self;
+        format!("{id}: {state} at {node}{expires}, version {version}\n  {}", self.lines())
     }
 }
 
@@ -326,9 +341,15 @@ fn path(id: &ReservationId) -> String {
 
 fn show(desk: &mut Desk<'_>, node: &Node, answer: &Answer, format: Format) -> anyhow::Result<Ending> {
     let reservation: Reservation = node.understood(Side::Storefront, answer)?;
-    let mut rows = Reservation::columns();
-    rows.add(reservation.row());
-    desk.show(format, &String::from_utf8_lossy(&answer.body), &rows, "")?;
+    let mut rows = Reservation::columns(format);
+    let closing = match format {
+        Format::Table => reservation.sentence(),
+        Format::Csv | Format::Json => {
+            rows.add(reservation.row(format));
+            String::new()
+        }
+    };
+    desk.show(format, &String::from_utf8_lossy(&answer.body), &rows, &closing)?;
     Ok(Ending::Good)
 }
 
@@ -344,7 +365,8 @@ async fn list(
     let query = filters.into_iter().flatten().collect::<Vec<_>>().join("&");
     let mark = if query.is_empty() { "" } else { "?" };
     let pages = node.pages(Side::Storefront, format!("/v1/reservations{mark}{query}"), limit);
-    show_list(desk, pages, format, &Reservation::columns(), Reservation::row).await?;
+    let row = |reservation: &Reservation| reservation.row(format);
+    show_list(desk, pages, format, &Reservation::columns(format), row).await?;
     Ok(Ending::Good)
 }
 

@@ -105,8 +105,9 @@ impl TargetArgs {
         }
         bail!(
             "which node? There is no cluster in {}.\n\
-             Write --admin http://HOST:7301 or --url http://HOST:7300, or --dev DIR with the\n\
-             directory of a cluster made by `stockade dev`; {ADMIN_VARIABLE} and {URL_VARIABLE} do as well.",
+             Write --admin http://HOST:7301 or --url http://HOST:7300, or --dev DIR with\n\
+             the directory of a cluster made by `stockade dev`.\n\
+             The variables {ADMIN_VARIABLE} and {URL_VARIABLE} do as well.",
             dir.display()
         )
     }

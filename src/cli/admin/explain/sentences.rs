@@ -121,7 +121,7 @@ fn limits(facts: &Facts) -> Vec<String> {
     if let Some(most) = policy.max_per_order {
         sentences.push(format!("One order may have at most {most} (max_per_order)."));
     }
-    if let Some(low) = policy.low_stock.filter(|low| free <= *low) {
+    if let Some(low) = policy.low_stock.filter(|low| free > 0 && free <= *low) {
         sentences.push(format!("{free} free is not above low_stock {low}: product pages show it as low."));
     }
     if policy.rebalance() == "manual" {

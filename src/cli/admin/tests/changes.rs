@@ -175,7 +175,7 @@ async fn a_dry_run_tells_before_and_after_and_sends_nothing() {
         ("stock receive MUG 5", "received at eu-1  100 -> 105", 0),
         ("stock return MUG 5", "free at eu-1      47 -> 52", 0),
         ("transfer MUG --from eu-1 --to us-1 20", "free at us-1, once taken in  38 -> 58", 0),
-        ("node drain eu-1", "47 of 1 items -> 0", 0),
+        ("node drain eu-1", "47 (of 1 items) -> 0", 0),
         ("stock write-off MUG 48", "only 47 of MUG are free at eu-1", 1),
         ("transfer MUG --from us-1 --to eu-1 39", "only 38 of MUG are free at us-1", 1),
         ("node drain xx-9", "there is no node xx-9", 1),

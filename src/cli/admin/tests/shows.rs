@@ -142,9 +142,11 @@ async fn reservations_are_listed_with_their_filters() {
     let out = node.run(&line).await.good();
     assert_eq!(
         out,
-        "id   state  version  node  expires (UTC)        lines\n\
-         O-1  held         1  eu-1  2026-05-03 10:10:00  A:B=2\n"
+        "id   state  expires (UTC)        lines\n\
+         O-1  held   2026-05-03 10:10:00  A:B=2\n"
     );
+    let csv = node.run(&[line.as_slice(), &["-o", "csv"]].concat()).await.out;
+    assert_eq!(csv.lines().nth(1), Some("O-1,held,1,eu-1,2026-05-03 10:10:00,A:B=2"));
 }
 
 #[tokio::test]
