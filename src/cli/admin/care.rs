@@ -20,7 +20,11 @@ pub struct KeyArgs {
     pub key: Option<String>,
 }
 
-fn key(text: &str) -> Result<String, String> {
+/// Reads an idempotency key.
+///
+/// # Errors
+/// When it has not the form of one.
+pub fn key(text: &str) -> Result<String, String> {
     check_code(text).map(|()| text.to_owned()).map_err(|e| e.to_string())
 }
 
@@ -71,7 +75,7 @@ impl Effects {
             // Text always takes a line.
             let _ = writeln!(text, "{}", if line.chars().count() > 80 { folded(&line) } else { line });
         }
-        if self.changes.is_empty() {
+        if self.changes.is_empty() && self.concern.is_none() {
             text += "  nothing\n";
         }
         if let Some(concern) = &self.concern {

@@ -25,8 +25,6 @@ Examples:
 #[derive(Debug, Args)]
 #[command(after_help = EXAMPLE)]
 pub struct HistoryArgs {
-    #[command(flatten)]
-    common: Common,
     /// The item
     #[arg(value_parser = Sku::new)]
     sku: Sku,
@@ -36,6 +34,8 @@ pub struct HistoryArgs {
     /// Only so many, from the newest; 0: all
     #[arg(long, value_name = "N", default_value_t = 100)]
     limit: u64,
+    #[command(flatten)]
+    common: Common,
 }
 
 /// An entry.

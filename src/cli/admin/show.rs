@@ -12,22 +12,28 @@ const GAP: usize = 2;
 /// What a column of text is narrowed to before a table is given up for a list.
 const NARROWEST_TEXT: usize = 12;
 
-/// How to write results.
+/// How to write results: for people; what the node said, in one line (a list as an array of
+/// it); or with a header line.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum Format {
-    /// For people.
     Table,
-    /// One line: what the node said; an array of it for a list.
     Json,
-    /// With a header line.
     Csv,
 }
 
 /// `-o`.
 #[derive(Clone, Copy, Debug, Args)]
 pub struct FormatArgs {
-    /// How to write the result
-    #[arg(short, long, value_enum, value_name = "FORMAT", default_value = "table", global = true)]
+    /// How to write the result; json is what the node said, in one line
+    #[arg(
+        short,
+        long,
+        value_enum,
+        value_name = "FORMAT",
+        default_value = "table",
+        global = true,
+        display_order = 100
+    )]
     pub output: Format,
 }
 

@@ -25,8 +25,6 @@ units have left it durably. The other takes them in when it hears of it.";
 #[derive(Debug, Args)]
 #[command(after_help = EXAMPLE)]
 pub struct TransferArgs {
-    #[command(flatten)]
-    common: Common,
     /// The item
     #[arg(value_parser = Sku::new)]
     sku: Sku,
@@ -46,6 +44,8 @@ pub struct TransferArgs {
     key: KeyArgs,
     #[command(flatten)]
     care: LeaveArgs,
+    #[command(flatten)]
+    common: Common,
 }
 
 impl TransferArgs {

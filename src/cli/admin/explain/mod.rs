@@ -30,11 +30,11 @@ node is asked for its last refusal, else only this one.";
 #[derive(Debug, Args)]
 #[command(after_help = EXAMPLE)]
 pub struct ExplainArgs {
-    #[command(flatten)]
-    common: Common,
     /// The item
     #[arg(value_parser = Sku::new)]
     sku: Sku,
+    #[command(flatten)]
+    common: Common,
 }
 
 /// A heading with what stands under it.

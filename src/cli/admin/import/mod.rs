@@ -16,7 +16,7 @@ use clap::{Args, ValueEnum};
 use serde::Deserialize;
 
 use super::Common;
-use super::care::KeyArgs;
+use super::care;
 use super::desk::{Desk, Node};
 use super::problem::Refused;
 use super::show::{Column, Format, Rows, folded};
@@ -50,15 +50,16 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(15);
 #[derive(Debug, Args)]
 #[command(after_help = EXAMPLE)]
 pub struct ImportArgs {
-    #[command(flatten)]
-    common: Common,
     /// The file; `-`: standard input
     file: String,
     /// What is in it [default: by its extension]
     #[arg(long, value_enum)]
     format: Option<Content>,
+    /// Idempotency-Key [default: made of the content]
+    #[arg(long, value_name = "KEY", value_parser = care::key)]
+    key: Option<String>,
     #[command(flatten)]
-    key: KeyArgs,
+    common: Common,
 }
 
 /// What a file of items can be.
@@ -107,7 +108,7 @@ impl ImportArgs {
             "-" => Source::of_reader(std::io::stdin().lock()).context("cannot keep standard input")?,
             file => Source::of_file(file.as_ref()).with_context(|| format!("cannot read {file}"))?,
         };
-        let key = self.key.key.unwrap_or_else(|| source.key());
+        let key = self.key.unwrap_or_else(|| source.key());
         let answer = send(desk, &node, &source, content, &key, patience).await?;
         if !answer.is_success() {
             return Err(Refused(node.refusal(Side::Admin, &answer)).into());
