@@ -185,6 +185,13 @@ impl Policy {
         self.rebalance.as_deref().unwrap_or("auto")
     }
 
+    /// All that is set.
+    pub fn words_with_name(&self) -> String {
+        let name = self.name.as_ref().map(|name| format!("name {name:?}"));
+        let words: Vec<String> = name.into_iter().chain(self.words()).collect();
+        if words.is_empty() { "nothing".to_owned() } else { words.join("; ") }
+    }
+
     /// What is set, other than the name.
     fn words(&self) -> Vec<String> {
         let mut words = Vec::new();
@@ -244,6 +251,7 @@ mod tests {
         let text = r#"{"name":"Mug","rebalance":"manual","quotas":{"eu-1":{"min":1}}}"#;
         let policy: Policy = serde_json::from_str(text).unwrap();
         assert_eq!(serde_json::to_string(&policy).unwrap(), text);
-        assert_eq!(policy.words(), ["rebalance manual", "quota of eu-1: min 1"]);
+        assert_eq!(policy.words_with_name(), "name \"Mug\"; rebalance manual; quota of eu-1: min 1");
+        assert_eq!(Policy::default().words_with_name(), "nothing");
     }
 }

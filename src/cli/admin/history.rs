@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use clap::Args;
 use serde::Deserialize;
 
+use super::books::Policy;
 use super::desk::{Desk, show_list};
 use super::item::path;
 use super::show::{Column, Rows, folded};
@@ -53,7 +54,7 @@ pub struct Entry {
     pub amounts: BTreeMap<String, u64>,
     available: i64,
     held: i64,
-    policy: Option<serde_json::Value>,
+    policy: Option<Policy>,
 }
 
 impl Entry {
@@ -88,7 +89,7 @@ impl Entry {
         parts.extend(self.reservation.clone());
         parts.extend(self.reference.as_ref().map(|text| format!("ref {text:?}")));
         parts.extend(self.reason.as_ref().map(|text| format!("because {text:?}")));
-        parts.extend(self.policy.as_ref().map(|policy| format!("set {policy}")));
+        parts.extend(self.policy.as_ref().map(|policy| format!("set {}", policy.words_with_name())));
         parts.extend(self.actor.as_ref().map(|actor| format!("by {actor}")));
         parts.join(", ")
     }

@@ -58,13 +58,16 @@ pub fn story(node: &str, answer: &Answer) -> String {
         lines.extend(problem.free.map(|free| format!("free there now: {free}")));
     }
     lines.dedup();
-    let wait = answer.retry_after.map(|wait| format!(" (in {} s)", wait.as_secs())).unwrap_or_default();
+    let wait = answer.retry_after.map(|wait| format!(" in {} s", wait.as_secs())).unwrap_or_default();
     let advice = if problem.shortfalls.is_empty() {
         advice(code).map(str::to_owned)
     } else {
         Some(shortfall_advice(&problem.shortfalls))
     };
-    lines.extend(advice.map(|advice| format!("What to do: {advice}{wait}.")));
+    lines.extend(advice.map(|advice| match advice.strip_prefix("try again") {
+        Some(rest) => format!("What to do: try again{wait}{rest}."),
+        None => format!("What to do: {advice}."),
+    }));
     lines.join("\n  ")
 }
 
@@ -162,7 +165,10 @@ mod tests {
         let mut busy = answer(503, &json!({"title": "No", "code": "not_ready", "reasons": ["starting"]}));
         busy.retry_after = Some(Duration::from_secs(7));
         let text = story("us-1", &busy);
-        assert!(text.contains("reasons: starting") && text.contains("(in 7 s)"), "{text}");
+        assert!(
+            text.contains("reasons: starting") && text.contains("try again in 7 s, or use another node."),
+            "{text}"
+        );
         let text = story("us-1", &answer(409, &json!({"code": "not_free_here", "free": 3})));
         assert!(text.contains("free there now: 3"), "{text}");
         let text = story("us-1", &answer(503, &json!({"code": "node_unreachable", "unreachable": ["eu-1"]})));

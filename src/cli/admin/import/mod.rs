@@ -200,8 +200,7 @@ fn tell(
     }
     if all_failed > 0 {
         closing += &format!(
-            "\nCorrect these lines and import the file again with --key {key}: with the same key the \
-             others are not applied twice."
+            "\nCorrect these lines and import the file again; what was applied is skipped with\n  --key {key}"
         );
     }
     desk.show(format, &String::from_utf8_lossy(&answer.body), &rows, &closing)?;

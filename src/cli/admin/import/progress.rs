@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use indicatif::{ProgressBar, ProgressStyle};
 
 const LINE_EVERY: Duration = Duration::from_secs(10);
-const BAR: &str = "{elapsed_precise} {bar:20} {bytes}/{total_bytes}, {msg}, {eta} left";
+const BAR: &str = "{elapsed_precise} {bar:20} {bytes}/{total_bytes}, {msg}";
 
 /// What of a file has been sent in the try under way.
 #[derive(Debug)]
@@ -37,15 +37,16 @@ impl Progress {
     }
 
     pub fn at(&mut self, bytes: u64, lines: u64) {
-        let rate = lines as f64 / self.began.elapsed().as_secs_f64().max(0.001);
+        let elapsed = self.began.elapsed();
         match &self.bar {
             Some(bar) => {
-                bar.set_message(format!("{rate:.0} lines/s"));
+                bar.set_message(pace(bytes, self.total, lines, elapsed));
                 bar.set_position(bytes);
             }
             None if self.last_line.elapsed() >= LINE_EVERY => {
                 self.last_line = Instant::now();
-                eprintln!("{}", line(bytes, self.total, lines, self.began.elapsed()));
+                let percent = bytes.saturating_mul(100).checked_div(self.total).unwrap_or(100);
+                eprintln!("{percent} %, {lines} lines, {}", pace(bytes, self.total, lines, elapsed));
             }
             None => {}
         }
@@ -58,11 +59,18 @@ impl Progress {
     }
 }
 
-fn line(bytes: u64, total: u64, lines: u64, elapsed: Duration) -> String {
+/// How fast, and how long still.
+fn pace(bytes: u64, total: u64, lines: u64, elapsed: Duration) -> String {
+    if bytes >= total {
+        return "all sent, the node applies the rest".to_owned();
+    }
     let seconds = elapsed.as_secs_f64().max(0.001);
-    let left = total.saturating_sub(bytes) as f64 / (bytes as f64 / seconds).max(0.001);
-    let percent = bytes.saturating_mul(100).checked_div(total).unwrap_or(100);
-    format!("{percent} %, {lines} lines, {:.0} lines/s, about {left:.0} s left", lines as f64 / seconds)
+    let rate = lines as f64 / seconds;
+    if bytes == 0 {
+        return format!("{rate:.0} lines/s");
+    }
+    let left = (total - bytes) as f64 / (bytes as f64 / seconds);
+    format!("{rate:.0} lines/s, about {left:.0} s left")
 }
 
 #[cfg(test)]
@@ -70,9 +78,9 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_line_tells_how_far_how_fast_and_how_long_still() {
-        let text = line(2_500, 10_000, 100, Duration::from_secs(10));
-        assert_eq!(text, "25 %, 100 lines, 10 lines/s, about 30 s left");
-        assert_eq!(line(0, 0, 0, Duration::ZERO), "100 %, 0 lines, 0 lines/s, about 0 s left");
+    fn the_pace_tells_how_fast_and_how_long_still() {
+        assert_eq!(pace(2_500, 10_000, 100, Duration::from_secs(10)), "10 lines/s, about 30 s left");
+        assert_eq!(pace(0, 10_000, 0, Duration::ZERO), "0 lines/s");
+        assert!(pace(10_000, 10_000, 400, Duration::from_secs(40)).starts_with("all sent"));
     }
 }

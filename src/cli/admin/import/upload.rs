@@ -25,8 +25,12 @@ const PATH: &str = "/v1/items:import";
 /// Chunks read ahead of the connection.
 const READ_AHEAD: usize = 4;
 const LOOK_EVERY: Duration = Duration::from_millis(250);
-/// A node that takes nothing for so long, and does not answer, is given up.
-const STALLED_AFTER: Duration = Duration::from_secs(120);
+/// A node that takes nothing for so long, and does not answer, is given up. Applying what it
+/// has taken in ahead takes a slow disk a while.
+const STALLED_AFTER: Duration = Duration::from_secs(300);
+/// The system's buffer for what was sent and not taken: small, so that the progress shown is
+/// that of the node and not that of the buffer.
+const SEND_BUFFER_BYTES: usize = 64 << 10;
 
 /// How far a try is.
 #[derive(Debug, Default)]
@@ -57,6 +61,7 @@ pub async fn send(
     let mut connector = HttpConnector::new();
     connector.set_nodelay(true);
     connector.set_connect_timeout(Some(CONNECT_TIMEOUT));
+    connector.set_send_buffer_size(Some(SEND_BUFFER_BYTES));
     let client = Client::builder(TokioExecutor::new()).retry_canceled_requests(false).build(connector);
 
     let exchange = async {
