@@ -209,7 +209,12 @@ impl Node {
 /// How to repeat a change that may or may not have been done. A definite refusal needs none:
 /// it is remembered under the key, and the next try has a fresh one.
 fn repeat_hint(result: &Result<Answer, NoAnswer>, key: Option<&Key>) -> String {
-    let Some(key) = key else { return String::new() };
+    let Some(key) = key else {
+        // Changes without a key say how things shall be: twice is as good as once.
+        let is_open = matches!(result, Err(silence) if silence.sent);
+        let text = if is_open { "\nIt may have been done; the same command again is safe." } else { "" };
+        return text.to_owned();
+    };
     let text = match result {
         Ok(answer) if answer.is_success() => return String::new(),
         Ok(Answer { status: 404 | 409 | 410, .. }) if key.is_given => {

@@ -257,12 +257,13 @@ async fn tell_late_nodes(desk: &mut Desk<'_>, node: &Node, sku: &Sku) -> anyhow:
     let client = Client::new(KNOWN_WITHIN);
     let give_up = Instant::now() + KNOWN_WITHIN;
     for (name, admin) in node.target.all_admins() {
-        let knows = || async {
-            let answer = client.send(&Call::get(admin, &path(sku))).await;
-            answer.is_ok_and(|answer| answer.is_success())
-        };
-        while !knows().await {
-            if Instant::now() >= give_up {
+        let call = Call::get(admin, &path(sku));
+        loop {
+            let knows = client.send(&call).await.map(|answer| answer.is_success());
+            if matches!(knows, Ok(true)) {
+                break;
+            }
+            if knows.is_err() || Instant::now() >= give_up {
                 writeln!(desk.notes, "{}", folded(&format!("{name} has not heard of {sku} yet")))?;
                 break;
             }

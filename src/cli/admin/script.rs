@@ -88,6 +88,10 @@ impl Script {
         Script { state, url, _accepting: accepting }
     }
 
+    fn address(&self) -> String {
+        self.url.to_string().replace("http://", "")
+    }
+
     /// What it was asked, in order, but for what was asked before.
     pub fn seen(&self) -> Vec<Seen> {
         std::mem::take(&mut self.state.lock().unwrap().seen)
@@ -209,6 +213,21 @@ pub async fn run(words: &[&str], around: Surroundings, typed: Option<&str>) -> R
         command => command.run(&mut desk).await,
     };
     Ran { result, out: String::from_utf8(out).unwrap(), notes: String::from_utf8(notes).unwrap() }
+}
+
+/// A cluster's directory whose nodes us-1, eu-1, ... have these admin listeners; those beyond
+/// have one where nobody listens.
+pub fn directory(admins: &[&Script]) -> tempfile::TempDir {
+    let dir = tempfile::tempdir().unwrap();
+    let cluster = crate::cli::dev_cluster_for_tests(dir.path());
+    let closed = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    for (place, node) in cluster.nodes.iter().enumerate() {
+        let address = admins.get(place).map_or_else(|| closed.to_string(), |script| script.address());
+        let text = std::fs::read_to_string(&node.config.file).unwrap();
+        let text = text.replace(&format!("\"{}\"", node.config.http.admin), &format!("\"{address}\""));
+        std::fs::write(&node.config.file, text).unwrap();
+    }
+    dir
 }
 
 /// A node's row of an item's books.

@@ -62,7 +62,7 @@ impl Progress {
 /// How fast, and how long still.
 fn pace(bytes: u64, total: u64, lines: u64, elapsed: Duration) -> String {
     if bytes >= total {
-        return "all sent, the node applies the rest".to_owned();
+        return "all sent; being applied".to_owned();
     }
     let seconds = elapsed.as_secs_f64().max(0.001);
     let rate = lines as f64 / seconds;

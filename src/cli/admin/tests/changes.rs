@@ -2,7 +2,8 @@
 
 use serde_json::{Value, json};
 
-use crate::cli::admin::script::{Script, at, books, members, problem, reply};
+use crate::cli::admin::script::{Script, at, books, directory, members, problem, reply, run};
+use crate::cli::admin::target::Surroundings;
 
 fn mug() -> Value {
     books("MUG", &[at("eu-1", 100, 40, 0, 10, 3), at("us-1", 0, 0, 40, 2, 0)], &json!({"name": "Mug"}))
@@ -246,4 +247,22 @@ async fn a_reload_that_finds_a_bad_file_names_every_key() {
     assert_eq!(ran.status(), 1);
     let error = ran.error();
     assert!(error.contains("limits.idle: is not a key") && error.contains("peers: is empty"), "{error}");
+}
+
+#[tokio::test]
+async fn a_new_item_is_waited_for_at_the_other_nodes() {
+    let unknown = reply("GET /v1/items/MUG", 404, problem(404, "unknown_sku"));
+    let first = Script::start(vec![
+        unknown.clone(),
+        reply("PUT /v1/items/MUG", 201, mug()),
+        reply("GET /v1/items/MUG", 200, mug()),
+    ])
+    .await;
+    let late = Script::start(vec![unknown.clone(), unknown, reply("GET /v1/items/MUG", 200, mug())]).await;
+    let dir = directory(&[&first, &late]);
+    let words = ["item", "set", "MUG", "--dev", dir.path().to_str().unwrap()];
+    let ran = run(&words, Surroundings::default(), None).await;
+    assert_eq!(late.seen().len(), 3, "{ran:?}");
+    assert_eq!(ran.notes, "eu-2 has not heard of MUG yet\n");
+    ran.good();
 }

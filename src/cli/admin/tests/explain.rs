@@ -2,7 +2,8 @@
 
 use serde_json::{Value, json};
 
-use crate::cli::admin::script::{Script, at, books, members, problem, reply};
+use crate::cli::admin::script::{Script, at, books, directory, members, problem, reply, run};
+use crate::cli::admin::target::Surroundings;
 
 fn item() -> Value {
     let nodes = [at("eu-1", 100, 40, 0, 10, 3), at("us-1", 0, 0, 39, 2, 0)];
@@ -78,4 +79,25 @@ async fn an_item_that_is_not_there_is_a_no() {
     let ran = node.run(&["explain", "NO"]).await;
     assert_eq!(ran.status(), 1);
     assert!(ran.error().contains("unknown_sku"), "{}", ran.error());
+}
+
+#[tokio::test]
+async fn with_a_directory_every_node_is_asked_for_its_last_refusal() {
+    let mut item = books("MUG", &[at("eu-1", 5, 0, 0, 0, 0)], &json!({}));
+    let us = Script::start(vec![
+        reply("GET /v1/items/MUG", 200, &item),
+        reply("GET /v1/nodes", 200, members(&[("us-1", "active", "up"), ("eu-1", "active", "up")])),
+    ])
+    .await;
+    item["last_refusal"] = json!({"at": "2026-05-03T09:00:00.000Z", "requested": 6, "available_here": 5,
+        "verdict": "unknown", "elsewhere": 0, "unreachable": ["us-1"]});
+    let eu = Script::start(vec![reply("GET /v1/items/MUG", 200, &item)]).await;
+    let dir = directory(&[&us, &eu]);
+    let words = ["explain", "MUG", "--dev", dir.path().to_str().unwrap()];
+    let out = run(&words, Surroundings::default(), None).await.good();
+    let told: Vec<&str> = out.lines().skip_while(|line| *line != "The last refusal").skip(1).collect();
+    let told = told.join(" ");
+    let eu_at = told.find("eu-1 refused 6 at 2026-05-03 09:00:00").unwrap();
+    assert!(told.find("us-1 has refused none since it started.").unwrap() > eu_at, "{told}");
+    assert!(told.contains("eu-2 did not answer."), "{told}");
 }

@@ -5,3 +5,4 @@ mod explain;
 mod files;
 mod shows;
 mod silence;
+mod words;

@@ -2,10 +2,9 @@
 
 use serde_json::json;
 
-use crate::cli::admin::script::{Script, cut, problem, reply, run};
+use crate::cli::admin::script::{Script, cut, directory, problem, reply, run};
 use crate::cli::admin::target::Surroundings;
 use crate::cli::client::BaseUrl;
-use crate::cli::dev_cluster_for_tests;
 
 #[tokio::test]
 async fn without_a_connection_the_node_and_the_question_are_told() {
@@ -24,15 +23,7 @@ async fn without_a_connection_the_node_and_the_question_are_told() {
 
 #[tokio::test]
 async fn a_node_of_a_directory_is_called_by_its_name() {
-    let dir = tempfile::tempdir().unwrap();
-    dev_cluster_for_tests(dir.path());
-    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
-    let port = listener.local_addr().unwrap().port();
-    drop(listener);
-    let path = dir.path().join("eu-1/stockade.toml");
-    let text =
-        std::fs::read_to_string(&path).unwrap().replace("127.0.0.1:7311", &format!("127.0.0.1:{port}"));
-    std::fs::write(&path, text).unwrap();
+    let dir = directory(&[]);
     let words = ["item", "list", "--dev", dir.path().to_str().unwrap(), "--node", "eu-1"];
     let error = run(&words, Surroundings::default(), None).await.error();
     assert!(error.contains("no connection to eu-1 (http://127.0.0.1:"), "{error}");
@@ -47,6 +38,13 @@ async fn a_lost_answer_says_how_to_repeat_it() {
     let sent = node.seen().remove(0).key.unwrap();
     let error = ran.error();
     assert!(error.contains("It may have been done.") && error.contains(&format!("--key {sent}")), "{error}");
+}
+
+#[tokio::test]
+async fn a_lost_answer_to_a_change_without_a_key_says_that_a_repeat_is_safe() {
+    let node = Script::start(vec![cut("POST /v1/reservations/O-1/cancel")]).await;
+    let error = node.run(&["reserve", "cancel", "O-1"]).await.error();
+    assert!(error.contains("the same command again is safe") && !error.contains("--key"), "{error}");
 }
 
 #[tokio::test]

@@ -1,3 +1,5 @@
+//! Facts in, sentences out.
+
 use serde_json::{Value, json};
 
 use super::*;
