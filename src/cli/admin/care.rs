@@ -134,7 +134,7 @@ pub async fn hold_back(
             let would_fail = effects.concern.is_some();
             Ok(Some(if would_fail { Ending::Failed } else { Ending::Good }))
         }
-        Care::Ask if desk.person.is_none() => bail!(
+        Care::Ask if !desk.has_person => bail!(
             "units would leave, and nobody is at a terminal to be asked: add --yes, \
              or --dry-run to see what it would do"
         ),

@@ -30,8 +30,10 @@ pub struct Desk<'a> {
     pub out: &'a mut dyn Write,
     /// Progress, questions and complaints.
     pub notes: &'a mut dyn Write,
-    /// Who answers questions; `None`: nobody sits there.
-    pub person: Option<&'a mut dyn BufRead>,
+    /// Standard input: the answers of a person, or a file to import.
+    pub input: &'a mut dyn BufRead,
+    /// Somebody sits there and can be asked.
+    pub has_person: bool,
 }
 
 impl std::fmt::Debug for Desk<'_> {
@@ -70,11 +72,13 @@ impl Desk<'_> {
     /// # Errors
     /// When the terminal is gone.
     pub fn asks(&mut self, question: &str) -> anyhow::Result<bool> {
-        let Some(person) = &mut self.person else { return Ok(false) };
+        if !self.has_person {
+            return Ok(false);
+        }
         write!(self.notes, "{question} [y/N] ")?;
         self.notes.flush()?;
         let mut answer = String::new();
-        person.read_line(&mut answer)?;
+        self.input.read_line(&mut answer)?;
         Ok(matches!(answer.trim().to_ascii_lowercase().as_str(), "y" | "yes"))
     }
 }

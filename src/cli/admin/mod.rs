@@ -67,13 +67,13 @@ struct Common {
 /// # Errors
 /// [`Refused`] when the node said no; any other when it could not be asked.
 pub fn run(command: Admin) -> anyhow::Result<Ending> {
-    let (mut out, mut notes, mut person) = (io::stdout(), io::stderr(), io::stdin().lock());
-    let is_there = io::stdin().is_terminal() && io::stderr().is_terminal();
+    let (mut out, mut notes, mut input) = (io::stdout(), io::stderr(), io::stdin().lock());
     let mut desk = Desk {
         around: Surroundings::of_process(),
         out: &mut out,
         notes: &mut notes,
-        person: is_there.then_some(&mut person),
+        input: &mut input,
+        has_person: io::stdin().is_terminal() && io::stderr().is_terminal(),
     };
     match super::runtime()?.block_on(command.run(&mut desk)) {
         // Whoever reads has seen enough, such as `head`.

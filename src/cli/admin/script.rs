@@ -202,9 +202,9 @@ pub async fn run(words: &[&str], around: Surroundings, typed: Option<&str>) -> R
     let cli = Cli::try_parse_from(["stockade"].into_iter().chain(words.iter().copied())).unwrap();
     let Command::Admin(command) = cli.command else { panic!("not one of these commands: {words:?}") };
     let (mut out, mut notes) = (Vec::new(), Vec::new());
-    let mut person = typed.map(str::as_bytes);
-    let person = person.as_mut().map(|typed| typed as &mut dyn std::io::BufRead);
-    let mut desk = Desk { around, out: &mut out, notes: &mut notes, person };
+    let mut input = typed.unwrap_or_default().as_bytes();
+    let has_person = typed.is_some();
+    let mut desk = Desk { around, out: &mut out, notes: &mut notes, input: &mut input, has_person };
     let result = match command {
         Admin::Import(args) => {
             let patience = Patience { tries: 3, first_pause: std::time::Duration::ZERO };

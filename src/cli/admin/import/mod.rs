@@ -105,7 +105,7 @@ impl ImportArgs {
         let node = desk.node(&self.common.target)?;
         let content = self.format.map_or_else(|| Content::of(&self.file), Ok)?;
         let source = match self.file.as_str() {
-            "-" => Source::of_reader(std::io::stdin().lock()).context("cannot keep standard input")?,
+            "-" => Source::of_reader(&mut *desk.input).context("cannot keep standard input")?,
             file => Source::of_file(file.as_ref()).with_context(|| format!("cannot read {file}"))?,
         };
         let key = self.key.unwrap_or_else(|| source.key());

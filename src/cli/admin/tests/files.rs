@@ -41,6 +41,18 @@ async fn a_file_is_sent_as_it_is_under_a_key_of_its_content() {
 }
 
 #[tokio::test]
+async fn standard_input_is_kept_and_sent_like_a_file() {
+    let content = "{\"sku\":\"A\"}\n".repeat(20_000);
+    let node = Script::start(vec![cut(IMPORT), reply(IMPORT, 200, imported(20_000, &[]))]).await;
+    let ran = node.run_with(&["import", "-", "--format", "ndjson"], Some(&content)).await;
+    assert_eq!(ran.status(), 0, "{ran:?}");
+    let seen = node.seen();
+    assert!(seen.len() == 2 && seen.iter().all(|try_| try_.body == content && try_.key == seen[0].key));
+    let ran = node.run_with(&["import", "-"], Some(&content)).await;
+    assert!(ran.status() == 2 && ran.error().contains("--format"), "{ran:?}");
+}
+
+#[tokio::test]
 async fn after_a_lost_connection_the_same_is_sent_again() {
     let (_dir, path) = file("a.csv", "MUG,,3\n");
     let busy = reply(IMPORT, 503, problem(503, "overloaded"));
