@@ -130,8 +130,9 @@ impl Cluster {
         Ok(Cluster { file, nodes })
     }
 
-    pub fn admins(&self) -> Vec<BaseUrl> {
-        self.nodes.iter().map(NodeFiles::admin).collect()
+    /// Each node's name and admin listener.
+    pub fn named_admins(&self) -> Vec<(String, BaseUrl)> {
+        self.nodes.iter().map(|node| (node.config.node.name.to_string(), node.admin())).collect()
     }
 }
 
