@@ -7,6 +7,8 @@ use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
 /// Files besides HTTP connections: the journal, checkpoints, the UDP socket, look-ups, logs.
 pub const OWN_FILES: usize = 256;
+/// Connections of the admin listener, at most: few people and scrapers need it.
+pub const ADMIN_MOST: usize = 1_024;
 /// When files are short, the admin listener gives way to the storefront, down to so many.
 const ADMIN_LEAST: usize = 512;
 
@@ -34,7 +36,8 @@ impl Connections {
     }
 }
 
-/// Makes room for `wanted` connections at each listener, or for as many as may be.
+/// Makes room for `wanted` connections at the storefront listener, and for [`ADMIN_MOST`] of them at
+/// the admin one; or for as many as may be.
 pub fn make_room(wanted: usize) -> Connections {
     let Rlimit { current, maximum } = getrlimit(Resource::Nofile);
     let needed = needed(wanted) as u64;
@@ -49,18 +52,18 @@ pub fn make_room(wanted: usize) -> Connections {
 }
 
 fn needed(wanted: usize) -> usize {
-    wanted.saturating_mul(2).saturating_add(OWN_FILES)
+    wanted.saturating_add(wanted.min(ADMIN_MOST)).saturating_add(OWN_FILES)
 }
 
 /// Shares so many files among the listeners. Each gets one connection at the very least.
 fn share(files: usize, wanted: usize) -> Connections {
     if files >= needed(wanted) {
-        return Connections { storefront: wanted, admin: wanted, short: None };
+        return Connections { storefront: wanted, admin: wanted.min(ADMIN_MOST), short: None };
     }
     let free = files.saturating_sub(OWN_FILES).max(2);
     let least = ADMIN_LEAST.min(wanted).min(free / 2);
     let storefront = wanted.min(free - least);
-    let admin = wanted.min(free - storefront);
+    let admin = wanted.min(ADMIN_MOST).min(free - storefront);
     Connections { storefront, admin, short: Some(files) }
 }
 
@@ -76,9 +79,9 @@ mod tests {
 
     #[test]
     fn connections_get_what_the_files_allow_the_storefront_first() {
-        assert_eq!(shared(usize::MAX, 16_384), (16_384, 16_384, false));
-        assert_eq!(shared(33_024, 16_384), (16_384, 16_384, false));
-        assert_eq!(shared(20_000, 16_384), (16_384, 3_360, true));
+        assert_eq!(shared(usize::MAX, 16_384), (16_384, 1_024, false));
+        assert_eq!(shared(17_664, 16_384), (16_384, 1_024, false));
+        assert_eq!(shared(17_000, 16_384), (16_232, 512, true));
         assert_eq!(shared(4_096, 16_384), (3_328, 512, true));
         assert_eq!(shared(1_024, 16_384), (384, 384, true));
         assert_eq!(shared(10, 16_384), (1, 1, true));
@@ -88,10 +91,10 @@ mod tests {
     #[test]
     fn a_short_limit_is_told_with_all_numbers_and_the_way_out() {
         let text = share(1_024, 16_384).complaint(16_384).unwrap();
-        for word in ["1024", "16384", "33024", "384", "LimitNOFILE=", "limits.http_connections"] {
+        for word in ["1024", "16384", "17664", "384", "LimitNOFILE=", "limits.http_connections"] {
             assert!(text.contains(word), "{text}");
         }
-        assert_eq!(share(40_000, 16_384).complaint(16_384), None);
+        assert_eq!(share(20_000, 16_384).complaint(16_384), None);
     }
 
     #[test]

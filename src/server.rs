@@ -143,7 +143,7 @@ async fn recover(config: &Config) -> anyhow::Result<Loaded> {
     let dir = config.node.data_dir.clone();
     let options =
         StoreOptions { headroom_bytes: config.limits.disk_headroom_bytes, ..StoreOptions::default() };
-    let (limits, keep) = (tuning(&config.limits).limits, HistoryOptions::default());
+    let (limits, keep) = (tuning(&config.limits).limits, history_options(&config.limits));
     let loading = tokio::task::spawn_blocking(move || -> Result<Loaded, StoreError> {
         let mut store = RedbStore::open(&dir, options)?;
         let mut recovery = Recovery::new(limits);
@@ -272,7 +272,6 @@ pub(crate) fn tls_files(config: &Config) -> TlsFiles {
 
 /// What the driver and the replica take of the limits.
 pub(crate) fn tuning(limits: &config::Limits) -> Tuning {
-    let millis = |span: Duration| Millis(u64::try_from(span.as_millis()).unwrap_or(u64::MAX));
     Tuning {
         limits: Limits {
             remember_for: millis(limits.remember),
@@ -283,6 +282,14 @@ pub(crate) fn tuning(limits: &config::Limits) -> Tuning {
         checkpoint_every_bytes: limits.checkpoint_every_bytes,
         headroom_bytes: limits.disk_headroom_bytes,
     }
+}
+
+fn millis(span: Duration) -> Millis {
+    Millis(u64::try_from(span.as_millis()).unwrap_or(u64::MAX))
+}
+
+fn history_options(limits: &config::Limits) -> HistoryOptions {
+    HistoryOptions { keep_for: millis(limits.history), entries_per_item: limits.history_entries }
 }
 
 pub(crate) fn http_limits(limits: &config::Limits, room: Connections) -> HttpLimits {

@@ -39,6 +39,8 @@ impl Config {
             ("peers.listen", peers.listen != newer.peers.listen),
             ("peers.segmentation_offload", peers.segmentation_offload != newer.peers.segmentation_offload),
             ("limits.request_queue", limits.request_queue != newer.limits.request_queue),
+            ("limits.history_days", limits.history != newer.limits.history),
+            ("limits.history_entries", limits.history_entries != newer.limits.history_entries),
             ("log.format", log.format != newer.log.format),
         ];
         let live = [
@@ -81,7 +83,12 @@ impl Config {
     /// This configuration with everything of `newer` that a running node can take up.
     pub fn with_live(&self, newer: &Config) -> Config {
         let mut next = self.clone();
-        next.limits = Limits { request_queue: self.limits.request_queue, ..newer.limits.clone() };
+        next.limits = Limits {
+            request_queue: self.limits.request_queue,
+            history: self.limits.history,
+            history_entries: self.limits.history_entries,
+            ..newer.limits.clone()
+        };
         next.log.level.clone_from(&newer.log.level);
         next.peers.ca.clone_from(&newer.peers.ca);
         next.peers.cert.clone_from(&newer.peers.cert);

@@ -107,6 +107,10 @@ pub struct Limits {
     /// A checkpoint begins after so many bytes of journal; a start replays at most about so many.
     /// At most a quarter of what the journal may hold, because it keeps what two checkpoints cover.
     pub checkpoint_every_bytes: u64,
+    /// How long an item's changes are kept for its history.
+    pub history: Duration,
+    /// And how many of each item, about.
+    pub history_entries: u64,
 }
 
 impl Default for Limits {
@@ -123,6 +127,8 @@ impl Default for Limits {
             min_horizon: Duration::from_secs(300),
             disk_headroom_bytes: 64 << 20,
             checkpoint_every_bytes: 64 << 20,
+            history: Duration::from_secs(30 * 86_400),
+            history_entries: 10_000,
         }
     }
 }

@@ -70,6 +70,8 @@ pub(super) struct RawLimits {
     pub min_horizon_seconds: Option<Number>,
     pub disk_headroom_bytes: Option<Number>,
     pub checkpoint_every_bytes: Option<Number>,
+    pub history_days: Option<Number>,
+    pub history_entries: Option<Number>,
 }
 
 #[derive(Debug, Default, Deserialize, Serialize)]

@@ -131,7 +131,7 @@ fn a_file_that_is_not_there_is_named() {
 }
 
 /// Every key of the example with another good value in its place.
-const OTHER_VALUES: [(&str, &str, &str); 25] = [
+const OTHER_VALUES: [(&str, &str, &str); 27] = [
     ("node.name", "name = \"eu-1\"", "name = \"eu-9\""),
     ("node.region", "region = \"eu\"", "region = \"west\""),
     ("node.data_dir", "data_dir = \"data\"", "data_dir = \"other\""),
@@ -155,6 +155,8 @@ const OTHER_VALUES: [(&str, &str, &str); 25] = [
     ("limits.min_horizon_seconds", "min_horizon_seconds = 300", "min_horizon_seconds = 7"),
     ("limits.disk_headroom_bytes", "disk_headroom_bytes = 67108864", "disk_headroom_bytes = 67108865"),
     ("limits.checkpoint_every_bytes", "every_bytes = 67108864", "every_bytes = 67108865"),
+    ("limits.history_days", "history_days = 30", "history_days = 7"),
+    ("limits.history_entries", "history_entries = 10000", "history_entries = 7"),
     ("log.format", "format = \"json\"", "format = \"text\""),
     ("log.level", "level = \"info\"", "level = \"warn\""),
 ];

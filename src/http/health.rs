@@ -16,12 +16,14 @@ use crate::wire::message::PROTOCOL;
 /// A sign of life.
 #[derive(Debug, Serialize, ToSchema)]
 pub(super) struct Live {
+    /// Always true: the process answers.
     live: bool,
 }
 
 /// Whether a node takes requests.
 #[derive(Debug, Serialize, ToSchema)]
 pub(super) struct Ready {
+    /// Whether it takes every request; when it only drains, all but new reservations.
     ready: bool,
     /// Why not: `starting`, `waiting_for_peers`, `store_failed`, `disk_full`, `stopping`, `draining`,
     /// `rolled_back`.
@@ -31,7 +33,9 @@ pub(super) struct Ready {
 /// What runs here.
 #[derive(Debug, Serialize, ToSchema)]
 pub(super) struct Version {
+    /// The program.
     name: &'static str,
+    /// Its version.
     version: &'static str,
     /// What nodes speak to each other; nodes of different protocols may not understand each other.
     protocol: u32,
@@ -39,7 +43,9 @@ pub(super) struct Version {
     node: String,
     #[schema(value_type = shape::RegionName)]
     region: String,
+    /// Of which cluster this node is.
     cluster_id: String,
+    /// Which disk of the node this is.
     replica_id: String,
     /// For how long idempotency keys are remembered at present, in seconds.
     horizon_seconds: u64,

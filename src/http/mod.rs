@@ -71,7 +71,7 @@ pub struct HttpLimits {
     /// client sent, 1 to 128 KiB. When all are taken, the one that has been idle longest is
     /// closed for a newcomer.
     pub connections: usize,
-    /// The same for the admin listener.
+    /// The same for the admin listener; 1,024.
     pub admin_connections: usize,
     /// Open connections of one address (IPv6: of one network of 64 bits) to one listener;
     /// 16,384. Beyond, its own longest idle one is closed, or else the newcomer.
@@ -96,7 +96,7 @@ impl Default for HttpLimits {
     fn default() -> HttpLimits {
         HttpLimits {
             connections: 16_384,
-            admin_connections: 16_384,
+            admin_connections: 1_024,
             connections_per_address: 16_384,
             header_timeout: Duration::from_secs(10),
             body_timeout: Duration::from_secs(10),

@@ -51,6 +51,7 @@ pub(super) struct Page<T> {
 struct LineView {
     #[schema(value_type = shape::Sku)]
     sku: String,
+    /// Units of it.
     quantity: u64,
 }
 
@@ -106,6 +107,7 @@ impl ReservationView {
 pub(super) struct ShortfallView {
     #[schema(value_type = shape::Sku)]
     sku: String,
+    /// Units that the request wanted of it.
     requested: u64,
     /// Free units at this node.
     available_here: u64,
@@ -142,7 +144,9 @@ impl ShortfallView {
 pub(super) struct ReturnView {
     #[schema(value_type = shape::Sku)]
     pub(super) sku: String,
+    /// Units that came back.
     pub(super) quantity: u64,
+    /// As it was sent.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     pub(super) reference: Option<String>,
@@ -205,6 +209,7 @@ impl AvailableItem {
 pub(super) struct BooksView {
     #[schema(value_type = shape::Sku)]
     sku: String,
+    /// The name that an admin set.
     name: Option<String>,
     /// Whether the books add up, with everything at hand that they rest on.
     balanced: bool,
@@ -234,6 +239,7 @@ struct TotalsView {
     returned: u64,
     /// Units that left unsold.
     retired: u64,
+    /// Units confirmed.
     sold: u64,
     /// Units in held reservations.
     held: u64,
@@ -251,12 +257,19 @@ struct NodeBooksView {
     node: String,
     #[schema(value_type = shape::RegionName)]
     region: String,
+    /// Which disk of the node this is; another one after the node started over.
     replica_id: String,
+    /// Units that arrived at this node.
     received: u64,
+    /// Units that buyers gave back at this node.
     returned: u64,
+    /// Units written off at this node.
     retired: u64,
+    /// Units confirmed by this node.
     sold: u64,
+    /// Units in reservations that this node holds.
     held: u64,
+    /// Units that this node can sell.
     available: u64,
     /// What it has credited from others.
     given: u64,
@@ -272,17 +285,21 @@ struct NodeBooksView {
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(as = Policy)]
 pub(super) struct PolicyView {
+    /// What people call the item.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     name: Option<String>,
+    /// At or under so many units everywhere a product page says `low_stock`.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     low_stock: Option<u64>,
+    /// Most units of it in one reservation or sale.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     max_per_order: Option<u64>,
     #[schema(value_type = views::RebalanceWord)]
     rebalance: &'static str,
+    /// How much of it nodes should have, by their names.
     #[schema(schema_with = shape::by_node::<QuotaView>)]
     quotas: BTreeMap<String, QuotaView>,
 }
@@ -291,15 +308,19 @@ pub(super) struct PolicyView {
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(as = QuotaSet)]
 pub(super) struct QuotaView {
+    /// Scales the node's share; 1 when left out.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     weight: Option<u64>,
+    /// Units that others may not ask away.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     min: Option<u64>,
+    /// Units beyond which the node asks for none.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     max: Option<u64>,
+    /// Exactly so many: `min` and `max` at once.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     pinned: Option<u64>,
@@ -385,6 +406,7 @@ pub(super) struct NodeView {
     name: String,
     #[schema(value_type = shape::RegionName)]
     region: String,
+    /// Which disk of the node this is.
     replica_id: String,
     /// Whether this is the node that answers.
     #[serde(rename = "self")]
@@ -426,6 +448,7 @@ impl NodeView {
 pub(super) struct CheckView {
     #[schema(value_type = shape::NodeName)]
     node: String,
+    /// Items checked.
     items: u64,
     /// Over all rows, in hexadecimal; equal on nodes that know the same.
     books_digest: String,
@@ -440,6 +463,7 @@ struct ViolationView {
     invariant: String,
     #[schema(value_type = Option<shape::Sku>)]
     sku: Option<String>,
+    /// What was found, for people.
     detail: String,
 }
 

@@ -146,6 +146,7 @@ impl Code {
 pub struct FieldError {
     /// A path such as `lines[0].quantity`, or the name of a parameter or header.
     pub field: String,
+    /// What is wrong with it, for people.
     pub message: String,
 }
 

@@ -81,7 +81,9 @@ pub struct Change {
     /// Who asked for it: `storefront` or `admin` by the listener, `.. via NODE` when another node passed it
     /// on, a node's name when that node asked for units; null when the node did it by itself.
     actor: Option<String>,
+    /// The client's reference: an order code, a delivery note, an import's key.
     reference: Option<String>,
+    /// The client's reason.
     reason: Option<String>,
     #[schema(value_type = Option<shape::ReservationId>)]
     reservation: Option<String>,
@@ -115,6 +117,7 @@ pub struct Amounts {
     /// Units let go again.
     #[schema(required = false)]
     released: u64,
+    /// Units confirmed.
     #[schema(required = false)]
     sold: u64,
     /// Units given away to `peer`.
@@ -145,7 +148,9 @@ pub struct ImportFailure {
     /// Its number in the body, from 1.
     #[schema(minimum = 1)]
     line: u64,
+    /// As in a problem.
     code: String,
+    /// What is wrong with the line, for people.
     message: String,
 }
 
@@ -167,10 +172,13 @@ pub struct LastRefusal {
     at: String,
     #[schema(value_type = shape::Sku)]
     sku: String,
+    /// Units that the request wanted of it.
     requested: u64,
+    /// Free units at this node at that moment.
     available_here: u64,
     #[schema(value_type = super::views::VerdictWord)]
     verdict: String,
+    /// Free units that reachable nodes were known to have.
     elsewhere: u64,
     #[schema(value_type = Vec<shape::NodeName>)]
     unreachable: Vec<String>,

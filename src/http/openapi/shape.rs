@@ -131,7 +131,10 @@ fn one_line() -> ArrayBuilder {
 }
 
 fn many_lines() -> ArrayBuilder {
-    let quantity = ObjectBuilder::new().schema_type(Type::Integer).maximum(Some(MAX_QUANTITY_OF_MANY));
+    let quantity = ObjectBuilder::new()
+        .schema_type(Type::Integer)
+        .maximum(Some(MAX_QUANTITY_OF_MANY))
+        .description(Some("Units of it, fewer than in a single line: the sum over lines is bounded, too."));
     let bounded = ObjectBuilder::new().schema_type(Type::Object).property("quantity", quantity);
     let line = AllOfBuilder::new().item(reference::<super::requests::Line>()).item(bounded);
     ArrayBuilder::new()

@@ -71,7 +71,10 @@ shapes! {
 }
 
 fn done() -> AllOfBuilder {
-    let status = ObjectBuilder::new().schema_type(Type::Integer).enum_values(Some([200, 201]));
+    let status = ObjectBuilder::new()
+        .schema_type(Type::Integer)
+        .enum_values(Some([200, 201]))
+        .description(Some("The status of the call of its own."));
     let status = ObjectBuilder::new().schema_type(Type::Object).property("status", status).required("status");
     AllOfBuilder::new().item(shape::reference::<ReservationView>()).item(status)
 }
