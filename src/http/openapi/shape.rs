@@ -151,6 +151,7 @@ pub fn by_node<T: ToSchema>() -> ObjectBuilder {
         .property_names(Some(Schema::Object(name(&[]).build())))
         .additional_properties(Some(AdditionalProperties::RefOr(reference::<T>())))
         .max_properties(Some(MAX_MEMBERS))
+        .description(Some("By node name."))
 }
 
 /// A page of a list.
