@@ -5,6 +5,8 @@ demands, and no keyword says so. Here such a number is written without its fract
 is touched: 2.5 stays 2.5, and the node must refuse it.
 """
 
+import json
+
 import schemathesis
 
 
@@ -21,3 +23,14 @@ def written_as_integers(value):
 @schemathesis.hook
 def map_body(context, body):
     return written_as_integers(body)
+
+
+def as_line(value):
+    return value if isinstance(value, str) else json.dumps(value)
+
+
+@schemathesis.serializer("text/csv", "application/x-ndjson")
+def as_lines(context, value):
+    """Imports are text, which no schema describes: whatever was made up is written line by line."""
+    lines = value if isinstance(value, list) else [value]
+    return "\n".join(as_line(line) for line in lines).encode("utf-8", "replace")

@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 
 use utoipa::openapi::path::{Parameter, ParameterIn};
 use utoipa::openapi::response::{Response, ResponseBuilder};
-use utoipa::openapi::schema::{ArrayBuilder, ObjectBuilder, Schema, Type};
+use utoipa::openapi::schema::{ArrayBuilder, ObjectBuilder, Schema, SchemaType, Type};
 use utoipa::openapi::{ContentBuilder, RefOr};
 use utoipa::{IntoParams, IntoResponses, PartialSchema, ToSchema};
 
@@ -50,16 +50,16 @@ shapes! {
         )))
         .required("missing_nodes");
 
-    /// One line each: `sku,name,quantity`, with or without these names as the first line. Without a
+    /// Text, of any kind: each line is judged alone. One line each: `sku,name,quantity`, with or without these names as the first line. Without a
     /// quantity the item is created without stock.
     ImportCsv = ObjectBuilder::new()
-        .schema_type(Type::String)
+        .schema_type(SchemaType::AnyValue)
         .examples(["sku,name,quantity\nMUG,Mug,100\nTEE-RED-M,\"Red tee, M\",40\n"]);
 
-    /// One JSON object on each line: `{"sku":..,"name"?:..,"quantity"?:..}`. Without a quantity the item
+    /// Text, of any kind: each line is judged alone. One JSON object on each line: `{"sku":..,"name"?:..,"quantity"?:..}`. Without a quantity the item
     /// is created without stock.
     ImportLines = ObjectBuilder::new()
-        .schema_type(Type::String)
+        .schema_type(SchemaType::AnyValue)
         .examples(["{\"sku\":\"MUG\",\"name\":\"Mug\",\"quantity\":100}\n{\"sku\":\"TEE-RED-M\"}\n"]);
 
     /// Server-sent events: `event: availability`, an `id`, and one entry of `GET /v1/availability` as
@@ -202,7 +202,9 @@ parameters! {
             ParameterIn::Query,
             "cursor",
             false,
-            ObjectBuilder::new().schema_type(Type::String),
+            ObjectBuilder::new()
+                .schema_type(Type::String)
+                .pattern(Some(r"^[0-9]{1,19}\.[0-9]{1,19}\.[a-z0-9-]{1,63}$")),
             "The `next` of the page before.",
         ),
     ];
