@@ -147,7 +147,7 @@ async fn recover(config: &Config) -> anyhow::Result<Loaded> {
     let loading = tokio::task::spawn_blocking(move || -> Result<Loaded, StoreError> {
         let mut store = RedbStore::open(&dir, options)?;
         let mut recovery = Recovery::new(limits);
-        let mut history = History::open(&dir, store.head().replica, store.size().last, keep)?;
+        let mut history = History::open(&dir, store.head().replica, store.size().last, keep);
         store.load(&mut |loaded| {
             let batch = recovery.take(loaded)?;
             if let Some((number, batch)) = batch {

@@ -17,7 +17,7 @@ use super::call::{Answered, Api, Failure, Streamed};
 use super::model::plain;
 use super::openapi::{described, parameters};
 use super::problem::{Code, Errors, Problem};
-use crate::types::{Answer, Command, ImportLine, Request, Sku};
+use crate::types::{Answer, Command, ImportLine, Refusal, Request, Sku};
 use format::Format;
 use lines::Lines;
 
@@ -66,22 +66,16 @@ async fn import(api: &Api, call: &super::call::Call, lines: &mut Lines) -> Resul
         Problem::new(Code::Overloaded).detail(detail)
     })?;
     let mut import =
-        Import { api, key, seen: HashMap::new(), chunk: Vec::new(), summary: Summary::default() };
-    while let Some(line) = lines.next().await? {
-        let Some(read) = format.read(&line)? else { continue };
-        import.summary.lines += 1;
-        if import.summary.lines > MAX_LINES {
-            let detail = format!("An import has at most {MAX_LINES} lines; send the rest as another one.");
-            return Err(Problem::new(Code::BodyTooLarge).detail(detail).into());
+        Import { api, key, seen: HashMap::new(), chunk: Vec::new(), reached: 0, summary: Summary::default() };
+    match import.run(lines, &mut format).await {
+        Ok(()) => {
+            import.summary.failed.sort_by_key(|failed| failed.line);
+            Ok(import.summary)
         }
-        match read {
-            Ok(read) => import.take(line.number, read).await?,
-            Err(problem) => import.summary.fail(line.number, &problem),
-        }
+        // What was applied so far stays; whoever reads this must not send it again as it is.
+        Err(Failure::Problem(problem)) if import.reached > 0 => Err(problem.detail(import.advice()).into()),
+        Err(failure) => Err(failure),
     }
-    import.apply().await?;
-    import.summary.failed.sort_by_key(|failed| failed.line);
-    Ok(import.summary)
 }
 
 /// A line as it stands in the file.
@@ -90,6 +84,13 @@ struct Read {
     sku: Sku,
     name: Option<String>,
     quantity: Option<crate::types::Units>,
+}
+
+/// A line that cannot be applied, and which item it was about if that much can be read.
+#[derive(Debug)]
+struct Unread {
+    sku: Option<Sku>,
+    problem: Problem,
 }
 
 /// What came of an import.
@@ -126,25 +127,87 @@ impl Summary {
     }
 }
 
+/// What is known of an item within one import.
+#[derive(Debug, Default)]
+struct Seen {
+    /// Lines about it, also those that failed: each keeps its place whatever becomes of others.
+    lines: u32,
+    /// A line of it stood in another one's place: the later ones are refused, for they might be
+    /// applied a second time under a new place.
+    moved: bool,
+}
+
 /// An import under way.
 struct Import<'a> {
     api: &'a Api,
     key: Option<String>,
     /// How often each item came up, by the first half of its hash.
-    seen: HashMap<[u8; 16], u32>,
+    seen: HashMap<[u8; 16], Seen>,
     /// Lines to be applied next, with their places in the file.
     chunk: Vec<(u64, ImportLine)>,
+    /// The line up to which all were applied or refused.
+    reached: u64,
     summary: Summary,
 }
 
 impl Import<'_> {
-    async fn take(&mut self, number: u64, read: Read) -> Result<(), Failure> {
-        let Read { sku, name, quantity } = read;
+    async fn run(&mut self, lines: &mut Lines, format: &mut Format) -> Result<(), Failure> {
+        while let Some(line) = lines.next().await? {
+            let Some(read) = format.read(&line)? else { continue };
+            if self.summary.lines == MAX_LINES {
+                self.apply().await?;
+                return Err(Problem::new(Code::BodyTooLarge).into());
+            }
+            self.summary.lines += 1;
+            match read {
+                Ok(read) => self.take(line.number, read).await?,
+                Err(Unread { sku, problem }) => {
+                    if let Some(sku) = sku {
+                        self.seen(&sku).lines += 1;
+                    }
+                    self.summary.fail(line.number, &problem);
+                }
+            }
+        }
+        self.apply().await
+    }
+
+    /// What to do after an import that broke off.
+    fn advice(&self) -> String {
+        let (reached, applied) = (self.reached, self.summary.applied);
+        let what = match &self.key {
+            _ if self.summary.lines >= MAX_LINES => {
+                format!(
+                    "An import has at most {MAX_LINES} lines: send those after {reached} as another one, \
+                         under another key."
+                )
+            }
+            Some(_) => {
+                "Send all of it again under the same Idempotency-Key; none is applied twice.".to_owned()
+            }
+            None => format!(
+                "Send only the lines after {reached}: without an Idempotency-Key they would be \
+                             applied again."
+            ),
+        };
+        format!("It broke off. Of the lines up to {reached}, {applied} are applied. {what}")
+    }
+
+    fn seen(&mut self, sku: &Sku) -> &mut Seen {
         let whole = blake3::hash(sku.as_str().as_bytes());
         let (hash, _) = whole.as_bytes().split_first_chunk().expect("a hash has 32 bytes");
-        let count = self.seen.entry(*hash).or_default();
-        let repeat = *count;
-        *count += 1;
+        self.seen.entry(*hash).or_default()
+    }
+
+    async fn take(&mut self, number: u64, read: Read) -> Result<(), Failure> {
+        let Read { sku, name, quantity } = read;
+        let seen = self.seen(&sku);
+        let repeat = seen.lines;
+        seen.lines += 1;
+        if seen.moved {
+            self.summary.fail(number, &Problem::refused(Refusal::KeyReused, &[]));
+            return Ok(());
+        }
         self.chunk.push((number, ImportLine { sku, name, quantity, repeat }));
         if self.chunk.len() >= LINES_AT_ONCE { self.apply().await } else { Ok(()) }
     }
@@ -155,6 +218,8 @@ impl Import<'_> {
         }
         self.api.demand_ready()?;
         let (numbers, lines): (Vec<u64>, Vec<ImportLine>) = self.chunk.drain(..).unzip();
+        let skus: Vec<Sku> = lines.iter().map(|line| line.sku.clone()).collect();
+        let last = numbers.last().copied().unwrap_or_default();
         let command = Command::Import { key: self.key.clone(), lines };
         let request = Request { command, key: None, caller: self.api.caller };
         let reply = self.api.handle.call_patiently(request).await.map_err(|_| Failure::Unanswered)?;
@@ -163,12 +228,16 @@ impl Import<'_> {
             Ok(_) => return Err(super::call::misplaced()),
             Err(refusal) => return Err(Problem::refused(refusal, &[]).into()),
         };
-        for (number, outcome) in numbers.into_iter().zip(outcomes) {
+        for ((number, sku), outcome) in numbers.into_iter().zip(skus).zip(outcomes) {
             match outcome {
                 Ok(_) => self.summary.applied += 1,
-                Err(refusal) => self.summary.fail(number, &Problem::refused(refusal, &[])),
+                Err(refusal) => {
+                    self.seen(&sku).moved |= refusal == Refusal::KeyReused;
+                    self.summary.fail(number, &Problem::refused(refusal, &[]));
+                }
             }
         }
+        self.reached = last;
         Ok(())
     }
 }

@@ -156,7 +156,8 @@ pub async fn run(
         checkpoint_not_before: Instant::now(),
         options,
         replies: HashMap::new(),
-        last_token: 0,
+        // Not from 1: an answer meant for the process before must find nobody.
+        last_token: super::entropy::nonce() >> 1,
         outboxes: HashMap::new(),
         clock: arrivals.clock.clone(),
         shelf: arrivals.shelf.clone(),
@@ -191,8 +192,9 @@ impl Driver {
                 numbers.stale_ms = stale.0;
             });
             self.begin_checkpoint()?;
+            self.tick_if_due()?;
             let (room, checkpoint_due) = (self.has_room(), self.checkpoint_due());
-            let deadline = self.replica.next_deadline().map(|time| self.clock.until(time));
+            let deadline = self.until_tick();
             tokio::select! {
                 biased;
                 done = self.committer.done() => self.done(done.ok_or(NodeError::CommitterGone)?)?,
@@ -216,6 +218,21 @@ impl Driver {
             }
         }
         self.stop().await
+    }
+
+    /// One tick that is due, before what has arrived: a timer is never ready when it is first
+    /// looked at, so while arrivals keep coming none would ever be.
+    fn tick_if_due(&mut self) -> Result<(), NodeError> {
+        if self.has_room() && self.until_tick().is_some_and(|span| span.is_zero()) {
+            self.step(Input::Tick);
+            self.flush()?;
+            self.let_out();
+        }
+        Ok(())
+    }
+
+    fn until_tick(&self) -> Option<Duration> {
+        self.replica.next_deadline().map(|time| self.clock.until(time))
     }
 
     /// Handles what has arrived meanwhile, peers and clients in turn.
@@ -263,6 +280,7 @@ impl Driver {
     fn heard(&mut self, node: NodeName, message: Message) {
         match message {
             Message::Recall(recall) => self.recall(node, recall),
+            message @ Message::Recalled(_) if message.check_bounds().is_err() => {}
             Message::Recalled(Recalled { id, entries, more }) => {
                 self.recalls.answered(id, &node, Some((entries, more)));
             }

@@ -3,8 +3,8 @@
 //!
 //! Batches and questions come through one queue, so an answer shows every batch that was
 //! acknowledged before the question came. The queue is bounded: a historian that is behind
-//! slows commits down rather than let memory grow. One that fails is done until the next start,
-//! which goes on where the file ends: selling does not depend on it.
+//! slows commits down rather than let memory grow. What cannot be written is tried again with
+//! what follows; selling does not depend on it.
 
 use std::sync::mpsc;
 use std::time::{Duration, Instant};
@@ -76,7 +76,7 @@ pub fn start(
     let (tasks, queue) = mpsc::sync_channel(MAX_TASKS);
     // As many as questions were asked; the driver bounds those.
     let (told, answers) = tokio_mpsc::unbounded_channel();
-    let mut historian = Historian { history, flush_at: None, metrics };
+    let mut historian = Historian { history, flush_at: None, metrics, failing: false };
     std::thread::Builder::new().name("history".into()).spawn(move || historian.run(&queue, &told))?;
     Ok((HistorianTasks(tasks), answers))
 }
@@ -85,6 +85,8 @@ struct Historian {
     history: History,
     flush_at: Option<Instant>,
     metrics: NodeMetrics,
+    /// The last flush failed, and this was told.
+    failing: bool,
 }
 
 impl Historian {
@@ -123,13 +125,19 @@ impl Historian {
     fn flush(&mut self) {
         self.flush_at = None;
         let flushed = self.history.flush();
-        let bytes = self.history.file_bytes();
+        let (bytes, failing) = (self.history.file_bytes(), self.history.is_failing());
         self.metrics.update(|numbers| {
             numbers.history_bytes = bytes;
-            numbers.history_failed |= flushed.is_err();
+            numbers.history_failed = failing;
         });
-        if let Err(error) = flushed {
-            tracing::error!(%error, "items' histories are kept no longer; a restart goes on from the journal");
+        match flushed {
+            Err(error) if !std::mem::replace(&mut self.failing, true) => {
+                tracing::error!(%error, "items' histories cannot be written; trying on");
+            }
+            Ok(()) if std::mem::replace(&mut self.failing, false) => {
+                tracing::info!("items' histories are written again");
+            }
+            _ => {}
         }
     }
 

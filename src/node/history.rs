@@ -68,7 +68,7 @@ impl Driver {
         if self.tickets.len() < MAX_TICKETS && self.historian.ask(ticket, question) {
             self.tickets.insert(ticket, asker);
         } else if let Asker::Page(number) = asker {
-            self.recalls.answered(number, &self.replica.name().clone(), None);
+            self.recalls.refuse(number);
         }
         // A peer gives up by itself, and says that this node is missing.
     }

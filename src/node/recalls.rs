@@ -118,6 +118,14 @@ impl Recalls {
         self.finish_if_whole(number);
     }
 
+    /// This node cannot be asked at present: a page without its own entries would pass for the end.
+    pub fn refuse(&mut self, number: u64) {
+        if let Some(gathering) = self.open.remove(&number) {
+            // Whoever asked may have gone away.
+            let _ = gathering.reply.send(Err(CallError::Overloaded));
+        }
+    }
+
     pub fn lost_contact(&mut self, node: &NodeName) {
         let numbers: Vec<u64> = self.open.keys().copied().collect();
         numbers.into_iter().for_each(|number| self.answered(number, node, None));

@@ -116,7 +116,7 @@ fn start_on(mut store: Box<dyn Store>, options: DriverOptions) -> Node {
     let recovered = recovery.finish(store.head()).unwrap();
     assert_eq!(recovered.replica.check().violations, vec![]);
     let (handle, arrivals) = Handle::new(recovered.identity(), 256);
-    let history = History::in_memory(recovered.identity().replica, HistoryOptions::default()).unwrap();
+    let history = History::in_memory(recovered.identity().replica, HistoryOptions::default());
     let (stop, stopped) = watch::channel(false);
     let ended = tokio::spawn(run(recovered, store, history, options, arrivals, stopped));
     Node { handle, stop, ended }

@@ -274,7 +274,9 @@ impl Replica {
                 outcome
             }
             None => {
-                let outcome = self.read(now, &Command::Books { sku: sku.clone() });
+                let books = self.state.books(sku, |replica| self.as_of(now, replica));
+                let outcome = books.map(|books| Answer::Books { books, created: false });
+                let outcome = outcome.ok_or(Refusal::UnknownSku { sku: sku.clone(), line: None });
                 self.commit_answer(now, job, None, &outcome, out);
                 outcome
             }

@@ -37,7 +37,9 @@ impl State {
         if !self.is_draining(replica) {
             return NodeState::Active;
         }
-        let is_empty = self.items.values().all(|item| has_nothing(item, replica));
+        // Its rows as of the drain must be here, or what is not known would pass for empty.
+        let is_known = self.logs.get(&replica).is_some_and(|log| log.watermark >= log.seq_of(&Key::Draining));
+        let is_empty = is_known && self.items.values().all(|item| has_nothing(item, replica));
         if is_empty { NodeState::Drained } else { NodeState::Draining }
     }
 }

@@ -4,6 +4,8 @@
 //! import's key, in one record. So a line that was applied is known to be, whatever happened
 //! between, and the same file under the same key may be sent again from its beginning.
 
+use std::collections::BTreeSet;
+
 use super::Replica;
 use super::commands::Attempt;
 use super::draft::{Draft, too_many};
@@ -11,8 +13,8 @@ use super::effects::Effects;
 use super::jobs::Job;
 use super::requests::{import_id, line_fingerprint};
 use super::state::State;
-use crate::types::{Answer, Applied, Cell, ImportLine, Policy, Refusal, Timestamp};
-use crate::wire::{Cause, Remembered};
+use crate::types::{Answer, Applied, Cell, ImportLine, Policy, Refusal, Sku, Timestamp};
+use crate::wire::{Body, Cause, Key, Remembered, Setting};
 
 impl State {
     fn decide_import(&self, now: Timestamp, line: &ImportLine) -> Result<Draft<'_>, Refusal> {
@@ -22,7 +24,14 @@ impl State {
         if known.is_none() || !is_named {
             let name = line.name.clone();
             let policy = Policy { name, ..known.cloned().unwrap_or_default() };
-            self.write_setting(&mut draft, now, &line.sku, &policy);
+            match known {
+                Some(_) => self.write_setting(&mut draft, now, &line.sku, &policy),
+                // Of the lowest time: what an admin has set elsewhere, and is not known here yet, wins.
+                None => {
+                    let setting = Setting { time: Timestamp::ZERO, policy };
+                    draft.write(Key::Setting(line.sku.clone()), Body::Setting(setting));
+                }
+            }
         }
         if let Some(quantity) = line.quantity {
             self.check_inflow(&line.sku, quantity)?;
@@ -41,7 +50,20 @@ impl Replica {
         lines: &[ImportLine],
         out: &mut Effects,
     ) -> Attempt {
-        let outcomes = lines.iter().map(|line| self.import_line(now, job, key, line, out)).collect();
+        // A line whose place is another line's tells that lines of its item were moved: the later
+        // ones might be under new ids, and be applied again.
+        let mut moved: BTreeSet<&Sku> = BTreeSet::new();
+        let mut outcomes = Vec::new();
+        for line in lines {
+            let outcome = match moved.contains(&line.sku) {
+                true => Err(Refusal::KeyReused),
+                false => self.import_line(now, job, key, line, out),
+            };
+            if outcome == Err(Refusal::KeyReused) {
+                moved.insert(&line.sku);
+            }
+            outcomes.push(outcome);
+        }
         Attempt::Done(Ok(Answer::Imported(outcomes)))
     }
 

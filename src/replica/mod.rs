@@ -233,6 +233,7 @@ impl Replica {
         if self.standing.is_ready() {
             self.expire(now, out);
         }
+        self.hand_over(now, out);
         self.jobs_tick(now, out);
         self.sync_tick(now, out);
         self.shortages_tick(now, out);
@@ -250,8 +251,6 @@ impl Replica {
             self.note_free(&touched);
             self.retry_waiting(now, touched, out);
         }
-        self.hand_over(now, out);
-        self.views.extend(self.state.take_touched());
         self.ask_for_missing(now, out);
         for sku in std::mem::take(&mut self.views) {
             if let Some(view) = self.view(&sku) {

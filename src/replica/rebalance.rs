@@ -53,11 +53,12 @@ impl Holder {
 
     /// Its part of what is handed over: a node without demand gets little, one of weight 0 nothing.
     fn pull(&self) -> u128 {
-        if self.quota.weight == Some(0) { 0 } else { self.weighted_demand() + 1 }
+        if self.quota.weight == Some(0) { 0 } else { self.weighted_demand().saturating_add(1) }
     }
 
     fn weighted_demand(&self) -> u128 {
-        u128::from(self.demand) * u128::from(self.quota.weight.unwrap_or(1))
+        // A peer's row may claim any demand, and its setting any weight.
+        u128::from(self.demand).saturating_mul(u128::from(self.quota.weight.unwrap_or(1)))
     }
 }
 
@@ -71,15 +72,15 @@ impl Situation {
         }
         let all = || self.others.iter().chain([&self.here]);
         let rights: u128 = all().map(|h| u128::from(h.available.0)).sum();
-        let demand: u128 = all().map(Holder::weighted_demand).sum();
-        let share = (rights * member.weighted_demand()).checked_div(demand).unwrap_or(0);
+        let demand = all().map(Holder::weighted_demand).fold(0, u128::saturating_add);
+        let share = rights.saturating_mul(member.weighted_demand()).checked_div(demand).unwrap_or(0);
         let share = Units(u64::try_from(share).unwrap_or(u64::MAX)).min(Units(member.demand / 1_000));
         share.max(member.quota.floor()).min(member.quota.ceiling())
     }
 
     /// How many rights this replica may still take in, by its quota.
     pub fn room(&self) -> Units {
-        self.here.quota.ceiling().excess_over(self.here.available)
+        self.here.room()
     }
 
     /// To whom a draining node gives what is free here: in proportion to demand,
@@ -88,12 +89,12 @@ impl Situation {
         let all = self.here.available;
         let mut takers: Vec<&Holder> = self.others.iter().filter(|h| h.linked && !h.draining).collect();
         takers.sort_by_key(|h| (std::cmp::Reverse(h.pull()), h.replica));
-        let whole: u128 = takers.iter().map(|h| h.pull()).sum();
+        let whole = takers.iter().map(|h| h.pull()).fold(0, u128::saturating_add);
         let mut rest = all;
         let mut parts: Vec<(ReplicaId, Units)> = Vec::new();
         for taker in &takers {
-            let share = (u128::from(all.0) * taker.pull()).checked_div(whole).unwrap_or(0);
-            let part = Units(u64::try_from(share).unwrap_or(u64::MAX)).min(taker.room());
+            let share = u128::from(all.0).saturating_mul(taker.pull()).checked_div(whole).unwrap_or(0);
+            let part = Units(u64::try_from(share).unwrap_or(u64::MAX)).min(taker.room()).min(rest);
             rest = rest.excess_over(part);
             parts.push((taker.replica, part));
         }

@@ -151,7 +151,11 @@ pub(super) fn close_to_others(dir: &Path) -> Result<Vec<PathBuf>, StoreError> {
 }
 
 fn is_ours(name: &str) -> bool {
-    name == LOCK || name == JOURNAL || name.ends_with(UNFINISHED) || covered(name).is_some()
+    name == LOCK
+        || name == JOURNAL
+        || name.starts_with(HISTORY)
+        || name.ends_with(UNFINISHED)
+        || covered(name).is_some()
 }
 
 fn is_private(path: &Path) -> bool {

@@ -16,15 +16,15 @@
 //! ```
 
 use std::collections::BTreeMap;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 
-use ::redb::backends::InMemoryBackend;
+use ::redb::backends::{FileBackend, InMemoryBackend};
 use ::redb::{
     Database, Error as EngineError, ReadableDatabase, ReadableTable, StorageBackend, Table, TableDefinition,
 };
 
 use super::directory;
-use super::redb::backend;
 use super::{BatchNumber, StoreError};
 use crate::types::{Millis, ReplicaId, Sku, Timestamp};
 use crate::wire::history::{Before, Numbered, of_batch};
@@ -40,10 +40,12 @@ const REPLICA: &str = "replica";
 const BLOCK_ENTRIES: usize = 256;
 /// Entries that wait for a flush before the next one is due.
 pub const FLUSH_ENTRIES: usize = 16_384;
-/// Blocks looked at for their age with each flush, going round and round.
+/// Blocks looked at for their age with each flush, at least, going round and round.
 const SWEEP_BLOCKS: usize = 16;
 /// Bits of an entry's number that tell it from the others of its batch.
 const PLACE_BITS: u32 = 24;
+/// Entries that are kept while they cannot be written; beyond, they are given up.
+const MAX_PENDING: usize = 16 * FLUSH_ENTRIES;
 const CACHE_BYTES: usize = 16 << 20;
 
 /// How much is kept.
@@ -63,7 +65,9 @@ impl Default for HistoryOptions {
 /// The histories of all items at this node.
 pub struct History {
     path: PathBuf,
-    engine: Database,
+    replica: ReplicaId,
+    /// `None` after an error: the engine takes nothing more, and is opened anew.
+    engine: Option<Database>,
     options: HistoryOptions,
     /// The last batch that was added, and the last one that is durable.
     last: BatchNumber,
@@ -73,8 +77,10 @@ pub struct History {
     /// The newest time of any batch: ages are reckoned from it.
     now: Timestamp,
     swept: Option<(String, u64)>,
-    /// It could not be written or read: nothing more is taken in until the next open.
+    /// It could not be written lately.
     failed: bool,
+    /// It is in memory, because the file cannot be used.
+    stand_in: bool,
 }
 
 impl std::fmt::Debug for History {
@@ -87,64 +93,57 @@ impl std::fmt::Debug for History {
 }
 
 impl History {
-    /// Opens the history in `dir`, where a store is open. One that cannot be read, is not
-    /// `replica`'s, or knows of batches past `last` is renamed and a new one begun.
-    ///
-    /// # Errors
-    /// When no file can be made there.
-    pub fn open(
-        dir: &Path,
-        replica: ReplicaId,
-        last: BatchNumber,
-        options: HistoryOptions,
-    ) -> Result<History, StoreError> {
+    /// Opens the history in `dir`, where a store is open. One that is damaged, is not `replica`'s,
+    /// or knows of batches past `last` is renamed and a new one begun. When no file can be used,
+    /// the history is kept in memory for now.
+    pub fn open(dir: &Path, replica: ReplicaId, last: BatchNumber, options: HistoryOptions) -> History {
         let path = directory::history_path(dir);
-        let why = match Self::open_file(&path, replica, options) {
-            Ok(history) if history.covered <= last => return Ok(history),
+        let why = match History::open_file(&path, replica, options) {
+            Ok(history) if history.covered <= last => return history,
             Ok(history) => {
                 format!("it goes on to batch {}, the journal ends at {}", history.covered.0, last.0)
             }
+            // Nothing is wrong with the file itself, as far as can be told.
+            Err(error @ (EngineError::Io(_) | EngineError::PreviousIo)) => {
+                return History::stand_in(&failed(&path, error), replica, options);
+            }
             Err(error) => error.to_string(),
         };
-        let aside = directory::set_aside(&path)?;
-        tracing::warn!(%why, file = %path.display(), aside = %aside.display(), "beginning a new history of items");
-        Self::open_file(&path, replica, options)
+        let begun = directory::set_aside(&path).and_then(|aside| {
+            tracing::warn!(%why, aside = %aside.display(), "beginning a new history of items");
+            History::open_file(&path, replica, options).map_err(|error| failed(&path, error))
+        });
+        begun.unwrap_or_else(|error| History::stand_in(&error, replica, options))
     }
 
-    fn open_file(path: &Path, replica: ReplicaId, options: HistoryOptions) -> Result<History, StoreError> {
-        let file = directory::new_file().create(true).truncate(false).open(path);
-        let file = file.map_err(directory::io_at(path, "cannot open"))?;
-        Self::with_backend(backend(file, path)?, path, replica, options)
+    fn open_file(path: &Path, replica: ReplicaId, options: HistoryOptions) -> Result<History, EngineError> {
+        let (engine, covered) = open_engine(path, replica)?;
+        Ok(History::new(path, replica, engine, covered, options))
     }
 
-    /// A history that ends with the process, for tests.
-    ///
-    /// # Errors
-    /// None in practice: memory can be written.
-    pub fn in_memory(replica: ReplicaId, options: HistoryOptions) -> Result<History, StoreError> {
-        Self::with_backend(InMemoryBackend::new(), Path::new("memory"), replica, options)
+    fn stand_in(error: &StoreError, replica: ReplicaId, options: HistoryOptions) -> History {
+        tracing::error!(%error, "items' histories are kept in memory until the next start");
+        History { stand_in: true, ..History::in_memory(replica, options) }
     }
 
-    fn with_backend(
-        backend: impl StorageBackend,
+    /// A history that ends with the process.
+    pub fn in_memory(replica: ReplicaId, options: HistoryOptions) -> History {
+        let opened = open_with(InMemoryBackend::new(), replica);
+        let (engine, covered) = opened.expect("memory can be written");
+        History::new(Path::new("memory"), replica, engine, covered, options)
+    }
+
+    fn new(
         path: &Path,
         replica: ReplicaId,
+        engine: Database,
+        covered: BatchNumber,
         options: HistoryOptions,
-    ) -> Result<History, StoreError> {
-        let mut builder = Database::builder();
-        builder.set_cache_size(CACHE_BYTES);
-        let opened = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
-            let engine = builder.create_with_backend(backend).map_err(EngineError::from)?;
-            let covered = prepare(&engine, replica)?;
-            Ok::<_, EngineError>((engine, covered))
-        }));
-        let (engine, covered) = match opened {
-            Ok(opened) => opened.map_err(|e| failed(path, e))?,
-            Err(_) => return Err(failed(path, EngineError::Corrupted("the engine panicked".into()))),
-        };
-        Ok(History {
+    ) -> History {
+        History {
             path: path.into(),
-            engine,
+            replica,
+            engine: Some(engine),
             options,
             last: covered,
             covered,
@@ -153,7 +152,8 @@ impl History {
             now: Timestamp::ZERO,
             swept: None,
             failed: false,
-        })
+            stand_in: false,
+        }
     }
 
     /// The last batch whose entries are durable here.
@@ -163,8 +163,16 @@ impl History {
 
     /// Takes in what a durable batch did. One that is known already is skipped.
     pub fn add(&mut self, number: BatchNumber, batch: &Batch) {
-        if number <= self.last || self.failed {
+        if number <= self.last {
             return;
+        }
+        if number.0 > self.last.0 + 1 && self.last > BatchNumber(0) {
+            let (from, to) = (self.last.0 + 1, number.0 - 1);
+            tracing::warn!(
+                from,
+                to,
+                "items' histories lack these batches: they could not be written in time"
+            );
         }
         self.last = number;
         self.now = self.now.max(batch.time);
@@ -196,6 +204,11 @@ impl History {
         std::fs::metadata(&self.path).map_or(0, |file| file.len())
     }
 
+    /// It cannot be written at present, or not to disk.
+    pub fn is_failing(&self) -> bool {
+        self.failed || self.stand_in
+    }
+
     /// Whether so much waits that it should be flushed now.
     pub fn is_full(&self) -> bool {
         self.pending_entries >= FLUSH_ENTRIES
@@ -204,37 +217,63 @@ impl History {
     /// Makes everything added durable, and trims what is too old or too much.
     ///
     /// # Errors
-    /// When it cannot be written. Nothing more is taken in then; the next open goes on where the
-    /// file ends.
+    /// When it cannot be written. What was added is kept for the next flush, as far as it is no
+    /// more than [`MAX_PENDING`] entries.
     pub fn flush(&mut self) -> Result<(), StoreError> {
         if !self.is_pending() {
             return Ok(());
         }
-        let written = self.write();
-        self.pending.clear();
-        self.pending_entries = 0;
+        let written = guarded(|| self.reopen_and_write());
+        self.failed = written.is_err();
         match written {
             Ok(swept) => {
                 self.swept = swept;
                 self.covered = self.last;
+                self.pending.clear();
+                self.pending_entries = 0;
                 Ok(())
             }
             Err(error) => {
-                self.failed = true;
-                self.last = self.covered;
+                self.engine = None;
+                if self.pending_entries > MAX_PENDING {
+                    self.pending.clear();
+                    self.pending_entries = 0;
+                }
                 Err(failed(&self.path, error))
             }
         }
     }
 
+    fn reopen_and_write(&mut self) -> Result<Option<(String, u64)>, EngineError> {
+        if self.engine.is_none() {
+            let (engine, covered) = open_engine(&self.path, self.replica)?;
+            self.engine = Some(engine);
+            // The commit that failed may have been the one that got through.
+            self.covered = covered;
+            for entries in self.pending.values_mut() {
+                entries.retain(|told| told.number >> PLACE_BITS > covered.0);
+            }
+            self.pending.retain(|_, entries| !entries.is_empty());
+        }
+        self.write()
+    }
+
+    fn engine(&self) -> Result<&Database, EngineError> {
+        self.engine.as_ref().ok_or(EngineError::PreviousIo)
+    }
+
     fn write(&self) -> Result<Option<(String, u64)>, EngineError> {
-        let transaction = self.engine.begin_write()?;
+        let mut transaction = self.engine()?.begin_write()?;
+        // Or the next open after a crash would read the whole file.
+        transaction.set_quick_repair(true);
+        let mut written = 0;
         let swept = {
             let mut blocks = transaction.open_table(BLOCKS)?;
             let mut counts = transaction.open_table(COUNTS)?;
             for (sku, entries) in &self.pending {
                 for block in entries.chunks(BLOCK_ENTRIES) {
                     blocks.insert((sku.as_str(), block[0].number), &*codec::encode(&block))?;
+                    written += 1;
                 }
                 let known = counts.get(sku.as_str())?.map_or(0, |count| count.value());
                 let count = self.trim(&mut blocks, sku, known + entries.len() as u64)?;
@@ -242,7 +281,8 @@ impl History {
             }
             let covered = self.last.0.to_be_bytes();
             transaction.open_table(ABOUT)?.insert(COVERED, &covered[..])?;
-            self.sweep(&mut blocks, &mut counts)?
+            // Faster than it grows, or the file would outgrow what is kept.
+            self.sweep(&mut blocks, &mut counts, SWEEP_BLOCKS.max(2 * written))?
         };
         transaction.commit()?;
         Ok(swept)
@@ -260,7 +300,7 @@ impl History {
                 let mut range = blocks.range((sku.as_str(), 0)..=(sku.as_str(), u64::MAX))?;
                 let Some(oldest) = range.next() else { break };
                 let (key, value) = oldest?;
-                (key.value().1, decoded(value.value())?.len() as u64)
+                (key.value().1, decoded(value.value()).len() as u64)
             };
             if count - oldest.1.min(count) < self.options.entries_per_item {
                 break;
@@ -276,13 +316,14 @@ impl History {
         &self,
         blocks: &mut Table<'_, (&str, u64), &[u8]>,
         counts: &mut Table<'_, &str, u64>,
+        most: usize,
     ) -> Result<Option<(String, u64)>, EngineError> {
         let from = self.swept.clone().unwrap_or_default();
         let mut looked_at = Vec::new();
-        for block in blocks.range((from.0.as_str(), from.1)..)?.take(SWEEP_BLOCKS) {
+        for block in blocks.range((from.0.as_str(), from.1)..)?.take(most) {
             let (key, value) = block?;
             let (sku, number) = key.value();
-            let entries = decoded(value.value())?;
+            let entries = decoded(value.value());
             let is_old = entries.last().is_none_or(|newest| self.is_old(&newest.entry));
             looked_at.push((sku.to_owned(), number, entries.len() as u64, is_old));
         }
@@ -295,7 +336,7 @@ impl History {
                 counts.insert(sku.as_str(), left)?;
             }
         }
-        let is_round = looked_at.len() < SWEEP_BLOCKS;
+        let is_round = looked_at.len() < most;
         Ok(looked_at.pop().filter(|_| !is_round).map(|(sku, number, ..)| (sku, number + 1)))
     }
 
@@ -309,15 +350,13 @@ impl History {
     /// # Errors
     /// When the file cannot be read.
     pub fn read(&self, sku: &Sku, before: Before, limit: usize) -> Result<(Vec<Numbered>, bool), StoreError> {
-        if self.failed {
-            return Err(failed(&self.path, EngineError::Corrupted("it failed earlier".into())));
-        }
         let mut found = Vec::new();
         let wanted = |told: &&Numbered| before.admits(told) && !self.is_old(&told.entry);
         let pending = self.pending.get(sku).map(Vec::as_slice).unwrap_or_default();
         found.extend(pending.iter().rev().filter(wanted).take(limit + 1).cloned());
         if found.len() <= limit {
-            self.read_blocks(sku, &mut found, wanted, limit).map_err(|e| failed(&self.path, e))?;
+            let read = guarded(|| self.read_blocks(sku, &mut found, before, wanted, limit));
+            read.map_err(|e| failed(&self.path, e))?;
         }
         let more = found.len() > limit;
         found.truncate(limit);
@@ -328,14 +367,20 @@ impl History {
         &self,
         sku: &Sku,
         found: &mut Vec<Numbered>,
+        before: Before,
         wanted: impl Fn(&&Numbered) -> bool,
         limit: usize,
     ) -> Result<(), EngineError> {
-        let transaction = self.engine.begin_read()?;
+        let transaction = self.engine()?.begin_read()?;
         let blocks = transaction.open_table(BLOCKS)?;
-        for block in blocks.range((sku.as_str(), 0)..=(sku.as_str(), u64::MAX))?.rev() {
+        // A block is kept under its first entry's number.
+        let end = match before {
+            Before::Number(number) => number,
+            Before::End | Before::Time(_) => u64::MAX,
+        };
+        for block in blocks.range((sku.as_str(), 0)..(sku.as_str(), end))?.rev() {
             let (_, value) = block?;
-            let entries = decoded(value.value())?;
+            let entries = decoded(value.value());
             found.extend(entries.iter().rev().filter(&wanted).take(limit + 1 - found.len()).cloned());
             if found.len() > limit {
                 break;
@@ -367,8 +412,36 @@ fn prepare(engine: &Database, replica: ReplicaId) -> Result<BatchNumber, EngineE
     Ok(covered)
 }
 
-fn decoded(block: &[u8]) -> Result<Vec<Numbered>, EngineError> {
-    codec::decode(block).map_err(|e| EngineError::Corrupted(format!("a block of history: {e}")))
+/// A block's entries; none of one that makes no sense, which is then trimmed as an old one.
+fn decoded(block: &[u8]) -> Vec<Numbered> {
+    codec::decode(block).unwrap_or_else(|error| {
+        tracing::warn!(%error, "a block of an item's history cannot be read");
+        Vec::new()
+    })
+}
+
+fn open_engine(path: &Path, replica: ReplicaId) -> Result<(Database, BatchNumber), EngineError> {
+    let file = directory::new_file().create(true).truncate(false).open(path).map_err(EngineError::Io)?;
+    open_with(FileBackend::new(file).map_err(EngineError::from)?, replica)
+}
+
+fn open_with(
+    backend: impl StorageBackend,
+    replica: ReplicaId,
+) -> Result<(Database, BatchNumber), EngineError> {
+    guarded(|| {
+        let mut builder = Database::builder();
+        builder.set_cache_size(CACHE_BYTES);
+        let engine = builder.create_with_backend(backend)?;
+        let covered = prepare(&engine, replica)?;
+        Ok((engine, covered))
+    })
+}
+
+/// A panic within the engine is an error like any other.
+fn guarded<T>(work: impl FnOnce() -> Result<T, EngineError>) -> Result<T, EngineError> {
+    let outcome = catch_unwind(AssertUnwindSafe(work));
+    outcome.unwrap_or_else(|_| Err(EngineError::Corrupted("the engine panicked".into())))
 }
 
 fn failed(path: &Path, source: EngineError) -> StoreError {
@@ -417,7 +490,7 @@ mod tests {
 
     #[test]
     fn newest_first_whether_flushed_or_not_and_paged() {
-        let mut history = History::in_memory(me(), HistoryOptions::default()).unwrap();
+        let mut history = History::in_memory(me(), HistoryOptions::default());
         for n in 1..=5 {
             history.add(BatchNumber(n), &batch(n * 10, &["TEE", "MUG"]));
             if n == 3 {
@@ -436,8 +509,7 @@ mod tests {
     #[test]
     fn a_batch_given_again_is_skipped_and_what_was_not_flushed_is_taken_again() {
         let dir = tempfile::tempdir().unwrap();
-        let open =
-            |last| History::open(dir.path(), me(), BatchNumber(last), HistoryOptions::default()).unwrap();
+        let open = |last| History::open(dir.path(), me(), BatchNumber(last), HistoryOptions::default());
         let mut history = open(0);
         history.add(BatchNumber(1), &batch(10, &["TEE"]));
         history.flush().unwrap();
@@ -454,7 +526,7 @@ mod tests {
     #[test]
     fn the_oldest_go_when_there_are_too_many_or_they_are_too_old() {
         let options = HistoryOptions { keep_for: Millis(1_000), entries_per_item: 300 };
-        let mut history = History::in_memory(me(), options).unwrap();
+        let mut history = History::in_memory(me(), options);
         for n in 1..=900 {
             history.add(BatchNumber(n), &batch(n, &["TEE"]));
             if n % 100 == 0 {
@@ -470,14 +542,14 @@ mod tests {
             history.add(BatchNumber(n), &batch(9_000, &["MUG"]));
             history.flush().unwrap();
         }
-        let transaction = history.engine.begin_read().unwrap();
+        let transaction = history.engine().unwrap().begin_read().unwrap();
         assert!(transaction.open_table(COUNTS).unwrap().get("TEE").unwrap().is_none());
     }
 
     #[test]
     fn a_hot_item_that_waits_for_its_flush_takes_no_more_room_than_it_is_kept() {
         let options = HistoryOptions { entries_per_item: 10, ..HistoryOptions::default() };
-        let mut history = History::in_memory(me(), options).unwrap();
+        let mut history = History::in_memory(me(), options);
         for n in 1..=5_000 {
             history.add(BatchNumber(n), &batch(n, &["TEE"]));
         }
@@ -491,9 +563,8 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let path = directory::history_path(dir.path());
         std::fs::write(&path, b"no history").unwrap();
-        let open = |replica, last| {
-            History::open(dir.path(), replica, BatchNumber(last), HistoryOptions::default()).unwrap()
-        };
+        let open =
+            |replica, last| History::open(dir.path(), replica, BatchNumber(last), HistoryOptions::default());
         let mut history = open(me(), 0);
         history.add(BatchNumber(7), &batch(10, &["TEE"]));
         history.flush().unwrap();
@@ -503,5 +574,37 @@ mod tests {
         assert_eq!(open(ReplicaId(uuid::Uuid::from_u128(2)), 6).covered(), BatchNumber(0));
         let aside = std::fs::read_dir(dir.path()).unwrap().count();
         assert_eq!(aside, 4, "the one in use and three set aside");
+    }
+
+    #[test]
+    fn what_could_not_be_written_is_written_with_the_next_flush() {
+        let dir = tempfile::tempdir().unwrap();
+        let mut history = History::open(dir.path(), me(), BatchNumber(9), HistoryOptions::default());
+        history.add(BatchNumber(1), &batch(10, &["TEE"]));
+        history.flush().unwrap();
+        // As after an error of the disk; and there is no way to the file for a while.
+        history.engine = None;
+        let path = std::mem::replace(&mut history.path, dir.path().join("gone/history.redb"));
+        history.add(BatchNumber(2), &batch(20, &["TEE"]));
+        assert!(history.flush().is_err() && history.is_failing());
+        history.path = path;
+        history.add(BatchNumber(3), &batch(30, &["TEE"]));
+        history.flush().unwrap();
+        assert!(!history.is_failing());
+        assert_eq!(times(&history, "TEE", Before::End, 9), (vec![30, 20, 10], false));
+        drop(history);
+        let history = History::open(dir.path(), me(), BatchNumber(9), HistoryOptions::default());
+        assert_eq!(times(&history, "TEE", Before::End, 9), (vec![30, 20, 10], false));
+    }
+
+    #[test]
+    fn a_history_that_cannot_be_opened_keeps_no_node_from_starting() {
+        let dir = tempfile::tempdir().unwrap();
+        let nowhere = dir.path().join("gone");
+        let mut history = History::open(&nowhere, me(), BatchNumber(0), HistoryOptions::default());
+        history.add(BatchNumber(1), &batch(10, &["TEE"]));
+        history.flush().unwrap();
+        assert!(history.is_failing());
+        assert_eq!(times(&history, "TEE", Before::End, 9), (vec![10], false));
     }
 }

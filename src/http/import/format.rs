@@ -3,8 +3,8 @@
 use hyper::HeaderMap;
 use hyper::header::{CONTENT_ENCODING, CONTENT_TYPE};
 
-use super::Read;
 use super::lines::Line;
+use super::{Read, Unread};
 use crate::http::fields::{MAX_TEXT_CHARS, read_body};
 use crate::http::problem::{Code, Errors, Problem};
 use crate::types::units::MAX_QUANTITY;
@@ -46,10 +46,10 @@ impl Format {
     ///
     /// # Errors
     /// When the header is wrong: no line could be understood.
-    pub(super) fn read(&mut self, line: &Line) -> Result<Option<Result<Read, Problem>>, Problem> {
+    pub(super) fn read(&mut self, line: &Line) -> Result<Option<Result<Read, Unread>>, Problem> {
         let Some(text) = &line.text else {
             let detail = "A line may have at most 65536 bytes.".to_owned();
-            return Ok(Some(Err(Problem::new(Code::BodyTooLarge).detail(detail))));
+            return Ok(Some(Err(unknown(Problem::new(Code::BodyTooLarge).detail(detail)))));
         };
         if text.iter().all(u8::is_ascii_whitespace) {
             return Ok(None);
@@ -59,7 +59,7 @@ impl Format {
             Format::Csv(columns) => {
                 let fields = match fields(text) {
                     Ok(fields) => fields,
-                    Err(problem) => return Ok(Some(Err(problem))),
+                    Err(problem) => return Ok(Some(Err(unknown(problem)))),
                 };
                 if let Some(columns) = columns {
                     return Ok(Some(row(&fields, columns)));
@@ -76,13 +76,21 @@ impl Format {
     }
 }
 
-fn object(text: &[u8]) -> Result<Read, Problem> {
-    read_body(text, Errors::default(), |fields| {
+/// A line of which not even the item can be told.
+fn unknown(problem: Problem) -> Unread {
+    Unread { sku: None, problem }
+}
+
+fn object(text: &[u8]) -> Result<Read, Unread> {
+    let mut known = None;
+    let read = read_body(text, Errors::default(), |fields| {
         let sku = fields.required_id("sku", Sku::new);
+        known.clone_from(&sku);
         let name = fields.text("name");
         let quantity = fields.integer("quantity", 1..=MAX_QUANTITY).map(Units);
         Some(Read { sku: sku?, name, quantity })
-    })
+    });
+    read.map_err(|problem| Unread { sku: known, problem })
 }
 
 /// The fields of one line of CSV.
@@ -124,7 +132,7 @@ fn header(fields: &[String]) -> Result<Option<Vec<usize>>, Problem> {
     Ok(Some(places))
 }
 
-fn row(fields: &[String], columns: &[usize]) -> Result<Read, Problem> {
+fn row(fields: &[String], columns: &[usize]) -> Result<Read, Unread> {
     let mut errors = Errors::default();
     if fields.len() > columns.len() {
         let most = columns.len();
@@ -149,7 +157,8 @@ fn row(fields: &[String], columns: &[usize]) -> Result<Read, Problem> {
         );
     }
     let quantity = field(2).and_then(|text| errors.check("quantity", quantity(text)));
-    errors.finish(sku.map(|sku| Read { sku, name, quantity }))
+    let read = errors.finish(sku.clone().map(|sku| Read { sku, name, quantity }));
+    read.map_err(|problem| Unread { sku, problem })
 }
 
 fn quantity(text: &str) -> Result<Units, String> {
@@ -174,7 +183,7 @@ mod tests {
             let read = format.read(&line).unwrap()?;
             Some(match read {
                 Ok(read) => Ok((read.sku.to_string(), read.name, read.quantity.map_or(0, |units| units.0))),
-                Err(problem) => Err(problem.message()),
+                Err(unread) => Err(unread.problem.message()),
             })
         };
         (1..).zip(lines).map(one).collect()

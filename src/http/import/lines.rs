@@ -59,11 +59,11 @@ impl Lines {
     async fn piece(&mut self) -> Result<Option<Bytes>, Problem> {
         loop {
             let frame = timeout(self.patience, self.body.frame()).await;
-            match frame.map_err(|_| Problem::new(Code::RequestTimeout).detail(unfinished()))? {
+            match frame.map_err(|_| Problem::new(Code::RequestTimeout))? {
                 None => return Ok(None),
                 Some(Err(_)) => {
                     let message = "ended early or is not framed as its headers say";
-                    return Err(Problem::field("body", message).detail(unfinished()));
+                    return Err(Problem::field("body", message));
                 }
                 Some(Ok(frame)) => {
                     if let Ok(data) = frame.into_data()
@@ -86,10 +86,6 @@ impl Lines {
             }
         }
     }
-}
-
-fn unfinished() -> String {
-    "Lines that came before were applied; send all of it again under the same Idempotency-Key.".to_owned()
 }
 
 /// Cuts what comes in pieces into lines.
