@@ -24,7 +24,11 @@ pub mod limits;
 #[cfg(feature = "node")]
 pub mod node;
 #[cfg(feature = "node")]
+pub mod open_files;
+#[cfg(feature = "node")]
 pub mod peer;
+#[cfg(feature = "node")]
+pub mod reload;
 #[deny(clippy::disallowed_methods, clippy::disallowed_types)]
 pub mod replica;
 #[cfg(feature = "node")]

@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
+use anyhow::Context;
 use clap::Args;
 use serde::Serialize;
 
@@ -57,14 +58,34 @@ struct NodeReport {
     check: Check,
 }
 
+/// A node that is asked.
+#[derive(Clone, Debug)]
+struct Asked {
+    /// As the cluster's directory calls it.
+    name: Option<String>,
+    admin: BaseUrl,
+}
+
+impl From<BaseUrl> for Asked {
+    fn from(admin: BaseUrl) -> Asked {
+        Asked { name: None, admin }
+    }
+}
+
+impl From<(String, BaseUrl)> for Asked {
+    fn from((name, admin): (String, BaseUrl)) -> Asked {
+        Asked { name: Some(name), admin }
+    }
+}
+
 /// Asks every node.
 ///
 /// # Errors
 /// When one does not answer.
 pub fn run(args: CheckArgs) -> anyhow::Result<Ending> {
-    let admins = match &args.dev {
-        Some(dir) => Cluster::open(dir)?.admins(),
-        None => args.admin,
+    let admins: Vec<Asked> = match &args.dev {
+        Some(dir) => Cluster::open(dir)?.named_admins().into_iter().map(Asked::from).collect(),
+        None => args.admin.into_iter().map(Asked::from).collect(),
     };
     let report = super::runtime()?.block_on(ask_until_quiet(&admins))?;
     match args.output {
@@ -75,7 +96,7 @@ pub fn run(args: CheckArgs) -> anyhow::Result<Ending> {
 }
 
 /// Asks again while only the digests differ: rows may be on their way.
-async fn ask_until_quiet(admins: &[BaseUrl]) -> anyhow::Result<Report> {
+async fn ask_until_quiet(admins: &[Asked]) -> anyhow::Result<Report> {
     let give_up = tokio::time::Instant::now() + AGREE_WITHIN;
     loop {
         let report = ask(admins).await?;
@@ -87,18 +108,22 @@ async fn ask_until_quiet(admins: &[BaseUrl]) -> anyhow::Result<Report> {
     }
 }
 
-async fn ask(admins: &[BaseUrl]) -> anyhow::Result<Report> {
+async fn ask(admins: &[Asked]) -> anyhow::Result<Report> {
     let client = Client::new(TIMEOUT);
     let asked: Vec<_> = admins
         .iter()
         .map(|admin| {
-            let (client, admin) = (client.clone(), admin.clone());
+            let (client, admin) = (client.clone(), admin.admin.clone());
             tokio::spawn(async move { node::check(&client, &admin).await })
         })
         .collect();
     let mut nodes = Vec::new();
-    for (admin, answer) in admins.iter().zip(asked) {
-        nodes.push(NodeReport { admin: admin.to_string(), check: answer.await?? });
+    for (Asked { name, admin }, answer) in admins.iter().zip(asked) {
+        let name = name
+            .as_ref()
+            .map_or_else(|| "a node did not answer".to_owned(), |name| format!("{name} did not answer"));
+        let check = answer.await?.context(name)?;
+        nodes.push(NodeReport { admin: admin.to_string(), check });
     }
     Ok(judge(nodes))
 }
@@ -145,7 +170,7 @@ mod tests {
     #[tokio::test]
     async fn nodes_with_the_same_books_are_good_and_others_are_not() {
         let (a, b) = (FakeNode::start("a-1").await, FakeNode::start("b-1").await);
-        let admins = [a.url(), b.url()];
+        let admins = [a.url().into(), b.url().into()];
         let report = ask(&admins).await.unwrap();
         assert!(report.ok && report.agree);
         b.set_digest("other");
@@ -158,7 +183,10 @@ mod tests {
         let node = FakeNode::start("a-1").await;
         let gone = node.url();
         node.stop().await;
-        let error = ask(std::slice::from_ref(&gone)).await.unwrap_err();
-        assert!(error.to_string().contains(&gone.to_string()), "{error:#}");
+        let asked = Asked::from(("a-1".to_owned(), gone.clone()));
+        let error = format!("{:#}", ask(std::slice::from_ref(&asked)).await.unwrap_err());
+        for wanted in ["a-1 did not answer", &gone.to_string(), "is the cluster running?"] {
+            assert!(error.contains(wanted), "{wanted}: {error}");
+        }
     }
 }

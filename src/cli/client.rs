@@ -10,7 +10,8 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use http_body_util::{BodyExt, Full, Limited};
-use hyper::{Method, Request, Uri};
+use hyper::body::Incoming;
+use hyper::{Method, Request, Response, Uri};
 use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::{TokioExecutor, TokioTimer};
 use serde::de::DeserializeOwned;
@@ -21,7 +22,7 @@ pub const MAX_ANSWER_BYTES: usize = 64 << 20;
 const IDLE_CONNECTIONS: usize = 1_024;
 /// Kept-alive connections are closed here well before a node would close them.
 const IDLE: Duration = Duration::from_secs(20);
-const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
+pub const CONNECT_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// Where one of a node's listeners is: `http://host:port`, nothing behind it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -74,20 +75,18 @@ pub struct Call {
     pub body: Option<Bytes>,
     /// `Idempotency-Key`.
     pub key: Option<String>,
+    /// Further headers.
+    pub headers: Vec<(&'static str, String)>,
 }
 
 impl Call {
     pub fn get(base: &BaseUrl, path: &str) -> Call {
-        Call { method: Method::GET, url: format!("{base}{path}"), body: None, key: None }
+        let url = format!("{base}{path}");
+        Call { method: Method::GET, url, body: None, key: None, headers: Vec::new() }
     }
 
     pub fn put(base: &BaseUrl, path: &str, body: &serde_json::Value) -> Call {
-        Call {
-            method: Method::PUT,
-            url: format!("{base}{path}"),
-            body: Some(body.to_string().into()),
-            key: None,
-        }
+        Call { method: Method::PUT, body: Some(body.to_string().into()), ..Call::get(base, path) }
     }
 
     pub fn post(base: &BaseUrl, path: &str, body: &serde_json::Value) -> Call {
@@ -107,6 +106,8 @@ pub struct Answer {
     pub body: Bytes,
     /// What `Retry-After` asks for.
     pub retry_after: Option<Duration>,
+    /// The first answer again, under the same key.
+    pub replayed: bool,
 }
 
 impl Answer {
@@ -138,12 +139,14 @@ impl Answer {
     }
 }
 
-/// A call without an answer. Unless the connection was refused, it may have been carried out.
+/// A call without an answer. Unless it was never sent, it may have been carried out.
 #[derive(Clone, Debug, thiserror::Error)]
-#[error("{url}: {why}")]
+#[error("{url}: {why}{}", if *.sent { "" } else { "; is the cluster running?" })]
 pub struct NoAnswer {
     pub url: String,
     pub why: String,
+    /// False: there was no connection to send it over.
+    pub sent: bool,
 }
 
 /// Cheap to clone; all clones share their connections.
@@ -170,11 +173,11 @@ impl Client {
     /// # Errors
     /// When no whole answer came in time.
     pub async fn send(&self, call: &Call) -> Result<Answer, NoAnswer> {
-        let no_answer = |why: String| NoAnswer { url: call.url.clone(), why };
-        let request = build(call).map_err(|e| no_answer(e.to_string()))?;
+        let no_answer = |why: String, sent: bool| NoAnswer { url: call.url.clone(), why, sent };
+        let request = build(call).map_err(|e| no_answer(e.to_string(), false))?;
         match tokio::time::timeout(self.timeout, self.exchange(request)).await {
-            Ok(answer) => answer.map_err(no_answer),
-            Err(_) => Err(no_answer(format!("no answer within {} ms", self.timeout.as_millis()))),
+            Ok(answer) => answer.map_err(|(why, sent)| no_answer(why, sent)),
+            Err(_) => Err(no_answer(format!("no answer within {} ms", self.timeout.as_millis()), true)),
         }
     }
 
@@ -189,15 +192,24 @@ impl Client {
         answer.json().map_err(|e| anyhow::anyhow!("{}: {e}", call.url))
     }
 
-    async fn exchange(&self, request: Request<Full<Bytes>>) -> Result<Answer, String> {
-        let response = self.inner.request(request).await.map_err(|e| innermost(&e))?;
-        let status = response.status().as_u16();
-        let retry_after = response.headers().get("retry-after").and_then(|value| value.to_str().ok());
-        let retry_after = retry_after.and_then(|text| text.parse().ok()).map(Duration::from_secs);
-        let body = Limited::new(response.into_body(), MAX_ANSWER_BYTES).collect().await;
-        let body = body.map_err(|e| innermost(e.as_ref()))?.to_bytes();
-        Ok(Answer { status, body, retry_after })
+    async fn exchange(&self, request: Request<Full<Bytes>>) -> Result<Answer, (String, bool)> {
+        let response = self.inner.request(request).await.map_err(|e| (innermost(&e), !e.is_connect()))?;
+        read_answer(response).await.map_err(|why| (why, true))
     }
+}
+
+/// Takes in a whole answer.
+///
+/// # Errors
+/// When it breaks off or is larger than [`MAX_ANSWER_BYTES`].
+pub async fn read_answer(response: Response<Incoming>) -> Result<Answer, String> {
+    let status = response.status().as_u16();
+    let retry_after = response.headers().get("retry-after").and_then(|value| value.to_str().ok());
+    let retry_after = retry_after.and_then(|text| text.parse().ok()).map(Duration::from_secs);
+    let replayed = response.headers().get("idempotent-replayed").is_some_and(|value| value == "true");
+    let body = Limited::new(response.into_body(), MAX_ANSWER_BYTES).collect().await;
+    let body = body.map_err(|e| innermost(e.as_ref()))?.to_bytes();
+    Ok(Answer { status, body, retry_after, replayed })
 }
 
 fn build(call: &Call) -> Result<Request<Full<Bytes>>, hyper::http::Error> {
@@ -208,11 +220,14 @@ fn build(call: &Call) -> Result<Request<Full<Bytes>>, hyper::http::Error> {
     if let Some(key) = &call.key {
         request = request.header("idempotency-key", key);
     }
+    for (name, value) in &call.headers {
+        request = request.header(*name, value);
+    }
     request.body(Full::new(call.body.clone().unwrap_or_default()))
 }
 
 /// The deepest cause says most ("Connection refused"); the layers above only say "error".
-fn innermost(error: &(dyn std::error::Error + 'static)) -> String {
+pub fn innermost(error: &(dyn std::error::Error + 'static)) -> String {
     let mut deepest = error;
     while let Some(source) = deepest.source() {
         deepest = source;
@@ -241,7 +256,9 @@ mod tests {
         let base = BaseUrl::of(listener.local_addr().unwrap());
         drop(listener);
         let error = Client::new(Duration::from_secs(5)).send(&Call::get(&base, "/livez")).await.unwrap_err();
-        assert!(error.to_string().contains("refused"), "{error}");
+        let text = error.to_string();
+        assert!(text.contains("refused") && text.contains("is the cluster running?"), "{text}");
+        assert!(!error.sent);
     }
 
     #[tokio::test]
@@ -251,5 +268,6 @@ mod tests {
         let error =
             Client::new(Duration::from_millis(20)).send(&Call::get(&base, "/livez")).await.unwrap_err();
         assert!(error.to_string().contains("no answer within 20 ms"), "{error}");
+        assert!(error.sent, "it may have been carried out");
     }
 }

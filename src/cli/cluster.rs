@@ -9,7 +9,7 @@ use anyhow::{Context, bail, ensure};
 use serde::{Deserialize, Serialize};
 
 use super::client::BaseUrl;
-use super::prepare::NodePlan;
+use super::prepare::{NodePlan, write_private};
 use crate::config::Config;
 use crate::types::{ClusterId, NodeName};
 
@@ -62,9 +62,8 @@ impl ClusterFile {
     /// # Errors
     /// When it cannot be written.
     pub fn write(&self, dir: &Path) -> anyhow::Result<()> {
-        let path = dir.join(FILE);
         let text = serde_json::to_string_pretty(self).context("a cluster file is plain data")?;
-        fs::write(&path, text + "\n").with_context(|| format!("cannot write {}", path.display()))
+        write_private(&dir.join(FILE), &(text + "\n"))
     }
 
     /// # Errors
@@ -131,8 +130,9 @@ impl Cluster {
         Ok(Cluster { file, nodes })
     }
 
-    pub fn admins(&self) -> Vec<BaseUrl> {
-        self.nodes.iter().map(NodeFiles::admin).collect()
+    /// Each node's name and admin listener.
+    pub fn named_admins(&self) -> Vec<(String, BaseUrl)> {
+        self.nodes.iter().map(|node| (node.config.node.name.to_string(), node.admin())).collect()
     }
 }
 

@@ -25,6 +25,7 @@ pub struct ConfigArgs {
 #[derive(Debug, Subcommand)]
 enum ConfigCommand {
     /// Say whether a file is good, and what it amounts to
+    #[command(after_help = EXAMPLE)]
     Check {
         /// The node's configuration
         #[arg(long, value_name = "FILE")]

@@ -1,10 +1,11 @@
 //! The command line: one binary, `stockade`.
 //!
-//! Exit status of every command: 0 good; 1 a check failed, or a node stopped on an error;
-//! 2 wrong usage, a file that cannot be used, or a node that cannot be reached.
+//! Exit status of every command: 0 good; 1 a check failed, a node refused, or a node stopped
+//! on an error; 2 wrong usage, a file that cannot be used, or a node that cannot be reached.
 //!
 //! Results go to standard output, progress and complaints to standard error.
 
+mod admin;
 mod check;
 mod client;
 mod cluster;
@@ -18,12 +19,13 @@ mod node;
 mod prepare;
 mod replay;
 mod serve;
+mod shell;
 mod verify;
 
 use std::io::IsTerminal;
 use std::process::ExitCode;
 
-use clap::{Parser, Subcommand, ValueEnum};
+use clap::{CommandFactory, Parser, Subcommand, ValueEnum};
 
 /// Stock for storefronts that sell from several regions at once, never oversold.
 #[derive(Debug, Parser)]
@@ -37,7 +39,8 @@ const EXIT_HELP: &str = "\
 Try a cluster of three regions on this machine:
   stockade dev
 
-Exit status: 0 good, 1 a check failed, 2 wrong usage or no connection.";
+Exit status: 0 good, 1 a check failed or a node refused, 2 wrong usage or no
+connection.";
 
 #[derive(Debug, Subcommand)]
 enum Command {
@@ -49,6 +52,10 @@ enum Command {
     Verify(verify::VerifyArgs),
     Replay(replay::ReplayArgs),
     Demand(demand::DemandArgs),
+    #[command(flatten)]
+    Admin(admin::Admin),
+    Completions(shell::CompletionsArgs),
+    Man(shell::ManArgs),
 }
 
 /// Columns that everything for people fits in.
@@ -82,13 +89,16 @@ pub fn main() -> ExitCode {
         Command::Verify(args) => verify::run(&args),
         Command::Replay(args) => replay::run(args),
         Command::Demand(args) => demand::run(args),
+        Command::Admin(command) => admin::run(command),
+        Command::Completions(args) => shell::completions(&args, Cli::command()),
+        Command::Man(args) => shell::man(&args, Cli::command()),
     };
     match result {
         Ok(Ending::Good) => ExitCode::SUCCESS,
         Ok(Ending::Failed) => ExitCode::from(1),
         Err(error) => {
             complain(&format!("error: {error:#}"));
-            ExitCode::from(2)
+            ExitCode::from(if error.is::<admin::Refused>() { 1 } else { 2 })
         }
     }
 }
@@ -161,8 +171,6 @@ fn dev_cluster_for_tests(dir: &std::path::Path) -> cluster::Cluster {
 
 #[cfg(test)]
 mod tests {
-    use clap::CommandFactory;
-
     use super::*;
 
     #[test]
@@ -178,15 +186,37 @@ mod tests {
         assert_eq!(wrapped("short"), "short");
     }
 
+    /// Each command with the words that call it, subcommands included.
+    fn all_commands(command: &clap::Command, words: &str) -> Vec<(String, clap::Command)> {
+        let mut all = vec![(words.to_owned(), command.clone())];
+        for sub in command.get_subcommands().filter(|sub| sub.get_name() != "help") {
+            all.extend(all_commands(sub, &format!("{words} {}", sub.get_name())));
+        }
+        all
+    }
+
+    /// As the program itself renders it: with what a subcommand inherits.
+    fn built() -> clap::Command {
+        let mut command = Cli::command();
+        command.build();
+        command
+    }
+
     #[test]
-    fn every_command_teaches_with_an_example() {
-        for command in Cli::command().get_subcommands_mut() {
-            let name = command.get_name().to_owned();
+    fn every_command_and_subcommand_teaches_with_an_example() {
+        for (words, mut command) in all_commands(&built(), "stockade").into_iter().skip(1) {
             let help = command.render_long_help().to_string();
-            assert!(
-                help.contains("Example") && help.contains(&format!("stockade {name}")),
-                "{name}:\n{help}"
-            );
+            assert!(help.contains("Example") && help.contains(&format!("  {words}")), "{words}:\n{help}");
+        }
+    }
+
+    #[test]
+    fn every_help_fits_the_terminal() {
+        for (words, mut command) in all_commands(&built(), "stockade") {
+            for help in [command.render_help().to_string(), command.render_long_help().to_string()] {
+                let wide = help.lines().find(|line| line.chars().count() > WIDTH);
+                assert_eq!(wide, None, "{words}:\n{help}");
+            }
         }
     }
 }

@@ -119,7 +119,7 @@ fn counter(text: &str, name: &str) -> Option<u64> {
 }
 
 /// A cursor is opaque: nothing is assumed about its characters.
-fn percent_encoded(text: &str) -> String {
+pub fn percent_encoded(text: &str) -> String {
     let plain = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'.' | b'_' | b'~');
     let encode = |b: u8| if plain(b) { char::from(b).to_string() } else { format!("%{b:02X}") };
     text.bytes().map(encode).collect()

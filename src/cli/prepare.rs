@@ -1,10 +1,13 @@
 //! Preparing a cluster: identities, founding roster, certificates, configurations, journals.
 //!
 //! Everything is made in `DIR.preparing` and renamed into place once it is whole, so a
-//! directory that is there is complete. Nothing that exists is overwritten.
+//! directory that is there is complete. Nothing that exists is overwritten. All of it is for its
+//! owner alone: directories have mode 0700, files 0600.
 
-use std::fs;
+use std::fs::{self, DirBuilder, OpenOptions};
+use std::io::Write;
 use std::net::SocketAddr;
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::time::{SystemTime, UNIX_EPOCH};
 
@@ -51,7 +54,7 @@ struct Founder<'a> {
 pub fn prepare_cluster(plan: &ClusterPlan) -> anyhow::Result<()> {
     ensure_free(&plan.out)?;
     let workshop = workshop(&plan.out)?;
-    fs::create_dir_all(&workshop).with_context(|| format!("cannot make {}", workshop.display()))?;
+    make_directory(&workshop)?;
     let cluster = ClusterId(Uuid::new_v4());
     let file = ClusterFile::new(plan.maker, cluster, &plan.nodes);
     file.write(&workshop)?;
@@ -63,6 +66,22 @@ pub fn prepare_cluster(plan: &ClusterPlan) -> anyhow::Result<()> {
     }
     fs::rename(&workshop, &plan.out)
         .with_context(|| format!("cannot rename {} into place", workshop.display()))
+}
+
+fn make_directory(path: &Path) -> anyhow::Result<()> {
+    let made = DirBuilder::new().recursive(true).mode(0o700).create(path);
+    made.with_context(|| format!("cannot make {}", path.display()))
+}
+
+/// Writes a new file that only its owner may read.
+pub fn write_private(path: &Path, text: &str) -> anyhow::Result<()> {
+    let written = OpenOptions::new()
+        .write(true)
+        .create_new(true)
+        .mode(0o600)
+        .open(path)
+        .and_then(|mut file| file.write_all(text.as_bytes()));
+    written.with_context(|| format!("cannot write {}", path.display()))
 }
 
 /// A cluster is put into a new or empty directory only.
@@ -101,10 +120,8 @@ fn prepare_node(
     all: &[Founder<'_>],
 ) -> anyhow::Result<()> {
     let home = dir.join(founder.plan.name.as_str());
-    fs::create_dir_all(&home).with_context(|| format!("cannot make {}", home.display()))?;
-    let config = home.join("stockade.toml");
-    fs::write(&config, render_config(founder.plan, all))
-        .with_context(|| format!("cannot write {}", config.display()))?;
+    make_directory(&home)?;
+    write_private(&home.join("stockade.toml"), &render_config(founder.plan, all))?;
     create_journal(&home.join("data"), genesis(cluster, founder, all))
 }
 
@@ -163,6 +180,8 @@ fn create_journal(data_dir: &Path, genesis: Genesis) -> anyhow::Result<()> {
 
 #[cfg(test)]
 mod tests {
+    use std::os::unix::fs::PermissionsExt;
+
     use super::*;
     use crate::cli::cluster::Cluster;
     use crate::cli::dev_cluster_for_tests;
@@ -212,6 +231,23 @@ mod tests {
             (genesis.cluster, &genesis.name, genesis.replica)
         );
         genesis.clone()
+    }
+
+    #[test]
+    fn everything_is_for_its_owner_alone() {
+        fn look(path: &Path) {
+            let mode = fs::metadata(path).unwrap().permissions().mode() & 0o777;
+            if path.is_dir() {
+                assert_eq!(mode, 0o700, "{}", path.display());
+                fs::read_dir(path).unwrap().for_each(|entry| look(&entry.unwrap().path()));
+            } else {
+                assert_eq!(mode, 0o600, "{}", path.display());
+            }
+        }
+        let dir = tempfile::tempdir().unwrap();
+        let out = dir.path().join("cluster");
+        dev_cluster_for_tests(&out);
+        look(&out);
     }
 
     #[test]

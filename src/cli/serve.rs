@@ -9,6 +9,7 @@ use tracing_subscriber::EnvFilter;
 
 use super::Ending;
 use crate::config::{Config, LogConfig, LogFormat};
+use crate::reload::SetLogLevel;
 use crate::server;
 
 const EXAMPLE: &str = "\
@@ -16,6 +17,7 @@ Example:
   stockade serve --config eu-1/stockade.toml
 
 Stops cleanly on SIGTERM or Ctrl-C; after a kill it goes on where it stopped.
+Reads its configuration and certificates anew on SIGHUP.
 `stockade init` and `stockade dev --prepare` write configurations.";
 
 /// Run one node
@@ -39,9 +41,9 @@ pub fn run(args: ServeArgs) -> anyhow::Result<Ending> {
         exit_with_parent(parent)?;
     }
     let config = Config::load(&args.config)?;
-    start_log(&config.log)?;
+    let set_log_level = start_log(&config.log)?;
     let runtime = super::runtime()?;
-    let ended = runtime.block_on(server::run(config, |at| {
+    let ended = runtime.block_on(server::run(config, set_log_level, |at| {
         tracing::info!(storefront = %at.storefront, admin = %at.admin, peers = %at.peers, "listening");
     }));
     match ended {
@@ -70,14 +72,36 @@ fn exit_with_parent(_: i32) -> anyhow::Result<()> {
 }
 
 /// Log lines go to standard error: standard output is for results.
-fn start_log(log: &LogConfig) -> anyhow::Result<()> {
+fn start_log(log: &LogConfig) -> anyhow::Result<SetLogLevel> {
     let is_terminal = std::io::stderr().is_terminal();
     let filter = EnvFilter::try_new(&log.level).context("log.level")?;
-    let lines = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    let lines = tracing_subscriber::fmt().with_writer(std::io::stderr);
     let by_default = if is_terminal { LogFormat::Text } else { LogFormat::Json };
-    let started = match log.format.unwrap_or(by_default) {
-        LogFormat::Text => lines.with_ansi(is_terminal).try_init(),
-        LogFormat::Json => lines.json().flatten_event(true).try_init(),
-    };
-    started.map_err(|e| anyhow::anyhow!("cannot start the log: {e}"))
+    match log.format.unwrap_or(by_default) {
+        LogFormat::Text => {
+            let lines = lines.with_ansi(is_terminal).with_env_filter(filter).with_filter_reloading();
+            let handle = lines.reload_handle();
+            started(lines.try_init())?;
+            Ok(Box::new(move |level| set(level, |filter| handle.reload(filter))))
+        }
+        LogFormat::Json => {
+            let lines = lines.json().flatten_event(true).with_span_list(false);
+            let lines = lines.with_env_filter(filter).with_filter_reloading();
+            let handle = lines.reload_handle();
+            started(lines.try_init())?;
+            Ok(Box::new(move |level| set(level, |filter| handle.reload(filter))))
+        }
+    }
+}
+
+fn started(result: Result<(), impl std::fmt::Display>) -> anyhow::Result<()> {
+    result.map_err(|e| anyhow::anyhow!("cannot start the log: {e}"))
+}
+
+fn set<E: std::fmt::Display>(
+    level: &str,
+    reload: impl FnOnce(EnvFilter) -> Result<(), E>,
+) -> Result<(), String> {
+    let filter = EnvFilter::try_new(level).map_err(|e| e.to_string())?;
+    reload(filter).map_err(|e| e.to_string())
 }

@@ -15,6 +15,8 @@ use super::{
 };
 use crate::types::{InvalidName, NodeName, Region};
 
+const DAY_SECONDS: u64 = 86_400;
+
 /// A parsed file and where it stands.
 pub(super) struct Source<'a> {
     pub file: &'a Path,
@@ -141,6 +143,12 @@ impl<'a> Checker<'a> {
                 known.http_connections,
                 count.clone(),
             ),
+            http_connections_per_address: self.count(
+                "http_connections_per_address",
+                &raw.http_connections_per_address,
+                known.http_connections_per_address,
+                count.clone(),
+            ),
             request_queue: self.count("request_queue", &raw.request_queue, known.request_queue, count),
             header_timeout: self.millis(
                 "header_timeout_ms",
@@ -179,6 +187,13 @@ impl<'a> Checker<'a> {
                 &raw.checkpoint_every_bytes,
                 known.checkpoint_every_bytes,
                 64 << 10..=128 << 20,
+            ),
+            history: self.days("history_days", &raw.history_days, known.history, 1..=3_650),
+            history_entries: self.number(
+                "history_entries",
+                &raw.history_entries,
+                known.history_entries,
+                1..=1_000_000,
             ),
         };
         if limits.min_horizon > limits.remember {
@@ -298,6 +313,18 @@ impl<'a> Checker<'a> {
         allowed: RangeInclusive<u64>,
     ) -> Duration {
         Duration::from_secs(self.number(key, raw, known.as_secs(), allowed))
+    }
+
+    fn days(
+        &mut self,
+        key: &str,
+        raw: &Option<Spanned<u64>>,
+        known: Duration,
+        allowed: RangeInclusive<u64>,
+    ) -> Duration {
+        let days = self.number(key, raw, known.as_secs() / DAY_SECONDS, allowed);
+        // One out of range was noted, and is given back all the same.
+        Duration::from_secs(days.saturating_mul(DAY_SECONDS))
     }
 }
 

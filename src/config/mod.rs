@@ -8,6 +8,7 @@
 //! Whether addresses can be bound and files be read is left to those who do so; see
 //! [`Config::missing_files`] for a look ahead.
 
+mod changes;
 mod check;
 mod problem;
 mod raw;
@@ -16,6 +17,7 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+pub use changes::Change;
 pub(crate) use check::is_host_and_port;
 pub use problem::{ConfigError, Problem};
 
@@ -80,8 +82,12 @@ pub struct PeerConfig {
 /// Bounds of one node. The defaults suit a small machine.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Limits {
-    /// Open connections of each listener; each costs a file and some tens of KiB.
+    /// Open connections of each listener; each costs a file and some KiB. When all are taken,
+    /// the one that has been idle longest is closed for a newcomer.
     pub http_connections: usize,
+    /// Of those, connections of one address (IPv6: of one network of 64 bits). Beyond, its own
+    /// longest idle one is closed, or else the newcomer.
+    pub http_connections_per_address: usize,
     /// Requests that wait for the replica; more are refused with 503 `overloaded`.
     pub request_queue: usize,
     /// A request's head must be in after this long.
@@ -101,12 +107,17 @@ pub struct Limits {
     /// A checkpoint begins after so many bytes of journal; a start replays at most about so many.
     /// At most a quarter of what the journal may hold, because it keeps what two checkpoints cover.
     pub checkpoint_every_bytes: u64,
+    /// How long an item's changes are kept for its history.
+    pub history: Duration,
+    /// And how many of each item, about.
+    pub history_entries: u64,
 }
 
 impl Default for Limits {
     fn default() -> Limits {
         Limits {
-            http_connections: 4_096,
+            http_connections: 16_384,
+            http_connections_per_address: 16_384,
             request_queue: 4_096,
             header_timeout: Duration::from_secs(10),
             body_timeout: Duration::from_secs(10),
@@ -116,6 +127,8 @@ impl Default for Limits {
             min_horizon: Duration::from_secs(300),
             disk_headroom_bytes: 64 << 20,
             checkpoint_every_bytes: 64 << 20,
+            history: Duration::from_secs(30 * 86_400),
+            history_entries: 10_000,
         }
     }
 }

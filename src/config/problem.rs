@@ -28,6 +28,12 @@ impl ConfigError {
         ConfigError { file: file.to_path_buf(), problems: vec![problem] }
     }
 
+    /// One complaint about one key.
+    pub(crate) fn at_key(file: &Path, key: &str, message: String) -> ConfigError {
+        let problem = Problem { line: None, key: key.to_owned(), message };
+        ConfigError { file: file.to_path_buf(), problems: vec![problem] }
+    }
+
     /// From the parser's complaint about `text`.
     pub(super) fn syntax(file: &Path, text: &str, error: &toml::de::Error) -> ConfigError {
         let line = error.span().map(|span| line_of(text, &span));

@@ -60,6 +60,7 @@ pub(super) struct RawPeer {
 #[serde(deny_unknown_fields, default)]
 pub(super) struct RawLimits {
     pub http_connections: Option<Number>,
+    pub http_connections_per_address: Option<Number>,
     pub request_queue: Option<Number>,
     pub header_timeout_ms: Option<Number>,
     pub body_timeout_ms: Option<Number>,
@@ -69,6 +70,8 @@ pub(super) struct RawLimits {
     pub min_horizon_seconds: Option<Number>,
     pub disk_headroom_bytes: Option<Number>,
     pub checkpoint_every_bytes: Option<Number>,
+    pub history_days: Option<Number>,
+    pub history_entries: Option<Number>,
 }
 
 #[derive(Debug, Default, Deserialize, Serialize)]

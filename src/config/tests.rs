@@ -129,3 +129,65 @@ fn a_file_that_is_not_there_is_named() {
     let text = Config::load(Path::new("/nowhere/stockade.toml")).unwrap_err().to_string();
     assert!(text.starts_with("/nowhere/stockade.toml: cannot be read"), "{text}");
 }
+
+/// Every key of the example with another good value in its place.
+const OTHER_VALUES: [(&str, &str, &str); 27] = [
+    ("node.name", "name = \"eu-1\"", "name = \"eu-9\""),
+    ("node.region", "region = \"eu\"", "region = \"west\""),
+    ("node.data_dir", "data_dir = \"data\"", "data_dir = \"other\""),
+    ("http.storefront", "127.0.0.1:7300", "127.0.0.1:7400"),
+    ("http.admin", "127.0.0.1:7301", "127.0.0.1:7401"),
+    ("peers.listen", "0.0.0.0:7302", "0.0.0.0:7402"),
+    ("peers.ca", "tls/ca.crt", "tls/other.crt"),
+    ("peers.cert", "tls/node.crt", "tls/other.crt"),
+    ("peers.key", "tls/node.key", "tls/other.key"),
+    ("peers.segmentation_offload", "offload = true", "offload = false"),
+    ("peers.node.us-1.region", "region = \"us\"", "region = \"usa\""),
+    ("peers.node.us-1.address", "us-1.example.net:7302", "10.0.0.2:7302"),
+    ("limits.http_connections", "http_connections = 16384", "http_connections = 7"),
+    ("limits.http_connections_per_address", "per_address = 16384", "per_address = 7"),
+    ("limits.request_queue", "request_queue = 4096", "request_queue = 7"),
+    ("limits.header_timeout_ms", "header_timeout_ms = 10000", "header_timeout_ms = 7"),
+    ("limits.body_timeout_ms", "body_timeout_ms = 10000", "body_timeout_ms = 7"),
+    ("limits.idle_timeout_ms", "idle_timeout_ms = 60000", "idle_timeout_ms = 7"),
+    ("limits.remember_seconds", "remember_seconds = 86400", "remember_seconds = 700"),
+    ("limits.remember_max_bytes", "remember_max_bytes = 1073741824", "remember_max_bytes = 1073741825"),
+    ("limits.min_horizon_seconds", "min_horizon_seconds = 300", "min_horizon_seconds = 7"),
+    ("limits.disk_headroom_bytes", "disk_headroom_bytes = 67108864", "disk_headroom_bytes = 67108865"),
+    ("limits.checkpoint_every_bytes", "every_bytes = 67108864", "every_bytes = 67108865"),
+    ("limits.history_days", "history_days = 30", "history_days = 7"),
+    ("limits.history_entries", "history_entries = 10000", "history_entries = 7"),
+    ("log.format", "format = \"json\"", "format = \"text\""),
+    ("log.level", "level = \"info\"", "level = \"warn\""),
+];
+
+#[test]
+fn every_key_that_changes_is_noticed_and_taken_up_or_not() {
+    let old = parse(EXAMPLE).unwrap();
+    assert_eq!(old.changes(&old), []);
+    let raw: RawConfig = toml::from_str(EXAMPLE).unwrap();
+    let form = serde_json::to_value(&raw).unwrap();
+    let keys: usize =
+        ["node", "http", "peers", "limits", "log"].map(|t| form[t].as_object().unwrap().len()).iter().sum();
+    // `peers.node` is a table of its own; of a peer, region and address can change.
+    assert_eq!(OTHER_VALUES.len(), keys - 1 + 2, "a key without a row");
+    for (key, from, to) in OTHER_VALUES {
+        assert!(EXAMPLE.contains(from), "{from}");
+        let new = parse(&EXAMPLE.replacen(from, to, 1)).unwrap();
+        let changes = old.changes(&new);
+        let [change] = changes.as_slice() else { panic!("{key}: {changes:?}") };
+        assert_eq!(change.key, key);
+        // What is taken up is no longer different; what is not stays so.
+        let left = old.with_live(&new).changes(&new);
+        assert_eq!(left.is_empty(), change.live, "{key}");
+    }
+}
+
+#[test]
+fn a_peer_that_comes_or_goes_needs_a_restart() {
+    let old = parse(EXAMPLE).unwrap();
+    let new = parse(&EXAMPLE.replace("\"us-1\"", "\"us-2\"")).unwrap();
+    let keys: Vec<_> = old.changes(&new).into_iter().map(|change| (change.key, change.live)).collect();
+    assert_eq!(keys, [("peers.node.us-1".to_owned(), false), ("peers.node.us-2".to_owned(), false)]);
+    assert_eq!(old.with_live(&new).peers, old.peers);
+}

@@ -10,6 +10,7 @@ use hyper::{HeaderMap, StatusCode};
 use super::call::{Answered, Api, Call};
 use super::headers;
 use super::model::{AvailabilityView, AvailableItem, json};
+use super::openapi::{parameters, responses};
 use super::problem::Errors;
 use crate::node::{Availability, Identity};
 use crate::types::Sku;
@@ -17,7 +18,18 @@ use crate::types::Sku;
 /// Most items in one read.
 pub const MAX_SKUS: usize = 200;
 
-/// `GET /v1/availability`
+/// What can be bought
+///
+/// For product pages, from memory: what this node could sell now (`here`), and with what it last heard of
+/// the others (`everywhere`). It may be kept for a second and asked again with `If-None-Match`.
+#[utoipa::path(
+    get,
+    path = "/v1/availability",
+    operation_id = "availability",
+    tag = "availability",
+    params(parameters::Skus, parameters::IfNoneMatch),
+    responses(responses::Availability)
+)]
 pub(super) async fn get(State(api): State<Api>, call: Call) -> Answered {
     let mut errors = Errors::default();
     call.query.allow(&[], &["sku"], &mut errors);
@@ -47,17 +59,18 @@ pub(super) async fn get(State(api): State<Api>, call: Call) -> Answered {
 }
 
 /// The items asked for, each once, in order.
-fn skus(call: &Call, errors: &mut Errors) -> Option<Vec<Sku>> {
+pub(super) fn skus(call: &Call, errors: &mut Errors) -> Option<Vec<Sku>> {
     let mut seen = HashSet::new();
-    let mut skus = Vec::new();
+    let (mut given, mut skus) = (0, Vec::new());
     for text in call.query.all("sku") {
+        given += 1;
         if let Some(sku) = errors.check("sku", Sku::new(text))
             && seen.insert(sku.clone())
         {
             skus.push(sku);
         }
     }
-    if skus.is_empty() || skus.len() > MAX_SKUS {
+    if skus.is_empty() || given > MAX_SKUS {
         errors.add("sku", format_args!("must be given 1 to {MAX_SKUS} times"));
         return None;
     }

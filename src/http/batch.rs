@@ -9,6 +9,7 @@ use serde::Serialize;
 use super::call::{Answered, Api, Call};
 use super::fields::{Fields, read_body};
 use super::model::{ReservationView, created_or_ok, plain};
+use super::openapi::{parameters, requests, responses};
 use super::problem::{Errors, Problem};
 use super::{headers, lines, reservations};
 use crate::types::{Answer, Claimed, Command, Millis, Operation, Put, Refusal, ReservationId, Sell};
@@ -39,7 +40,17 @@ impl Step {
     }
 }
 
-/// `POST /v1/reservations:batch`
+/// Many operations in one request
+///
+/// They are done in order, each sees the ones before, and each fails alone: look at the `status` of each
+/// result. A request that is wrong in form is refused whole, before any of it is done. Bodies may have
+/// 1 MiB here.
+#[utoipa::path(
+    post, path = "/v1/reservations:batch", operation_id = "batch", tag = "reservations",
+    params(parameters::UsefulKey),
+    request_body = requests::BatchRequest,
+    responses(responses::Batch)
+)]
 pub(super) async fn post(State(api): State<Api>, call: Call) -> Answered {
     let body = call.json()?;
     let mut errors = Errors::default();

@@ -2,7 +2,6 @@
 
 use std::fmt;
 use std::sync::Arc;
-use std::time::Duration;
 
 use axum::body::Body;
 use axum::extract::{FromRequest, FromRequestParts, RawPathParams, Request as AxumRequest};
@@ -14,10 +13,13 @@ use hyper::{HeaderMap, Method};
 use prometheus_client::registry::Registry;
 use tokio::sync::Semaphore;
 
+use super::LiveLimits;
 use super::headers;
+use super::hub::Hub;
 use super::problem::{Code, Errors, Problem};
 use super::query::{Query, decoded};
 use crate::node::{CallError, Handle};
+use crate::reload::Reloads;
 use crate::types::{Answer, Caller, Command, IdempotencyKey, Reply, Request};
 
 /// What handlers have at hand.
@@ -25,12 +27,13 @@ use crate::types::{Answer, Caller, Command, IdempotencyKey, Reply, Request};
 pub(super) struct Api {
     pub(super) handle: Handle,
     pub(super) registry: Arc<Registry>,
+    pub(super) reloads: Reloads,
     /// Whose listener this is.
     pub(super) caller: Caller,
     /// One for each import that may be under way.
     pub(super) imports: Arc<Semaphore>,
-    /// How long an import waits for more of its body.
-    pub(super) import_patience: Duration,
+    pub(super) limits: LiveLimits,
+    pub(super) hub: Arc<Hub>,
 }
 
 /// What a handler gives back.
@@ -178,6 +181,11 @@ impl Call {
     ) -> Option<T> {
         let value = self.params.iter().find(|(known, _)| known == name).map_or("", |(_, value)| value);
         errors.check(name, new(value))
+    }
+
+    /// Whether only the head of the answer will be sent.
+    pub(super) fn is_head(&self) -> bool {
+        self.method == Method::HEAD
     }
 
     /// Notes query parameters on a call that has none.

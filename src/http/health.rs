@@ -6,27 +6,64 @@ use axum::response::Response;
 use hyper::header::{CONTENT_TYPE, HeaderValue, RETRY_AFTER};
 use hyper::{HeaderMap, StatusCode};
 use serde::Serialize;
+use utoipa::ToSchema;
 
 use super::call::Api;
 use super::model::{json, plain};
+use super::openapi::{responses, shape};
 use crate::wire::message::PROTOCOL;
 
-/// `GET /livez`: the process answers.
+/// A sign of life.
+#[derive(Debug, Serialize, ToSchema)]
+pub(super) struct Live {
+    /// Always true: the process answers.
+    live: bool,
+}
+
+/// Whether a node takes requests.
+#[derive(Debug, Serialize, ToSchema)]
+pub(super) struct Ready {
+    /// Whether it takes every request; when it only drains, all but new reservations.
+    ready: bool,
+    /// Why not: `starting`, `waiting_for_peers`, `store_failed`, `disk_full`, `stopping`, `draining`,
+    /// `rolled_back`.
+    reasons: Vec<&'static str>,
+}
+
+/// What runs here.
+#[derive(Debug, Serialize, ToSchema)]
+pub(super) struct Version {
+    /// The program.
+    name: &'static str,
+    /// Its version.
+    version: &'static str,
+    /// What nodes speak to each other; nodes of different protocols may not understand each other.
+    protocol: u32,
+    #[schema(value_type = shape::NodeName)]
+    node: String,
+    #[schema(value_type = shape::RegionName)]
+    region: String,
+    /// Of which cluster this node is.
+    cluster_id: String,
+    /// Which disk of the node this is.
+    replica_id: String,
+    /// For how long idempotency keys are remembered at present, in seconds.
+    horizon_seconds: u64,
+}
+
+/// Is the process there
+///
+/// Answers while the process runs, also when it is not ready.
+#[utoipa::path(get, path = "/livez", operation_id = "livez", tag = "node", responses(responses::Livez))]
 pub(super) async fn livez() -> Response {
-    #[derive(Serialize)]
-    struct Live {
-        live: bool,
-    }
     plain(StatusCode::OK, &Live { live: true })
 }
 
-/// `GET /readyz`: the node takes requests, or why not.
+/// Does the node take requests
+///
+/// For load balancers: 200 or 503, and why.
+#[utoipa::path(get, path = "/readyz", operation_id = "readyz", tag = "node", responses(responses::Readyz))]
 pub(super) async fn readyz(State(api): State<Api>) -> Response {
-    #[derive(Serialize)]
-    struct Ready {
-        ready: bool,
-        reasons: Vec<&'static str>,
-    }
     let reasons: Vec<_> = api.handle.readiness().reasons().iter().map(|reason| reason.as_str()).collect();
     let ready = reasons.is_empty();
     let mut headers = HeaderMap::new();
@@ -39,20 +76,17 @@ pub(super) async fn readyz(State(api): State<Api>) -> Response {
     json(status, headers, &Ready { ready, reasons })
 }
 
-/// `GET /v1/version`: what runs here.
+/// What runs here
+///
+/// The program, the node, and for how long keys are remembered at present.
+#[utoipa::path(
+    get,
+    path = "/v1/version",
+    operation_id = "version",
+    tag = "node",
+    responses(responses::VersionAnswer)
+)]
 pub(super) async fn version(State(api): State<Api>) -> Response {
-    #[derive(Serialize)]
-    struct Version {
-        name: &'static str,
-        version: &'static str,
-        protocol: u32,
-        node: String,
-        region: String,
-        cluster_id: String,
-        replica_id: String,
-        /// For how long idempotency keys are remembered at present, in seconds.
-        horizon_seconds: u64,
-    }
     let identity = api.handle.identity();
     let version = Version {
         name: env!("CARGO_PKG_NAME"),
@@ -67,7 +101,10 @@ pub(super) async fn version(State(api): State<Api>) -> Response {
     plain(StatusCode::OK, &version)
 }
 
-/// `GET /metrics`: OpenMetrics text.
+/// Metrics
+///
+/// For Prometheus, as OpenMetrics text.
+#[utoipa::path(get, path = "/metrics", operation_id = "metrics", tag = "node", responses(responses::Metrics))]
 pub(super) async fn metrics(State(api): State<Api>) -> Response {
     let mut text = String::new();
     if let Err(error) = prometheus_client::encoding::text::encode(&mut text, &api.registry) {

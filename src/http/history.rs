@@ -8,6 +8,7 @@ use serde::Serialize;
 
 use super::call::{Answered, Api, Call, Failure};
 use super::model::{PolicyView, plain, policy};
+use super::openapi::{described, parameters};
 use super::problem::{Code, Errors, Problem};
 use super::{reservations, time};
 use crate::node::{CallError, HistoryPage, HistoryPlace, HistoryQuery, StockStatus};
@@ -15,7 +16,18 @@ use crate::types::{Cell, NodeName, Refusal, ReplicaId, Sku, Timestamp};
 use crate::wire::history::Numbered;
 use crate::wire::{Actor, HistoryEntry};
 
-/// `GET /v1/items/{sku}/history`
+/// Read an item's history
+///
+/// Each change of this node's, or of all nodes', with its cause, actor and amounts, newest first.
+/// Kept for 30 days or 10,000 entries an item and node, unless configured otherwise.
+#[utoipa::path(
+    get,
+    path = "/v1/items/{sku}/history",
+    operation_id = "history",
+    tag = "items",
+    params(parameters::Item, described::HistoryQuery),
+    responses(described::History)
+)]
 pub(super) async fn get(State(api): State<Api>, call: Call) -> Answered {
     let mut errors = Errors::default();
     call.query.allow(&["nodes", "limit", "cursor"], &[], &mut errors);

@@ -15,6 +15,7 @@ use serde::Serialize;
 
 use super::call::{Answered, Api, Failure, Streamed};
 use super::model::plain;
+use super::openapi::{described, parameters};
 use super::problem::{Code, Errors, Problem};
 use crate::types::{Answer, Command, ImportLine, Request, Sku};
 use format::Format;
@@ -29,10 +30,20 @@ const LINES_AT_ONCE: usize = 100;
 /// Imports under way on a node; more are refused with `overloaded`.
 pub const MAX_IMPORTS: usize = 4;
 
-/// `POST /v1/items:import`
+/// Import items
+///
+/// A stream of lines, each applied or refused alone: it creates the item, or names it, and receives
+/// the quantity at this node. Under an `Idempotency-Key` no line is applied twice, so that after a
+/// break the same body is sent again.
+#[utoipa::path(
+    post, path = "/v1/items:import", operation_id = "import_items", tag = "items",
+    params(parameters::UsefulKey),
+    request_body(content((described::ImportCsv = "text/csv"), (described::ImportLines = "application/x-ndjson"))),
+    responses(described::Import)
+)]
 pub(super) async fn post(State(api): State<Api>, request: Streamed) -> Answered {
     let Streamed { call, body } = request;
-    let mut lines = Lines::new(body, api.import_patience);
+    let mut lines = Lines::new(body, api.limits.now().body_timeout);
     match import(&api, &call, &mut lines).await {
         Ok(summary) => Ok(plain(StatusCode::OK, &summary)),
         Err(Failure::Problem(problem)) => {

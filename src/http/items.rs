@@ -9,17 +9,26 @@ use hyper::StatusCode;
 use super::call::{Answered, Api, Call};
 use super::fields::{Fields, read_body};
 use super::model::{BooksView, Page, created_or_ok, plain};
+use super::openapi::{parameters, requests, responses};
 use super::problem::Errors;
 use super::{reservations, sales};
 use crate::types::units::MAX_QUANTITY;
 use crate::types::{Answer, Command, Movement, NodeName, Policy, Quota, Rebalance, Sku, Transfer, Units};
 
 /// Largest weight of a node's quota.
-const MAX_WEIGHT: u64 = 1_000;
+pub(super) const MAX_WEIGHT: u64 = 1_000;
 
 const REBALANCE: [(&str, Rebalance); 2] = [("auto", Rebalance::Auto), ("manual", Rebalance::Manual)];
 
-/// `PUT /v1/items/{sku}`
+/// Create an item, or set what is said about it
+///
+/// Connected nodes know within a second. Of two admins at once, the later one's settings hold, whole.
+#[utoipa::path(
+    put, path = "/v1/items/{sku}", operation_id = "put_item", tag = "items",
+    params(parameters::Item, parameters::Key),
+    request_body = requests::ItemRequest,
+    responses(responses::PutItem)
+)]
 pub(super) async fn put(State(api): State<Api>, call: Call) -> Answered {
     let body = call.json()?;
     let mut errors = Errors::default();
@@ -49,13 +58,20 @@ fn quota(fields: &mut Fields<'_, '_>) -> Option<Quota> {
     let min = fields.integer("min", 0..=MAX_QUANTITY).map(Units);
     let max = fields.integer("max", 0..=MAX_QUANTITY).map(Units);
     let pinned = fields.integer("pinned", 0..=MAX_QUANTITY).map(Units);
-    if min.zip(max).is_some_and(|(min, max)| min > max) {
-        fields.wrong("min", "must not be above max");
-    }
     Some(Quota { weight, min, max, pinned })
 }
 
-/// `GET /v1/items/{sku}`
+/// Read an item's books
+///
+/// Where every unit is, as this node knows it. `as_of` says how old its knowledge of each node is.
+#[utoipa::path(
+    get,
+    path = "/v1/items/{sku}",
+    operation_id = "get_item",
+    tag = "items",
+    params(parameters::Item),
+    responses(responses::GetItem)
+)]
 pub(super) async fn get(State(api): State<Api>, call: Call) -> Answered {
     let mut errors = Errors::default();
     call.refuse_query(&mut errors);
@@ -64,7 +80,17 @@ pub(super) async fn get(State(api): State<Api>, call: Call) -> Answered {
     api.decide(Command::Books { sku }, None, &[], |answer| books(answer, |_| StatusCode::OK)).await
 }
 
-/// `GET /v1/items`
+/// List items
+///
+/// With their books, in order of their skus.
+#[utoipa::path(
+    get,
+    path = "/v1/items",
+    operation_id = "list_items",
+    tag = "items",
+    params(parameters::ItemPageQuery),
+    responses(responses::ListItems)
+)]
 pub(super) async fn list(State(api): State<Api>, call: Call) -> Answered {
     let mut errors = Errors::default();
     call.query.allow(&["limit", "cursor"], &[], &mut errors);
@@ -81,12 +107,28 @@ pub(super) async fn list(State(api): State<Api>, call: Call) -> Answered {
     api.decide(command, None, &[], page).await
 }
 
-/// `POST /v1/items/{sku}/receipts`
+/// Take in a delivery
+///
+/// The units are for sale at this node at once, and other nodes may fetch some.
+#[utoipa::path(
+    post, path = "/v1/items/{sku}/receipts", operation_id = "receive", tag = "stock",
+    params(parameters::Item, parameters::RequiredKey),
+    request_body = requests::MovementRequest,
+    responses(responses::Receive)
+)]
 pub(super) async fn receive(State(api): State<Api>, call: Call) -> Answered {
     moved(&api, &call, Command::Receive).await
 }
 
-/// `POST /v1/items/{sku}/write-offs`
+/// Take units out unsold
+///
+/// Broken, lost or given away. Only units that are free at this node.
+#[utoipa::path(
+    post, path = "/v1/items/{sku}/write-offs", operation_id = "write_off", tag = "stock",
+    params(parameters::Item, parameters::RequiredKey),
+    request_body = requests::MovementRequest,
+    responses(responses::WriteOff)
+)]
 pub(super) async fn write_off(State(api): State<Api>, call: Call) -> Answered {
     moved(&api, &call, Command::WriteOff).await
 }
@@ -105,7 +147,15 @@ async fn moved(api: &Api, call: &Call, command: fn(Movement) -> Command) -> Answ
     api.decide(command(movement), key, &[], |answer| books(answer, |_| StatusCode::CREATED)).await
 }
 
-/// `POST /v1/items/{sku}/transfers`
+/// Move units between nodes
+///
+/// Ask any node; the one that gives does it, all units or none. Only units that are free there.
+#[utoipa::path(
+    post, path = "/v1/items/{sku}/transfers", operation_id = "transfer", tag = "stock",
+    params(parameters::Item, parameters::RequiredKey),
+    request_body = requests::TransferRequest,
+    responses(responses::Transfer)
+)]
 pub(super) async fn transfer(State(api): State<Api>, call: Call) -> Answered {
     let body = call.json()?;
     let mut errors = Errors::default();
@@ -117,9 +167,6 @@ pub(super) async fn transfer(State(api): State<Api>, call: Call) -> Answered {
         let to = fields.required_id("to", NodeName::new);
         let quantity = sales::quantity(fields);
         let reference = fields.text("reference");
-        if from.is_some() && from == to {
-            fields.wrong("to", "must be another node than from");
-        }
         Some(Transfer { sku: sku?, from: from?, to: to?, quantity: quantity?, reference })
     })?;
     api.decide(Command::Transfer(transfer), key, &[], |answer| books(answer, |_| StatusCode::OK)).await

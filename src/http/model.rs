@@ -8,7 +8,9 @@ use axum::response::Response;
 use hyper::header::{CONTENT_TYPE, HeaderValue};
 use hyper::{HeaderMap, StatusCode};
 use serde::Serialize;
+use utoipa::ToSchema;
 
+use super::openapi::{described, shape, views};
 use super::time;
 use crate::node::Availability;
 use crate::types::{
@@ -43,22 +45,37 @@ pub(super) struct Page<T> {
     pub(super) next: Option<String>,
 }
 
-#[derive(Debug, Serialize)]
+/// So many units of one item; each item once.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = ReservedLine)]
 struct LineView {
+    #[schema(value_type = shape::Sku)]
     sku: String,
+    /// Units of it.
     quantity: u64,
 }
 
-#[derive(Debug, Serialize)]
+/// A reservation, as the node that has it sees it.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = Reservation)]
 pub(super) struct ReservationView {
+    #[schema(value_type = shape::ReservationId)]
     id: String,
+    #[schema(value_type = views::State)]
     state: &'static str,
+    /// Goes up with each change of lines; the `ETag` is the same.
     version: u64,
+    /// The node that took it, and where retries belong.
+    #[schema(value_type = shape::NodeName)]
     node: String,
+    #[schema(value_type = shape::RegionName)]
     region: String,
     #[serde(serialize_with = "time::serialize")]
+    #[schema(value_type = shape::Time)]
     created_at: Timestamp,
+    /// Until then its units are held.
     #[serde(serialize_with = "time::serialize")]
+    #[schema(value_type = shape::Time)]
     expires_at: Timestamp,
     lines: Vec<LineView>,
 }
@@ -84,15 +101,26 @@ impl ReservationView {
     }
 }
 
-#[derive(Clone, Debug, Serialize)]
+/// A line for which there were not enough units.
+#[derive(Clone, Debug, Serialize, ToSchema)]
+#[schema(as = Shortfall)]
 pub(super) struct ShortfallView {
+    #[schema(value_type = shape::Sku)]
     sku: String,
+    /// Units that the request wanted of it.
     requested: u64,
+    /// Free units at this node.
     available_here: u64,
+    #[schema(value_type = views::VerdictWord)]
     verdict: &'static str,
+    /// Free units that reachable nodes were known to have.
     elsewhere: u64,
+    /// Nodes that were silent.
+    #[schema(value_type = Vec<shape::NodeName>)]
     unreachable: Vec<String>,
+    /// The oldest thing this rests on is at least as new.
     #[serde(serialize_with = "time::serialize")]
+    #[schema(value_type = shape::Time)]
     as_of: Timestamp,
 }
 
@@ -110,33 +138,55 @@ impl ShortfallView {
     }
 }
 
-#[derive(Debug, Serialize)]
+/// Units that came back.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = Return)]
 pub(super) struct ReturnView {
+    #[schema(value_type = shape::Sku)]
     pub(super) sku: String,
+    /// Units that came back.
     pub(super) quantity: u64,
+    /// As it was sent.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
     pub(super) reference: Option<String>,
+    #[schema(value_type = shape::NodeName)]
     pub(super) node: String,
+    #[schema(value_type = shape::RegionName)]
     pub(super) region: String,
     #[serde(serialize_with = "time::serialize")]
+    #[schema(value_type = shape::Time)]
     pub(super) returned_at: Timestamp,
 }
 
-#[derive(Debug, Serialize)]
+/// What a product page needs, as this node knows it.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = Availability)]
 pub(super) struct AvailabilityView {
+    #[schema(value_type = shape::NodeName)]
     pub(super) node: String,
+    #[schema(value_type = shape::RegionName)]
     pub(super) region: String,
     pub(super) items: Vec<AvailableItem>,
 }
 
-#[derive(Debug, Serialize)]
+/// One item on a product page.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = AvailableItem)]
 pub(super) struct AvailableItem {
+    #[schema(value_type = shape::Sku)]
     sku: String,
+    /// What this node could sell now without asking.
     here: u64,
+    /// `here`, and what this node last heard of the others.
     everywhere: u64,
+    #[schema(value_type = views::StatusWord)]
     status: &'static str,
+    /// The oldest thing this rests on is at least as new.
     #[serde(serialize_with = "time::serialize")]
+    #[schema(value_type = shape::Time)]
     as_of: Timestamp,
+    /// How old that is, in milliseconds.
     stale_ms: u64,
 }
 
@@ -154,15 +204,20 @@ impl AvailableItem {
 }
 
 /// An item's books.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = Books)]
 pub(super) struct BooksView {
+    #[schema(value_type = shape::Sku)]
     sku: String,
+    /// The name that an admin set.
     name: Option<String>,
+    /// Whether the books add up, with everything at hand that they rest on.
     balanced: bool,
     totals: TotalsView,
     nodes: Vec<NodeBooksView>,
     policy: PolicyView,
     /// The newest line about it that this node refused for want of stock, since its start.
+    #[schema(value_type = Option<described::LastRefusal>)]
     last_refusal: Option<LastRefusalView>,
 }
 
@@ -174,56 +229,100 @@ struct LastRefusalView {
     shortfall: ShortfallView,
 }
 
-#[derive(Debug, Serialize)]
+/// Sums over all nodes. received + returned - retired = sold + held + available + in_flight.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = Totals)]
 struct TotalsView {
+    /// Units that arrived.
     received: u64,
+    /// Units that came back from buyers.
     returned: u64,
+    /// Units that left unsold.
     retired: u64,
+    /// Units confirmed.
     sold: u64,
+    /// Units in held reservations.
     held: u64,
+    /// Units that are free.
     available: u64,
+    /// Units that one node has sent and the other has not credited yet.
     in_flight: u64,
 }
 
-#[derive(Debug, Serialize)]
+/// One node's part of an item's books.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = NodeBooks)]
 struct NodeBooksView {
+    #[schema(value_type = shape::NodeName)]
     node: String,
+    #[schema(value_type = shape::RegionName)]
     region: String,
+    /// Which disk of the node this is; another one after the node started over.
     replica_id: String,
+    /// Units that arrived at this node.
     received: u64,
+    /// Units that buyers gave back at this node.
     returned: u64,
+    /// Units written off at this node.
     retired: u64,
+    /// Units confirmed by this node.
     sold: u64,
+    /// Units in reservations that this node holds.
     held: u64,
+    /// Units that this node can sell.
     available: u64,
+    /// What it has credited from others.
     given: u64,
+    /// All that it has given away.
     sent: u64,
+    /// What is known of the node's part is at least as new.
     #[serde(serialize_with = "time::serialize")]
+    #[schema(value_type = shape::Time)]
     as_of: Timestamp,
 }
 
 /// What an admin has set, in the form in which it is set: it can be put back as it is.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = Policy)]
 pub(super) struct PolicyView {
+    /// What people call the item.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
     name: Option<String>,
+    /// At or under so many units everywhere a product page says `low_stock`.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
     low_stock: Option<u64>,
+    /// Most units of it in one reservation or sale.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
     max_per_order: Option<u64>,
+    #[schema(value_type = views::RebalanceWord)]
     rebalance: &'static str,
+    /// How much of it nodes should have, by their names.
+    #[schema(schema_with = shape::by_node::<QuotaView>)]
     quotas: BTreeMap<String, QuotaView>,
 }
 
-#[derive(Debug, Serialize)]
-struct QuotaView {
+/// How much of an item a node should have.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = QuotaSet)]
+pub(super) struct QuotaView {
+    /// Scales the node's share; 1 when left out.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
     weight: Option<u64>,
+    /// Units that others may not ask away.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
     min: Option<u64>,
+    /// Units beyond which the node asks for none.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
     max: Option<u64>,
+    /// Exactly so many: `min` and `max` at once.
     #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
     pinned: Option<u64>,
 }
 
@@ -290,25 +389,38 @@ pub(super) fn policy(policy: &Policy) -> PolicyView {
     }
 }
 
-#[derive(Debug, Serialize)]
+/// The cluster as one node sees it.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = Nodes)]
 pub(super) struct NodesView {
+    #[schema(value_type = shape::NodeName)]
     pub(super) node: String,
     pub(super) nodes: Vec<NodeView>,
 }
 
-#[derive(Debug, Serialize)]
+/// One node as another sees it.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = Node)]
 pub(super) struct NodeView {
+    #[schema(value_type = shape::NodeName)]
     name: String,
+    #[schema(value_type = shape::RegionName)]
     region: String,
+    /// Which disk of the node this is.
     replica_id: String,
+    /// Whether this is the node that answers.
     #[serde(rename = "self")]
     is_self: bool,
+    #[schema(schema_with = views::node_state)]
     state: &'static str,
+    #[schema(schema_with = views::link)]
     link: &'static str,
     /// With microseconds, because nodes of one region are closer than a millisecond.
     rtt_ms: Option<f64>,
+    /// Changes that it has announced and that are not here yet.
     lag: u64,
     #[serde(serialize_with = "time::serialize_option")]
+    #[schema(value_type = Option<shape::Time>)]
     last_heard: Option<Timestamp>,
 }
 
@@ -330,18 +442,28 @@ impl NodeView {
     }
 }
 
-#[derive(Debug, Serialize)]
+/// What recomputing every invariant has found.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = Check)]
 pub(super) struct CheckView {
+    #[schema(value_type = shape::NodeName)]
     node: String,
+    /// Items checked.
     items: u64,
+    /// Over all rows, in hexadecimal; equal on nodes that know the same.
     books_digest: String,
     violations: Vec<ViolationView>,
 }
 
-#[derive(Debug, Serialize)]
+/// An invariant that does not hold: always a defect or damage.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = Violation)]
 struct ViolationView {
+    /// Its name.
     invariant: String,
+    #[schema(value_type = Option<shape::Sku>)]
     sku: Option<String>,
+    /// What was found, for people.
     detail: String,
 }
 

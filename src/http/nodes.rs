@@ -6,10 +6,14 @@ use hyper::StatusCode;
 use super::call::{Answered, Api, Call};
 use super::fields::read_body;
 use super::model::{CheckView, NodeView, NodesView, plain};
+use super::openapi::{described, parameters, responses};
 use super::problem::Errors;
 use crate::types::{Answer, Command, NodeName};
 
-/// `GET /v1/nodes`
+/// List the nodes
+///
+/// With the state of the links to them, as this node sees it.
+#[utoipa::path(get, path = "/v1/nodes", operation_id = "nodes", tag = "cluster", responses(responses::Nodes))]
 pub(super) async fn list(State(api): State<Api>, call: Call) -> Answered {
     let mut errors = Errors::default();
     call.refuse_query(&mut errors);
@@ -25,12 +29,33 @@ pub(super) async fn list(State(api): State<Api>, call: Call) -> Answered {
     api.decide(Command::Nodes, None, &[], show).await
 }
 
-/// `POST /v1/nodes/{name}/drain`
+/// Drain a node
+///
+/// It takes no new reservations from now on and hands its free rights to the others; what it holds
+/// is finished there. `drained` in `GET /v1/nodes` says when nothing is left.
+#[utoipa::path(
+    post,
+    path = "/v1/nodes/{name}/drain",
+    operation_id = "drain_node",
+    tag = "cluster",
+    params(described::Node, parameters::UsefulKey),
+    responses(described::DrainOrResume)
+)]
 pub(super) async fn drain(State(api): State<Api>, call: Call) -> Answered {
     set_draining(&api, &call, true).await
 }
 
-/// `POST /v1/nodes/{name}/resume`
+/// Resume a node
+///
+/// Undoes a drain: it takes reservations again, and rights move to it as buyers come.
+#[utoipa::path(
+    post,
+    path = "/v1/nodes/{name}/resume",
+    operation_id = "resume_node",
+    tag = "cluster",
+    params(described::Node, parameters::UsefulKey),
+    responses(described::DrainOrResume)
+)]
 pub(super) async fn resume(State(api): State<Api>, call: Call) -> Answered {
     set_draining(&api, &call, false).await
 }
@@ -51,7 +76,10 @@ async fn set_draining(api: &Api, call: &Call, draining: bool) -> Answered {
     api.decide(Command::SetDraining { node, draining }, key, &[], show).await
 }
 
-/// `GET /v1/check`
+/// Check the books
+///
+/// Recomputes every invariant over the whole state. Takes a while with many items.
+#[utoipa::path(get, path = "/v1/check", operation_id = "check", tag = "cluster", responses(responses::Check))]
 pub(super) async fn check(State(api): State<Api>, call: Call) -> Answered {
     let mut errors = Errors::default();
     call.refuse_query(&mut errors);

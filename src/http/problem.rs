@@ -142,10 +142,11 @@ impl Code {
 }
 
 /// What is wrong with one field of a request.
-#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, utoipa::ToSchema)]
 pub struct FieldError {
     /// A path such as `lines[0].quantity`, or the name of a parameter or header.
     pub field: String,
+    /// What is wrong with it, for people.
     pub message: String,
 }
 
@@ -373,6 +374,20 @@ impl IntoResponse for Problem {
         let status = StatusCode::from_u16(self.code.row().status).expect("the table holds valid statuses");
         super::model::json(status, self.headers(), &self)
     }
+}
+
+/// Problems that have, together, every member that one can have.
+#[cfg(test)]
+pub(super) fn one_of_each_kind() -> Vec<Problem> {
+    let node = || vec![NodeName::new("eu-1").expect("the form is right")];
+    vec![
+        Problem::field("lines", "is required"),
+        Problem::not_ready(&[NotReadyReason::Starting]),
+        Problem::refused(Refusal::InsufficientStock(Vec::new()), &[]),
+        Problem::refused(Refusal::OwnerUnreachable { unreachable: node() }, &[]),
+        Problem::refused(Refusal::NotFreeHere { free: crate::types::Units(1) }, &[]),
+        Problem::version_mismatch(3),
+    ]
 }
 
 #[cfg(test)]

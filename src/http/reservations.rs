@@ -12,20 +12,21 @@ use super::fields::{Fields, read_body};
 use super::headers::{self, IfMatch};
 use super::lines::{self, Lines};
 use super::model::{Page, ReservationView, created_or_ok, json, plain};
+use super::openapi::{parameters, requests, responses};
 use super::problem::{Errors, Problem};
 use crate::types::{
     Answer, Claimed, Command, IdempotencyKey, Millis, Put, Refusal, ReservationId, ReservationState, Sku,
 };
 
 /// Longest and default time to live of a held reservation.
-const MAX_TTL_SECONDS: u64 = 86_400;
-const DEFAULT_TTL_SECONDS: u64 = 600;
+pub(super) const MAX_TTL_SECONDS: u64 = 86_400;
+pub(super) const DEFAULT_TTL_SECONDS: u64 = 600;
 /// Longest and default time that rights may be fetched from peers.
-const MAX_WAIT_MS: u64 = 10_000;
-const DEFAULT_WAIT_MS: u64 = 500;
+pub(super) const MAX_WAIT_MS: u64 = 10_000;
+pub(super) const DEFAULT_WAIT_MS: u64 = 500;
 /// Most and usual entries on a page of a list.
-const MAX_LIMIT: u64 = 1_000;
-const DEFAULT_LIMIT: u64 = 100;
+pub(super) const MAX_LIMIT: u64 = 1_000;
+pub(super) const DEFAULT_LIMIT: u64 = 100;
 
 /// An id of the node's own making.
 pub(super) fn minted_id() -> ReservationId {
@@ -90,7 +91,16 @@ fn hold(fields: &mut Fields<'_, '_>) -> Option<Hold> {
     Some(Hold { lines: lines?, ttl, wait })
 }
 
-/// `PUT /v1/reservations/{id}`
+/// Hold units under an id of your choice
+///
+/// All lines are held or none. The same PUT again answers the reservation as it is; other lines replace
+/// those of a held one in place, under a new version and deadline. Send retries to the same node.
+#[utoipa::path(
+    put, path = "/v1/reservations/{id}", operation_id = "put_reservation", tag = "reservations",
+    params(parameters::Id, parameters::Key, parameters::IfMatch, parameters::Retry),
+    request_body = requests::HoldRequest,
+    responses(responses::PutReservation)
+)]
 pub(super) async fn put(State(api): State<Api>, call: Call) -> Answered {
     let body = call.json()?;
     let mut errors = Errors::default();
@@ -125,7 +135,16 @@ async fn demand_existing(api: &Api, id: &ReservationId) -> Result<(), super::cal
     }
 }
 
-/// `POST /v1/reservations`
+/// Hold units under an id of the node's choice
+///
+/// As a PUT, but each request makes a new reservation, unless an `Idempotency-Key` says that it is the
+/// same one again. `Location` says where it is.
+#[utoipa::path(
+    post, path = "/v1/reservations", operation_id = "post_reservation", tag = "reservations",
+    params(parameters::UsefulKey),
+    request_body = requests::HoldRequest,
+    responses(responses::PostReservation)
+)]
 pub(super) async fn post(State(api): State<Api>, call: Call) -> Answered {
     let body = call.json()?;
     let mut errors = Errors::default();
@@ -138,7 +157,17 @@ pub(super) async fn post(State(api): State<Api>, call: Call) -> Answered {
     api.decide(Command::Put(put), key, &places, show_minted).await
 }
 
-/// `GET /v1/reservations/{id}`
+/// Read a reservation
+///
+/// This node's own, else it asks the others for it. 404 only if every node said that it has none.
+#[utoipa::path(
+    get,
+    path = "/v1/reservations/{id}",
+    operation_id = "get_reservation",
+    tag = "reservations",
+    params(parameters::Id),
+    responses(responses::GetReservation)
+)]
 pub(super) async fn get(State(api): State<Api>, call: Call) -> Answered {
     let mut errors = Errors::default();
     call.refuse_query(&mut errors);
@@ -147,7 +176,17 @@ pub(super) async fn get(State(api): State<Api>, call: Call) -> Answered {
     api.decide(Command::Read { id }, None, &[], show).await
 }
 
-/// `GET /v1/reservations`
+/// List reservations
+///
+/// Those that this node has taken; other nodes have their own.
+#[utoipa::path(
+    get,
+    path = "/v1/reservations",
+    operation_id = "list_reservations",
+    tag = "reservations",
+    params(parameters::ReservationFilter, parameters::ReservationPageQuery),
+    responses(responses::ListReservations)
+)]
 pub(super) async fn list(State(api): State<Api>, call: Call) -> Answered {
     let mut errors = Errors::default();
     call.query.allow(&["state", "sku", "limit", "cursor"], &[], &mut errors);
@@ -173,7 +212,15 @@ fn state(text: &str) -> Result<ReservationState, &'static str> {
     known.ok_or("must be one of held, confirmed, cancelled, expired")
 }
 
-/// `POST /v1/reservations/{id}/confirm`
+/// Sell what is reserved
+///
+/// Safe to repeat. An expired reservation is sold if its units can still be had, else the answer is 410.
+#[utoipa::path(
+    post, path = "/v1/reservations/{id}/confirm", operation_id = "confirm_reservation", tag = "reservations",
+    params(parameters::Id, parameters::Key, parameters::IfMatch),
+    request_body = requests::ConfirmRequest,
+    responses(responses::Confirm)
+)]
 pub(super) async fn confirm(State(api): State<Api>, call: Call) -> Answered {
     let body = call.optional_json()?;
     let mut errors = Errors::default();
@@ -188,7 +235,15 @@ pub(super) async fn confirm(State(api): State<Api>, call: Call) -> Answered {
     api.decide(Command::Confirm { id, if_match, wait }, key, &[], show).await
 }
 
-/// `POST /v1/reservations/{id}/cancel`
+/// Let go of what is reserved
+///
+/// Safe to repeat. What is confirmed cannot be cancelled; use `POST /v1/returns` for what comes back.
+#[utoipa::path(
+    post, path = "/v1/reservations/{id}/cancel", operation_id = "cancel_reservation", tag = "reservations",
+    params(parameters::Id, parameters::Key),
+    request_body = requests::CancelRequest,
+    responses(responses::Cancel)
+)]
 pub(super) async fn cancel(State(api): State<Api>, call: Call) -> Answered {
     let body = call.optional_json()?;
     let mut errors = Errors::default();
@@ -198,7 +253,15 @@ pub(super) async fn cancel(State(api): State<Api>, call: Call) -> Answered {
     api.decide(Command::Cancel { id }, key, &[], show).await
 }
 
-/// `POST /v1/reservations/{id}/extend`
+/// Give a held reservation more time
+///
+/// The new deadline counts from now, so an extend can also bring it nearer.
+#[utoipa::path(
+    post, path = "/v1/reservations/{id}/extend", operation_id = "extend_reservation", tag = "reservations",
+    params(parameters::Id, parameters::Key),
+    request_body = requests::ExtendRequest,
+    responses(responses::Extend)
+)]
 pub(super) async fn extend(State(api): State<Api>, call: Call) -> Answered {
     let body = call.json()?;
     let mut errors = Errors::default();

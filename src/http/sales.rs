@@ -7,12 +7,21 @@ use super::call::{Answered, Api, Call};
 use super::fields::{Fields, read_body};
 use super::lines::{self, Lines};
 use super::model::{ReturnView, json};
+use super::openapi::{parameters, requests, responses};
 use super::problem::Errors;
 use super::{headers, reservations};
 use crate::types::units::MAX_QUANTITY;
 use crate::types::{Answer, Command, Movement, Sell, Sku, Units};
 
-/// `POST /v1/sales`
+/// Sell units at once
+///
+/// Reserve and confirm in one durable step, for a till or a checkout that has the money already.
+#[utoipa::path(
+    post, path = "/v1/sales", operation_id = "sell", tag = "sales",
+    params(parameters::RequiredKey),
+    request_body = requests::SaleRequest,
+    responses(responses::Sell)
+)]
 pub(super) async fn sell(State(api): State<Api>, call: Call) -> Answered {
     let body = call.json()?;
     let mut errors = Errors::default();
@@ -28,7 +37,15 @@ pub(super) async fn sell(State(api): State<Api>, call: Call) -> Answered {
     api.decide(Command::Sell(sell), key, &places, reservations::show_minted).await
 }
 
-/// `POST /v1/returns`
+/// Take units back from a buyer
+///
+/// They are for sale again at this node. A return is not matched to a sale.
+#[utoipa::path(
+    post, path = "/v1/returns", operation_id = "give_back", tag = "sales",
+    params(parameters::RequiredKey),
+    request_body = requests::ReturnRequest,
+    responses(responses::GiveBack)
+)]
 pub(super) async fn give_back(State(api): State<Api>, call: Call) -> Answered {
     let body = call.json()?;
     let mut errors = Errors::default();

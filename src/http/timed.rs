@@ -12,21 +12,11 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, Ordering};
 use std::task::{Context, Poll, ready};
-use std::time::Duration;
 
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::{Instant, Sleep, sleep_until};
 
-/// How long a client is waited for.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Patience {
-    /// For a whole head, from its first byte or from the start of the connection.
-    pub(super) head: Duration,
-    /// For the first byte of the next request.
-    pub(super) idle: Duration,
-    /// For any progress in taking an answer.
-    pub(super) write: Duration,
-}
+use super::LiveLimits;
 
 /// Where the conversation stands. Shared with whoever answers requests.
 #[derive(Clone, Debug)]
@@ -35,6 +25,7 @@ pub(super) struct Phase(Arc<AtomicU8>);
 const HEAD: u8 = 0;
 const ANSWERING: u8 = 1;
 const IDLE: u8 = 2;
+const STREAMING: u8 = 3;
 
 impl Phase {
     pub(super) fn new() -> Phase {
@@ -51,6 +42,16 @@ impl Phase {
         self.0.store(IDLE, Ordering::Relaxed);
     }
 
+    /// The answer has begun and goes on for as long as the client likes: it is waited for only
+    /// while it takes nothing of what is written, and it leaves by closing its side.
+    pub(super) fn streaming(&self) {
+        self.0.store(STREAMING, Ordering::Relaxed);
+    }
+
+    pub(super) fn is_streaming(&self) -> bool {
+        self.now() == STREAMING
+    }
+
     fn now(&self) -> u8 {
         self.0.load(Ordering::Relaxed)
     }
@@ -60,7 +61,7 @@ impl Phase {
 #[derive(Debug)]
 pub(super) struct Timed<S> {
     stream: S,
-    patience: Patience,
+    limits: LiveLimits,
     phase: Phase,
     /// The phase that `deadline` is for; `None` when a new wait begins.
     waiting_in: Option<u8>,
@@ -73,10 +74,11 @@ pub(super) struct Timed<S> {
 }
 
 impl<S> Timed<S> {
-    pub(super) fn new(stream: S, patience: Patience, phase: Phase) -> Timed<S> {
-        let deadline = Instant::now() + patience.head;
+    /// `began`: from when on the first head is waited for.
+    pub(super) fn new(stream: S, limits: LiveLimits, phase: Phase, began: Instant) -> Timed<S> {
+        let deadline = began + limits.now().header_timeout;
         let alarm = Box::pin(sleep_until(deadline));
-        Timed { stream, patience, phase, waiting_in: Some(HEAD), deadline, alarm, stalled: None }
+        Timed { stream, limits, phase, waiting_in: Some(HEAD), deadline, alarm, stalled: None }
     }
 
     /// Nothing came. Ready once that has been so for too long.
@@ -84,7 +86,8 @@ impl<S> Timed<S> {
         let phase = self.phase.now();
         if self.waiting_in != Some(phase) {
             self.waiting_in = Some(phase);
-            let patience = if phase == HEAD { self.patience.head } else { self.patience.idle };
+            let limits = self.limits.now();
+            let patience = if phase == HEAD { limits.header_timeout } else { limits.idle_timeout };
             self.deadline = Instant::now() + patience;
         }
         if self.alarm.deadline() > self.deadline {
@@ -93,13 +96,13 @@ impl<S> Timed<S> {
         loop {
             ready!(self.alarm.as_mut().poll(cx));
             if Instant::now() >= self.deadline {
-                if phase != ANSWERING {
+                if !matches!(phase, ANSWERING | STREAMING) {
                     return Poll::Ready(too_slow());
                 }
                 // Nobody is given up here, but look again: a reader that was told "nothing yet"
                 // while the answer was made may not ask anew once the wait for the next request
                 // has begun.
-                self.deadline = Instant::now() + self.patience.idle;
+                self.deadline = Instant::now() + self.limits.now().idle_timeout;
             }
             self.alarm.as_mut().reset(self.deadline);
         }
@@ -107,10 +110,31 @@ impl<S> Timed<S> {
 
     /// Nothing could be written. Ready once that has been so for too long.
     fn poll_stalled(&mut self, cx: &mut Context<'_>) -> Poll<io::Error> {
-        let patience = self.patience.write;
-        let alarm = self.stalled.get_or_insert_with(|| Box::pin(sleep_until(Instant::now() + patience)));
+        let limits = &self.limits;
+        let begin = || Box::pin(sleep_until(Instant::now() + limits.now().write_timeout));
+        let alarm = self.stalled.get_or_insert_with(begin);
         alarm.as_mut().poll(cx).map(|()| too_slow())
     }
+}
+
+impl<S: AsyncRead + Unpin> Timed<S> {
+    /// Ready once the client of a stream has closed its side. Nobody else reads meanwhile;
+    /// what the client still says is not answered any more.
+    fn poll_left(&mut self, cx: &mut Context<'_>) -> Poll<io::Error> {
+        let mut scratch = [0; 256];
+        loop {
+            let mut buf = ReadBuf::new(&mut scratch);
+            match ready!(Pin::new(&mut self.stream).poll_read(cx, &mut buf)) {
+                Ok(()) if buf.filled().is_empty() => return Poll::Ready(left()),
+                Ok(()) => {}
+                Err(error) => return Poll::Ready(error),
+            }
+        }
+    }
+}
+
+fn left() -> io::Error {
+    io::Error::new(io::ErrorKind::ConnectionAborted, "the client has left the stream")
 }
 
 fn too_slow() -> io::Error {
@@ -148,7 +172,7 @@ impl<S: AsyncWrite + Unpin> Timed<S> {
     }
 }
 
-impl<S: AsyncWrite + Unpin> AsyncWrite for Timed<S> {
+impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Timed<S> {
     fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
         let this = self.get_mut();
         let written = Pin::new(&mut this.stream).poll_write(cx, bytes);
@@ -170,7 +194,14 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Timed<S> {
     }
 
     fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.get_mut().stream).poll_flush(cx)
+        let this = self.get_mut();
+        // A stream's connection is flushed whenever there is nothing more to write.
+        if this.phase.is_streaming()
+            && let Poll::Ready(error) = this.poll_left(cx)
+        {
+            return Poll::Ready(Err(error));
+        }
+        Pin::new(&mut this.stream).poll_flush(cx)
     }
 
     fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
@@ -183,16 +214,25 @@ mod tests {
     use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream, duplex};
     use tokio::time::{sleep, timeout};
 
+    use std::time::Duration;
+
     use super::*;
+    use crate::http::HttpLimits;
 
     const SECOND: Duration = Duration::from_secs(1);
-    const PATIENCE: Patience =
-        Patience { head: Duration::from_secs(10), idle: Duration::from_secs(60), write: SECOND };
+    const HEAD_PATIENCE: Duration = Duration::from_secs(10);
+    const IDLE_PATIENCE: Duration = Duration::from_secs(60);
 
     fn pair() -> (DuplexStream, Timed<DuplexStream>, Phase) {
         let (client, server) = duplex(64);
         let phase = Phase::new();
-        (client, Timed::new(server, PATIENCE, phase.clone()), phase)
+        let limits = LiveLimits::fixed(HttpLimits {
+            header_timeout: HEAD_PATIENCE,
+            idle_timeout: IDLE_PATIENCE,
+            write_timeout: SECOND,
+            ..HttpLimits::default()
+        });
+        (client, Timed::new(server, limits, phase.clone(), Instant::now()), phase)
     }
 
     /// After how long a read gives up.
@@ -218,7 +258,7 @@ mod tests {
             }
         };
         let after = tokio::select! { after = given_up(&mut server) => after, () = trickle => SECOND };
-        assert_eq!(after, PATIENCE.head);
+        assert_eq!(after, HEAD_PATIENCE);
     }
 
     #[tokio::test(start_paused = true)]
@@ -230,7 +270,7 @@ mod tests {
             phase.answering();
             phase.idle();
             // Nothing comes for most of the time that there is.
-            assert!(timeout(PATIENCE.idle - SECOND, server.read(&mut [0; 64])).await.is_err());
+            assert!(timeout(IDLE_PATIENCE - SECOND, server.read(&mut [0; 64])).await.is_err());
         }
         assert_eq!(given_up(&mut server).await, SECOND);
     }
@@ -239,9 +279,9 @@ mod tests {
     async fn a_next_head_has_its_time_from_its_first_byte() {
         let (mut client, mut server, phase) = pair();
         phase.idle();
-        assert!(timeout(PATIENCE.idle - SECOND, server.read(&mut [0; 64])).await.is_err());
+        assert!(timeout(IDLE_PATIENCE - SECOND, server.read(&mut [0; 64])).await.is_err());
         client.write_all(b"x").await.unwrap();
-        assert_eq!(given_up(&mut server).await, PATIENCE.head);
+        assert_eq!(given_up(&mut server).await, HEAD_PATIENCE);
     }
 
     #[tokio::test(start_paused = true)]
@@ -249,12 +289,12 @@ mod tests {
         let (_client, mut server, phase) = pair();
         phase.answering();
         let made = async {
-            sleep(PATIENCE.idle * 10 + SECOND).await;
+            sleep(IDLE_PATIENCE * 10 + SECOND).await;
             phase.idle();
         };
         // One read that was begun before the answer was there notices what follows.
         let (after, ()) = tokio::join!(given_up(&mut server), made);
-        assert!(after > PATIENCE.idle * 11 && after <= PATIENCE.idle * 12 + SECOND, "{after:?}");
+        assert!(after > IDLE_PATIENCE * 11 && after <= IDLE_PATIENCE * 12 + SECOND, "{after:?}");
     }
 
     #[tokio::test(start_paused = true)]

@@ -20,6 +20,8 @@ pub enum Order {
     },
     BeginCheckpoint,
     Adopt(FinishedCheckpoint),
+    /// So many bytes must stay free on the disk; nothing is reported.
+    Headroom(u64),
 }
 
 /// What became of it.
@@ -55,8 +57,8 @@ pub struct Committer {
 }
 
 impl Committer {
-    /// Starts the thread. At most one commit and one checkpoint are ordered at a time, so
-    /// neither channel grows.
+    /// Starts the thread. At most one commit and one checkpoint are ordered at a time, and
+    /// an operator's other bounds, so neither channel grows.
     pub fn start(mut store: Box<dyn Store>, history: HistorianTasks) -> std::io::Result<Committer> {
         let (orders, order_queue) = mpsc::channel();
         let (reports, done) = tokio_mpsc::unbounded_channel();
@@ -127,6 +129,10 @@ pub enum Piece {
 fn carry_out(store: &mut dyn Store, order: Order, history: &HistorianTasks) -> Option<Done> {
     let result = match order {
         Order::Commit { batch, position } => return Some(commit(store, batch, position, history)),
+        Order::Headroom(bytes) => {
+            store.set_headroom(bytes);
+            return None;
+        }
         Order::BeginCheckpoint => store.begin_checkpoint().map(|writer| Some(Done::CheckpointBegun(writer))),
         Order::Adopt(finished) => store.adopt(finished).map(|()| Some(Done::Adopted(store.size()))),
     };

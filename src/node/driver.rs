@@ -15,7 +15,7 @@ use tracing::{error, info, warn};
 
 use super::clock::LedgerClock;
 use super::committer::{Committer, Done, Order, Piece};
-use super::handle::{Arrival, Arrivals};
+use super::handle::{Arrival, Arrivals, Tuning};
 use super::historian::{self, HistorianTasks, Told};
 use super::history::Asker;
 use super::link::{LinkId, Outbox};
@@ -136,7 +136,7 @@ pub async fn run(
     shutdown: watch::Receiver<bool>,
 ) -> Result<(), NodeError> {
     arrivals.clock.not_before(recovered.time);
-    let (historian, told) = historian::start(history)?;
+    let (historian, told) = historian::start(history, arrivals.metrics.clone())?;
     let mut driver = Driver {
         replica: recovered.replica,
         effects: Effects::default(),
@@ -203,6 +203,7 @@ impl Driver {
                 () = until(checkpoint_due) => {}
                 Some(told) = self.told.recv() => self.told(told),
                 () = until(self.recalls.next_deadline()) => self.recalls.give_up(Instant::now()),
+                Some(tuning) = next_tuning(&mut arrivals.tuning) => self.tune(tuning),
                 () = sleep(deadline), if room => self.step(Input::Tick),
                 Some(arrival) = arrivals.peers.recv(), if room => {
                     self.take(arrival);
@@ -267,6 +268,13 @@ impl Driver {
             }
             message => self.step(Input::Message { node, message }),
         }
+    }
+
+    fn tune(&mut self, tuning: Tuning) {
+        self.options.checkpoint_every_bytes = tuning.checkpoint_every_bytes;
+        // If this fails, its thread is gone, and that is noticed elsewhere.
+        let _ = self.committer.order(Order::Headroom(tuning.headroom_bytes));
+        self.step(Input::Limits(tuning.limits));
     }
 
     fn step(&mut self, input: Input) {
@@ -467,6 +475,15 @@ impl Checkpoint {
             }
             _ => std::future::pending().await,
         }
+    }
+}
+
+/// Other bounds, once there are any. They are taken in also without room: they may be what
+/// makes some.
+async fn next_tuning(tuning: &mut watch::Receiver<Option<Tuning>>) -> Option<Tuning> {
+    match tuning.changed().await {
+        Ok(()) => *tuning.borrow_and_update(),
+        Err(_) => std::future::pending().await,
     }
 }
 

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{mpsc, oneshot, watch};
 
 use super::clock::LedgerClock;
 use super::link::{LinkId, Outbox, RttTable};
@@ -11,7 +11,8 @@ use super::metrics::NodeMetrics;
 use super::readiness::Readiness;
 use super::recalls::{HistoryPage, HistoryQuery, HistoryReply};
 use super::shelf::{Availability, Shelf};
-use crate::types::{ClusterId, NodeName, Region, ReplicaId, Reply, Request, Sku};
+use crate::limits::Limits;
+use crate::types::{ClusterId, NodeName, Region, ReplicaId, Reply, Request, Sku, Timestamp};
 use crate::wire::Message;
 
 /// Who this node is.
@@ -33,6 +34,16 @@ pub enum CallError {
     /// without an answer; a definite error here would be a lie.
     #[error("the node is going away; the outcome is unknown")]
     Gone,
+}
+
+/// The bounds that can change while a node runs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Tuning {
+    pub limits: Limits,
+    /// See [`DriverOptions`](super::DriverOptions).
+    pub checkpoint_every_bytes: u64,
+    /// Bytes that must stay free on the disk.
+    pub headroom_bytes: u64,
 }
 
 /// What reaches the driver.
@@ -58,6 +69,7 @@ struct Inner {
     requests: mpsc::Sender<Arrival>,
     /// Peers; bounded, and waited for: a slow node slows its peers down.
     peers: mpsc::Sender<Arrival>,
+    tuning: watch::Sender<Option<Tuning>>,
     shelf: Arc<Shelf>,
     readiness: Arc<Readiness>,
     rtts: Arc<RttTable>,
@@ -70,6 +82,8 @@ struct Inner {
 pub struct Arrivals {
     pub requests: mpsc::Receiver<Arrival>,
     pub peers: mpsc::Receiver<Arrival>,
+    /// The newest bounds that were given to the running node.
+    pub tuning: watch::Receiver<Option<Tuning>>,
     pub shelf: Arc<Shelf>,
     pub readiness: Arc<Readiness>,
     pub rtts: Arc<RttTable>,
@@ -82,6 +96,7 @@ impl Handle {
     pub fn new(identity: Identity, queue: usize) -> (Handle, Arrivals) {
         let (requests, request_arrivals) = mpsc::channel(queue);
         let (peers, peer_arrivals) = mpsc::channel(queue);
+        let (tuning, newest_tuning) = watch::channel(None);
         let shelf = Arc::new(Shelf::default());
         let readiness = Arc::new(Readiness::default());
         let rtts = Arc::new(RttTable::default());
@@ -90,13 +105,14 @@ impl Handle {
         let arrivals = Arrivals {
             requests: request_arrivals,
             peers: peer_arrivals,
+            tuning: newest_tuning,
             shelf: shelf.clone(),
             readiness: readiness.clone(),
             rtts: rtts.clone(),
             clock: clock.clone(),
             metrics: metrics.clone(),
         };
-        let inner = Inner { identity, requests, peers, shelf, readiness, rtts, clock, metrics };
+        let inner = Inner { identity, requests, peers, tuning, shelf, readiness, rtts, clock, metrics };
         (Handle { inner: Arc::new(inner) }, arrivals)
     }
 
@@ -156,6 +172,16 @@ impl Handle {
         self.inner.shelf.read(self.inner.clock.now(), skus)
     }
 
+    /// For those who follow items beyond one read.
+    pub fn shelf(&self) -> &Shelf {
+        &self.inner.shelf
+    }
+
+    /// Ledger time.
+    pub fn now(&self) -> Timestamp {
+        self.inner.clock.now()
+    }
+
     /// Round-trip time to a node, as its link last measured it.
     pub fn rtt(&self, node: &NodeName) -> Option<Duration> {
         self.inner.rtts.rtt(node)
@@ -163,6 +189,11 @@ impl Handle {
 
     pub fn set_rtt(&self, node: &NodeName, rtt: Duration) {
         self.inner.rtts.set(node, rtt);
+    }
+
+    /// Other bounds hold soon.
+    pub fn tune(&self, tuning: Tuning) {
+        self.inner.tuning.send_replace(Some(tuning));
     }
 
     /// A link to `node` is up: both sides proved who they are. An older link to the same node

@@ -11,6 +11,7 @@ use std::time::{Duration, Instant};
 
 use tokio::sync::mpsc as tokio_mpsc;
 
+use super::metrics::NodeMetrics;
 use crate::store::{BatchNumber, History};
 use crate::types::Sku;
 use crate::wire::Batch;
@@ -68,11 +69,14 @@ impl HistorianTasks {
 }
 
 /// Starts the thread. It ends when all its tasks' senders are gone.
-pub fn start(history: History) -> std::io::Result<(HistorianTasks, tokio_mpsc::UnboundedReceiver<Told>)> {
+pub fn start(
+    history: History,
+    metrics: NodeMetrics,
+) -> std::io::Result<(HistorianTasks, tokio_mpsc::UnboundedReceiver<Told>)> {
     let (tasks, queue) = mpsc::sync_channel(MAX_TASKS);
     // As many as questions were asked; the driver bounds those.
     let (told, answers) = tokio_mpsc::unbounded_channel();
-    let mut historian = Historian { history, flush_at: None };
+    let mut historian = Historian { history, flush_at: None, metrics };
     std::thread::Builder::new().name("history".into()).spawn(move || historian.run(&queue, &told))?;
     Ok((HistorianTasks(tasks), answers))
 }
@@ -80,6 +84,7 @@ pub fn start(history: History) -> std::io::Result<(HistorianTasks, tokio_mpsc::U
 struct Historian {
     history: History,
     flush_at: Option<Instant>,
+    metrics: NodeMetrics,
 }
 
 impl Historian {
@@ -117,7 +122,13 @@ impl Historian {
 
     fn flush(&mut self) {
         self.flush_at = None;
-        if let Err(error) = self.history.flush() {
+        let flushed = self.history.flush();
+        let bytes = self.history.file_bytes();
+        self.metrics.update(|numbers| {
+            numbers.history_bytes = bytes;
+            numbers.history_failed |= flushed.is_err();
+        });
+        if let Err(error) = flushed {
             tracing::error!(%error, "items' histories are kept no longer; a restart goes on from the journal");
         }
     }

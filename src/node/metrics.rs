@@ -2,6 +2,7 @@
 //! reads the copy and never troubles the driver.
 
 use std::fmt;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 
 use prometheus_client::collector::Collector;
@@ -16,6 +17,14 @@ use crate::store::StoreSize;
 #[derive(Clone, Default)]
 pub struct NodeMetrics {
     numbers: Arc<Mutex<Numbers>>,
+    streams: Arc<StreamCounts>,
+}
+
+/// Counted by the availability streams themselves, beside the driver's numbers.
+#[derive(Debug, Default)]
+pub struct StreamCounts {
+    pub open: AtomicU64,
+    pub events: AtomicU64,
 }
 
 /// All that is counted.
@@ -30,6 +39,11 @@ pub struct Numbers {
     pub dropped_messages: u64,
     /// Age of the oldest peer's rows, in milliseconds.
     pub stale_ms: u64,
+    pub history_bytes: u64,
+    /// Items' histories are kept no longer.
+    pub history_failed: bool,
+    pub streams_open: u64,
+    pub stream_events: u64,
 }
 
 impl NodeMetrics {
@@ -38,7 +52,15 @@ impl NodeMetrics {
     }
 
     pub fn read(&self) -> Numbers {
-        *self.numbers.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
+        Numbers {
+            streams_open: self.streams.open.load(Ordering::Relaxed),
+            stream_events: self.streams.events.load(Ordering::Relaxed),
+            ..*self.numbers.lock().unwrap_or_else(|poisoned| poisoned.into_inner())
+        }
+    }
+
+    pub fn streams(&self) -> &StreamCounts {
+        &self.streams
     }
 }
 
@@ -51,7 +73,7 @@ impl fmt::Debug for NodeMetrics {
 /// Name, help and value. Counters get `_total` from the encoder.
 type Row = (&'static str, &'static str, u64);
 
-fn counters(n: &Numbers) -> [Row; 19] {
+fn counters(n: &Numbers) -> [Row; 20] {
     let r = &n.replica;
     [
         ("stockade_requests", "Requests that reached the replica", r.requests),
@@ -77,10 +99,11 @@ fn counters(n: &Numbers) -> [Row; 19] {
         ("stockade_alarms", "Things that must not happen and were contained", r.alarms),
         ("stockade_imported_lines", "Lines of imports applied", r.imported_lines),
         ("stockade_commits", "Batches made durable", n.commits),
+        ("stockade_stream_events", "Events sent on availability streams", n.stream_events),
     ]
 }
 
-fn gauges(n: &Numbers) -> [Row; 16] {
+fn gauges(n: &Numbers) -> [Row; 19] {
     let (r, s) = (&n.replica, &n.store);
     [
         ("stockade_records_written", "Records made durable since the start", n.records),
@@ -104,6 +127,13 @@ fn gauges(n: &Numbers) -> [Row; 16] {
             n.stale_ms,
         ),
         ("stockade_draining", "1 while this node takes no new reservations", r.draining),
+        ("stockade_history_bytes", "Size of the file of items' histories", n.history_bytes),
+        (
+            "stockade_history_failed",
+            "1 when items' histories can be kept no longer",
+            u64::from(n.history_failed),
+        ),
+        ("stockade_streams_open", "Availability streams that are open", n.streams_open),
         ("stockade_journal_bytes", "Size of the journal file", s.journal_bytes),
         ("stockade_checkpoint_bytes", "Size of the checkpoints", s.checkpoint_bytes),
         ("stockade_replay_bytes", "Bytes of batches that a start would replay", s.replay_bytes),

@@ -22,10 +22,10 @@ mod tests;
 
 pub use clock::LedgerClock;
 pub use driver::{DriverOptions, NodeError, run};
-pub use handle::{Arrival, Arrivals, CallError, Handle, Identity};
+pub use handle::{Arrival, Arrivals, CallError, Handle, Identity, Tuning};
 pub use link::{LinkId, Outbox};
 pub use metrics::NodeMetrics;
 pub use readiness::{NotReadyReason, Readiness};
 pub use recalls::{HistoryPage, HistoryPlace, HistoryQuery};
 pub use recovery::{Recovered, Recovery};
-pub use shelf::{Availability, Shelf, StockStatus};
+pub use shelf::{Availability, Beat, Seen, Shelf, StockStatus, Version};

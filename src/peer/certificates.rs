@@ -5,8 +5,8 @@
 //! <node dir>/ca.crt  node.crt  node.key   what a node runs with
 //! ```
 //!
-//! Keys are ECDSA P-256, which all common tools read. Key files have mode 0600 and directories made
-//! here 0700; a directory that was there keeps its mode. The authority lives [`AUTHORITY_YEARS`], a
+//! Keys are ECDSA P-256, which all common tools read. Files have mode 0600 and directories made here
+//! 0700; a directory that was there keeps its mode. The authority lives [`AUTHORITY_YEARS`], a
 //! node's certificate [`NODE_YEARS`], both from a day before now, so that a slow clock does not
 //! refuse them. A node's certificate serves both ends of a link, and names its node as
 //! [`tls`](super::tls) says. An authority made by other tools works as well, as long as its key is
@@ -40,8 +40,7 @@ pub const AUTHORITY_YEARS: u64 = 10;
 pub const NODE_YEARS: u64 = 2;
 
 const DAY: Duration = Duration::from_secs(24 * 60 * 60);
-const PUBLIC: u32 = 0o644;
-const SECRET: u32 = 0o600;
+const MODE: u32 = 0o600;
 
 /// Why a certificate was not made. Files that were there are as they were.
 #[derive(Debug, thiserror::Error)]
@@ -79,8 +78,8 @@ impl ClusterAuthority {
         let params = authority_params();
         let certificate = params.self_signed(&key)?.pem();
         make_directory(directory)?;
-        write(&key_file, &key.serialize_pem(), SECRET)?;
-        write(&certificate_file, &certificate, PUBLIC)?;
+        write(&key_file, &key.serialize_pem())?;
+        write(&certificate_file, &certificate)?;
         Ok(ClusterAuthority { certificate, issuer: Issuer::new(params, key) })
     }
 
@@ -112,9 +111,9 @@ impl ClusterAuthority {
         let key = KeyPair::generate()?;
         let certificate = node_params(node)?.signed_by(&key, &self.issuer)?.pem();
         make_directory(directory)?;
-        write(&directory.join(NODE_KEY), &key.serialize_pem(), SECRET)?;
-        write(&directory.join(NODE_CERTIFICATE), &certificate, PUBLIC)?;
-        write(&directory.join(CA_CERTIFICATE), &self.certificate, PUBLIC)
+        write(&directory.join(NODE_KEY), &key.serialize_pem())?;
+        write(&directory.join(NODE_CERTIFICATE), &certificate)?;
+        write(&directory.join(CA_CERTIFICATE), &self.certificate)
     }
 }
 
@@ -174,21 +173,21 @@ fn read(path: &Path) -> Result<String, CertificateError> {
 }
 
 /// Writes a file whole or not at all: under another name first, which then takes its place.
-fn write(path: &Path, text: &str, mode: u32) -> Result<(), CertificateError> {
+fn write(path: &Path, text: &str) -> Result<(), CertificateError> {
     let mut draft = path.as_os_str().to_owned();
     draft.push(".new");
     let draft = PathBuf::from(draft);
-    write_draft(&draft, text, mode).map_err(|e| at(&draft, e))?;
+    write_draft(&draft, text).map_err(|e| at(&draft, e))?;
     fs::rename(&draft, path).map_err(|e| at(path, e))
 }
 
-fn write_draft(draft: &Path, text: &str, mode: u32) -> io::Result<()> {
+fn write_draft(draft: &Path, text: &str) -> io::Result<()> {
     // One left over from an interrupted run may have another mode.
     match fs::remove_file(draft) {
         Err(e) if e.kind() != io::ErrorKind::NotFound => return Err(e),
         _ => {}
     }
-    let mut file = OpenOptions::new().write(true).create_new(true).mode(mode).open(draft)?;
+    let mut file = OpenOptions::new().write(true).create_new(true).mode(MODE).open(draft)?;
     file.write_all(text.as_bytes())?;
     file.sync_all()
 }
@@ -228,12 +227,14 @@ mod tests {
     }
 
     #[test]
-    fn keys_are_for_their_owner_alone() {
+    fn what_is_made_is_for_its_owner_alone() {
         let dir = tempfile::tempdir().unwrap();
         let (ca, node) = (dir.path().join("new/ca"), dir.path().join("new/eu-1"));
         ClusterAuthority::create(&ca).unwrap().issue(&name("eu-1"), &node).unwrap();
         assert_eq!([mode(&ca), mode(&node)], [0o700; 2]);
-        assert_eq!([mode(&ca.join(CA_KEY)), mode(&node.join(NODE_KEY))], [0o600; 2]);
+        for file in fs::read_dir(&ca).unwrap().chain(fs::read_dir(&node).unwrap()) {
+            assert_eq!(mode(&file.unwrap().path()), 0o600);
+        }
         assert_eq!(fs::read_dir(&node).unwrap().count(), 3);
     }
 

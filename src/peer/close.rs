@@ -25,12 +25,14 @@ pub(super) enum CloseCode {
     BadGreeting = 8,
     /// The driver let go of the link.
     LetGo = 9,
+    /// The peer table names another address for the node.
+    Moved = 10,
 }
 
 impl CloseCode {
     fn from_number(number: VarInt) -> Option<CloseCode> {
         use CloseCode::*;
-        [Shutdown, AlreadyLinked, Replaced, Silent, Malformed, Refused, Crowded, BadGreeting, LetGo]
+        [Shutdown, AlreadyLinked, Replaced, Silent, Malformed, Refused, Crowded, BadGreeting, LetGo, Moved]
             .into_iter()
             .find(|code| VarInt::from_u32(*code as u32) == number)
     }
@@ -48,6 +50,7 @@ impl fmt::Display for CloseCode {
             CloseCode::Crowded => "too many connections at once",
             CloseCode::BadGreeting => "the greeting was late or wrong",
             CloseCode::LetGo => "the driver let go of the link",
+            CloseCode::Moved => "the node's address was changed",
         })
     }
 }

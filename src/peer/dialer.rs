@@ -2,7 +2,7 @@
 //!
 //! One attempt at a time: a pause (none before the first), resolve, shake hands, prove who
 //! answered, hand the connection to the keeper, and wait until it has settled. An attempt ends at
-//! once when a link comes up in another way.
+//! once when a link comes up in another way, and begins anew when the peer's address changes.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -17,7 +17,8 @@ use super::complaints::Complaints;
 use super::counters::NodeCounters;
 use super::keeper::Candidate;
 use super::tls::{self, SERVER_NAME, Tls};
-use super::{BACKOFF_MAX, BACKOFF_MIN, DIAL_TIMEOUT, PeerAddress, SILENCE};
+use super::{BACKOFF_MAX, BACKOFF_MIN, DIAL_TIMEOUT, SILENCE};
+use crate::types::NodeName;
 
 /// A link that lived this long was a good one: the next dial starts over with short pauses.
 const GOOD_LINK: Duration = SILENCE;
@@ -26,21 +27,29 @@ const GOOD_LINK: Duration = SILENCE;
 #[derive(Clone, Debug)]
 pub(super) struct Dialling {
     endpoint: Endpoint,
-    config: ClientConfig,
+    /// Newest: a certificate may be replaced while the node runs.
+    config: watch::Receiver<ClientConfig>,
 }
 
 impl Dialling {
-    pub(super) fn new(endpoint: Endpoint, tls: &Tls, transport: Arc<TransportConfig>) -> Dialling {
-        let mut config = ClientConfig::new(tls.client.clone());
-        config.transport_config(transport);
+    pub(super) fn new(endpoint: Endpoint, config: watch::Receiver<ClientConfig>) -> Dialling {
         Dialling { endpoint, config }
     }
+}
+
+/// With what papers peers are dialled.
+pub(super) fn client_config(tls: &Tls, transport: Arc<TransportConfig>) -> ClientConfig {
+    let mut config = ClientConfig::new(tls.client.clone());
+    config.transport_config(transport);
+    config
 }
 
 #[derive(Debug)]
 pub(super) struct Dialer {
     dialling: Dialling,
-    peer: PeerAddress,
+    peer: NodeName,
+    /// Newest: it may be changed while the node runs.
+    address: watch::Receiver<String>,
     door: mpsc::Sender<Candidate>,
     /// Turned by the keeper: true while there is no link.
     wanted: watch::Receiver<bool>,
@@ -54,19 +63,21 @@ pub(super) struct Dialer {
 impl Dialer {
     pub(super) fn new(
         dialling: Dialling,
-        peer: PeerAddress,
+        peer: NodeName,
+        address: watch::Receiver<String>,
         door: mpsc::Sender<Candidate>,
         wanted: watch::Receiver<bool>,
         counters: Arc<NodeCounters>,
     ) -> Dialer {
         let (backoff, complaints) = (Backoff::default(), Complaints::default());
-        Dialer { dialling, peer, door, wanted, counters, backoff, attempts: 0, complaints }
+        Dialer { dialling, peer, address, door, wanted, counters, backoff, attempts: 0, complaints }
     }
 
     /// Runs until the keeper is gone.
     pub(super) async fn run(mut self) {
-        let mut wanted = self.wanted.clone();
+        let (mut wanted, mut address) = (self.wanted.clone(), self.address.clone());
         loop {
+            address.mark_unchanged();
             let rest = Instant::now();
             if wanted.wait_for(|wanted| *wanted).await.is_err() {
                 return;
@@ -78,6 +89,7 @@ impl Dialer {
             tokio::select! {
                 biased;
                 unwanted = wanted.wait_for(|wanted| !*wanted) => if unwanted.is_err() { return },
+                () = changed(&mut address) => self.backoff = Backoff::default(),
                 () = self.attempt() => {}
             }
         }
@@ -93,7 +105,7 @@ impl Dialer {
             Err(_) => "no answer".to_owned(),
         };
         self.counters.dial_failures.add(1);
-        let (node, address) = (&self.peer.name, &self.peer.address);
+        let (node, address) = (&self.peer, self.address.borrow().clone());
         if self.complaints.is_news(&problem) {
             tracing::warn!(%node, %address, %problem, "cannot reach a peer; dialling on");
         } else {
@@ -106,11 +118,11 @@ impl Dialer {
         let connecting = self
             .dialling
             .endpoint
-            .connect_with(self.dialling.config.clone(), address, SERVER_NAME)
+            .connect_with(self.dialling.config.borrow().clone(), address, SERVER_NAME)
             .map_err(|e| e.to_string())?;
         let connection = connecting.await.map_err(|e| describe(&e))?;
         let problem = match tls::peer_name(&connection) {
-            Ok(found) if found == self.peer.name => return Ok(connection),
+            Ok(found) if found == self.peer => return Ok(connection),
             Ok(found) => format!("node {found} answers there; is the address right?"),
             Err(error) => error.to_string(),
         };
@@ -120,7 +132,8 @@ impl Dialer {
 
     async fn resolve(&self) -> Result<SocketAddr, String> {
         let own = self.dialling.endpoint.local_addr().map_err(|e| e.to_string())?;
-        let found = tokio::net::lookup_host(&self.peer.address).await.map_err(|e| e.to_string())?;
+        let address = self.address.borrow().clone();
+        let found = tokio::net::lookup_host(address).await.map_err(|e| e.to_string())?;
         let usable: Vec<SocketAddr> = found.filter(|address| own.is_ipv6() || address.is_ipv4()).collect();
         let turn = self.attempts % usable.len().max(1);
         usable.get(turn).copied().ok_or_else(|| format!("no address that can be reached from {own}"))
@@ -132,6 +145,13 @@ impl Dialer {
         if self.door.send(Candidate { connection, attempt: Some(attempt) }).await.is_ok() {
             let _ = settled.await;
         }
+    }
+}
+
+/// Another address was given; never, once nobody can.
+pub(super) async fn changed(address: &mut watch::Receiver<String>) {
+    if address.changed().await.is_err() {
+        std::future::pending().await
     }
 }
 

@@ -59,11 +59,16 @@ pub(super) fn transport(options: &PeerOptions) -> Arc<TransportConfig> {
     Arc::new(transport)
 }
 
+/// What callers meet.
+pub(super) fn server_config(tls: &Tls, transport: Arc<TransportConfig>) -> quinn::ServerConfig {
+    let mut server = quinn::ServerConfig::with_crypto(tls.server.clone());
+    server.transport_config(transport).max_incoming(MAX_INCOMING);
+    server
+}
+
 /// Listens. Nobody is let in before a [`Gate`] runs.
 pub(super) fn bind(options: &PeerOptions, tls: &Tls) -> Result<Endpoint, PeerError> {
-    let mut server = quinn::ServerConfig::with_crypto(tls.server.clone());
-    server.transport_config(transport(options)).max_incoming(MAX_INCOMING);
-    Endpoint::server(server, options.listen)
+    Endpoint::server(server_config(tls, transport(options)), options.listen)
         .map_err(|source| PeerError::Bind { address: options.listen, source })
 }
 

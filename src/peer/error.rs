@@ -24,6 +24,9 @@ pub enum PeerError {
     OtherNode { path: PathBuf, found: NodeName, me: NodeName },
     #[error("the certificate {cert} and the key {key} do not work: {problem}; do they belong together?")]
     Tls { cert: PathBuf, key: PathBuf, problem: String },
+    /// Only where a running node is to take it up.
+    #[error("the other nodes would refuse the certificate in {path}: {problem}")]
+    Untrusted { path: PathBuf, problem: String },
     #[error("cannot listen for peers on {address} (UDP): {source}")]
     Bind { address: SocketAddr, source: io::Error },
     #[error("the operating system gives no random numbers")]

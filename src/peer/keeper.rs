@@ -17,6 +17,7 @@ use super::choice::{Choice, Generation, Greeting, Part, Verdict};
 use super::close::{CloseCode, close, code_of, describe};
 use super::complaints::Complaints;
 use super::counters::NodeCounters;
+use super::dialer::changed;
 use super::link::{Link, LinkEnd};
 use super::{SETTLE_TIMEOUT, Stop};
 use crate::node::{Handle, LinkId, Outbox};
@@ -50,6 +51,8 @@ pub(super) struct Settings {
     pub stop: Stop,
     /// Turned false while there is a link.
     pub wanted: watch::Sender<bool>,
+    /// Where the peer is dialled. When it changes, the link is dialled anew.
+    pub address: watch::Receiver<String>,
 }
 
 #[derive(Debug)]
@@ -112,11 +115,16 @@ impl Keeper {
     /// Runs until a stop is requested or the driver is gone.
     pub(super) async fn run(mut self, mut candidates: mpsc::Receiver<Candidate>) {
         let mut stop = self.settings.stop.clone();
+        let mut address = self.settings.address.clone();
         loop {
             let kept = tokio::select! {
                 biased;
                 () = stop.requested() => break,
                 end = ended(&mut self.link) => self.link_ended(end).await,
+                () = changed(&mut address) => {
+                    self.redial();
+                    Ok(())
+                }
                 Some(greeted) = self.greetings.join_next() => self.settle(greeted.ok()).await,
                 Some(candidate) = candidates.recv() => {
                     self.greet(candidate);
@@ -141,6 +149,14 @@ impl Keeper {
             return;
         }
         self.greetings.spawn(greet(candidate, self.choice.greeting(), self.part));
+    }
+
+    /// Closes the link, if there is one; its end is noticed as any other.
+    fn redial(&self) {
+        if let Some(link) = &self.link {
+            tracing::info!(node = %self.settings.peer, "its address was changed; dialling it anew");
+            close(&link.connection, CloseCode::Moved);
+        }
     }
 
     async fn settle(&mut self, greeted: Option<Outcome>) -> Result<(), DriverGone> {

@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
 
 use prometheus_client::collector::Collector;
 use prometheus_client::encoding::{DescriptorEncoder, EncodeMetric};
@@ -14,7 +15,7 @@ use super::counters::{Counter, NodeCounters, PeerCounters};
 #[derive(Debug)]
 pub struct PeerMetrics {
     pub(super) counters: Arc<PeerCounters>,
-    pub(super) certificate_expires: i64,
+    pub(super) certificate_expires: Arc<AtomicI64>,
 }
 
 type OfNode = (&'static str, &'static str, fn(&NodeCounters) -> &Counter);
@@ -43,7 +44,7 @@ impl Collector for PeerMetrics {
                 counter.encode(family.encode_family(&labels)?)?;
             }
         }
-        let expires = ConstGauge::new(self.certificate_expires);
+        let expires = ConstGauge::new(self.certificate_expires.load(Ordering::Relaxed));
         let help = "When the node's certificate expires, in seconds since 1970";
         let name = "stockade_certificate_expires_seconds";
         expires.encode(encoder.encode_descriptor(name, help, None, expires.metric_type())?)?;

@@ -33,6 +33,7 @@
 mod choice;
 mod close;
 mod complaints;
+mod control;
 mod dialer;
 mod endpoint;
 mod keeper;
@@ -51,6 +52,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use tokio::sync::{mpsc, watch};
@@ -60,6 +62,7 @@ use crate::node::Handle;
 use crate::types::{NodeName, Region};
 
 pub use certificates::ClusterAuthority;
+pub use control::{Papers, PeerControl, Renewed};
 pub use counters::{Counter, NodeCounters, PeerCounters};
 pub use error::PeerError;
 pub use metrics::PeerMetrics;
@@ -131,7 +134,7 @@ pub struct PeerOptions {
 #[derive(Debug)]
 pub struct Peers {
     local_addr: SocketAddr,
-    certificate_expires: i64,
+    control: PeerControl,
     counters: Arc<PeerCounters>,
     running: JoinHandle<()>,
 }
@@ -148,12 +151,16 @@ impl Peers {
     ) -> Result<Peers, PeerError> {
         let table = check_table(&options)?;
         let tls = tls::load(&options.tls, &options.me)?;
-        let certificate_expires = tls.expires;
+        if let Some(problem) = &tls.distrust {
+            let cert = options.tls.cert.display();
+            tracing::warn!(%cert, %problem, "the other nodes will refuse this certificate; issue a new one");
+        }
         let counters = Arc::new(PeerCounters::new(table.iter().map(|p| p.name.clone())));
         let endpoint = endpoint::bind(&options, &tls)?;
         let local_addr =
             endpoint.local_addr().map_err(|source| PeerError::Bind { address: options.listen, source })?;
-        let dialling = dialer::Dialling::new(endpoint.clone(), &tls, endpoint::transport(&options));
+        let transport = endpoint::transport(&options);
+        let (control, dialling) = PeerControl::new(&options.me, endpoint.clone(), transport, &tls, &table);
         let process = getrandom::u64().map_err(|_| PeerError::Random)?;
 
         let mut tasks = JoinSet::new();
@@ -162,7 +169,16 @@ impl Peers {
             let (door, candidates) = mpsc::channel(keeper::MAX_CANDIDATES);
             let of_node = counters.node_counters(&peer.name);
             let (wanted, wanted_here) = watch::channel(true);
-            tasks.spawn(dialing(&dialling, &peer, &door, wanted_here, &of_node));
+            let address = control.address(&peer.name);
+            let dialer = dialer::Dialer::new(
+                dialling.clone(),
+                peer.name.clone(),
+                address.clone(),
+                door.clone(),
+                wanted_here,
+                of_node.clone(),
+            );
+            tasks.spawn(dialer.run());
             let keeper = keeper::Keeper::new(keeper::Settings {
                 me: options.me.clone(),
                 peer: peer.name.clone(),
@@ -171,6 +187,7 @@ impl Peers {
                 counters: of_node,
                 stop: Stop(shutdown.clone()),
                 wanted,
+                address,
             });
             tasks.spawn(keeper.run(candidates));
             doors.insert(peer.name, door);
@@ -178,7 +195,7 @@ impl Peers {
         tracing::info!(node = %options.me, address = %local_addr, peers = doors.len(), "listening for peers");
         let gate = endpoint::Gate::new(options.me, endpoint, doors, counters.clone());
         let running = tokio::spawn(gate.run(Stop(shutdown), tasks));
-        Ok(Peers { local_addr, certificate_expires, counters, running })
+        Ok(Peers { local_addr, control, counters, running })
     }
 
     pub fn local_addr(&self) -> SocketAddr {
@@ -187,12 +204,20 @@ impl Peers {
 
     /// When this node's certificate expires, in seconds since 1970.
     pub fn certificate_expires(&self) -> i64 {
-        self.certificate_expires
+        self.control.certificate_expires().load(Ordering::Relaxed)
+    }
+
+    /// What can be changed while the links run.
+    pub fn control(&self) -> PeerControl {
+        self.control.clone()
     }
 
     /// The links' numbers, for `/metrics`.
     pub fn metrics(&self) -> PeerMetrics {
-        PeerMetrics { counters: self.counters.clone(), certificate_expires: self.certificate_expires }
+        PeerMetrics {
+            counters: self.counters.clone(),
+            certificate_expires: self.control.certificate_expires(),
+        }
     }
 
     pub fn counters(&self) -> Arc<PeerCounters> {
@@ -204,16 +229,6 @@ impl Peers {
         // A task that was cut short by its runtime has stopped, too.
         let _ = self.running.await;
     }
-}
-
-fn dialing(
-    dialling: &dialer::Dialling,
-    peer: &PeerAddress,
-    door: &mpsc::Sender<keeper::Candidate>,
-    wanted: watch::Receiver<bool>,
-    counters: &Arc<NodeCounters>,
-) -> impl Future<Output = ()> + Send + use<> {
-    dialer::Dialer::new(dialling.clone(), peer.clone(), door.clone(), wanted, counters.clone()).run()
 }
 
 /// The table without this node.

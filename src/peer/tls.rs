@@ -14,13 +14,14 @@ use quinn::crypto::rustls::{QuicClientConfig, QuicServerConfig};
 use rustls::client::Resumption;
 use rustls::crypto::CryptoProvider;
 use rustls::pki_types::pem::PemObject;
-use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use rustls::pki_types::{CertificateDer, PrivateKeyDer, UnixTime};
 use rustls::server::WebPkiClientVerifier;
 use rustls::{ClientConfig, RootCertStore, ServerConfig};
 use x509_parser::prelude::{FromDer, GeneralName, X509Certificate};
 
+use super::TlsFiles;
+use super::certificates::{CA_CERTIFICATE, NODE_CERTIFICATE, NODE_KEY};
 use super::error::PeerError;
-use super::{TlsFiles, certificates};
 use crate::types::NodeName;
 
 /// The DNS name in every node's certificate.
@@ -51,29 +52,53 @@ pub(super) struct Tls {
     pub server: Arc<QuicServerConfig>,
     /// When the own certificate expires, in seconds since 1970.
     pub expires: i64,
+    /// Why the other nodes would not take the own certificate now, if they would not.
+    pub distrust: Option<String>,
+    pub prints: Prints,
+}
+
+/// Tells the files' contents apart without keeping the key's.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Prints {
+    pub ca: blake3::Hash,
+    pub cert: blake3::Hash,
+    pub key: blake3::Hash,
 }
 
 /// Reads the files and checks that the certificate is `me`'s.
 pub(super) fn load(files: &TlsFiles, me: &NodeName) -> Result<Tls, PeerError> {
-    let roots = Arc::new(read_roots(&files.ca)?);
-    let chain = read_certificates(&files.cert, "the node's certificate")?;
-    let leaf = chain.first().ok_or_else(|| no_certificate(&files.cert, "the node's certificate"))?;
+    let ca = read(&files.ca, CA)?;
+    let cert = read(&files.cert, CERT)?;
+    let key = read(&files.key, KEY)?;
+    let prints = Prints { ca: blake3::hash(&ca), cert: blake3::hash(&cert), key: blake3::hash(&key) };
+    let roots = Arc::new(roots(&ca, &files.ca)?);
+    let chain = certificates(&cert, &files.cert, CERT)?;
+    let leaf = chain.first().ok_or_else(|| no_certificate(&files.cert, CERT))?;
     let found = node_name(leaf).map_err(|source| PeerError::Identity { path: files.cert.clone(), source })?;
     if found != *me {
         return Err(PeerError::OtherNode { path: files.cert.clone(), found, me: me.clone() });
     }
     let expires = expiry(leaf);
-    let key = PrivateKeyDer::from_pem_file(&files.key).map_err(|e| PeerError::File {
-        what: "the node's key",
-        path: files.key.clone(),
-        problem: e.to_string(),
-    })?;
+    let distrust = distrust(&roots, &chain);
+    let key = PrivateKeyDer::from_pem_slice(&key).map_err(|e| bad_file(&files.key, KEY, e))?;
     let (client, server) = configs(roots, chain, key).map_err(|problem| PeerError::Tls {
         cert: files.cert.clone(),
         key: files.key.clone(),
         problem,
     })?;
-    Ok(Tls { client: Arc::new(client), server: Arc::new(server), expires })
+    Ok(Tls { client: Arc::new(client), server: Arc::new(server), expires, distrust, prints })
+}
+
+/// Why a node with these authorities would not take this certificate now, if it would not: it
+/// is not signed by one of them, has expired, or is not yet valid.
+fn distrust(roots: &Arc<RootCertStore>, chain: &[CertificateDer<'static>]) -> Option<String> {
+    let verifier = WebPkiClientVerifier::builder_with_provider(roots.clone(), provider()).build();
+    let verifier = match verifier {
+        Ok(verifier) => verifier,
+        Err(error) => return Some(error.to_string()),
+    };
+    let (leaf, rest) = chain.split_first()?;
+    verifier.verify_client_cert(leaf, rest, UnixTime::now()).err().map(|error| error.to_string())
 }
 
 type Configs = (QuicClientConfig, QuicServerConfig);
@@ -114,25 +139,32 @@ fn provider() -> Arc<CryptoProvider> {
     Arc::new(rustls::crypto::ring::default_provider())
 }
 
-fn read_roots(path: &Path) -> Result<RootCertStore, PeerError> {
-    const WHAT: &str = "the cluster's certificate";
-    let mut roots = RootCertStore::empty();
-    for certificate in read_certificates(path, WHAT)? {
-        roots.add(certificate).map_err(|e| PeerError::File {
-            what: WHAT,
-            path: path.to_owned(),
-            problem: e.to_string(),
-        })?;
-    }
-    if roots.is_empty() { Err(no_certificate(path, WHAT)) } else { Ok(roots) }
+const CA: &str = "the cluster's certificate";
+const CERT: &str = "the node's certificate";
+const KEY: &str = "the node's key";
+
+fn read(path: &Path, what: &'static str) -> Result<Vec<u8>, PeerError> {
+    std::fs::read(path).map_err(|e| bad_file(path, what, e))
 }
 
-fn read_certificates(path: &Path, what: &'static str) -> Result<Vec<CertificateDer<'static>>, PeerError> {
-    CertificateDer::pem_file_iter(path).and_then(Iterator::collect).map_err(|e| PeerError::File {
-        what,
-        path: path.to_owned(),
-        problem: e.to_string(),
-    })
+fn roots(pem: &[u8], path: &Path) -> Result<RootCertStore, PeerError> {
+    let mut roots = RootCertStore::empty();
+    for certificate in certificates(pem, path, CA)? {
+        roots.add(certificate).map_err(|e| bad_file(path, CA, e))?;
+    }
+    if roots.is_empty() { Err(no_certificate(path, CA)) } else { Ok(roots) }
+}
+
+fn certificates(
+    pem: &[u8],
+    path: &Path,
+    what: &'static str,
+) -> Result<Vec<CertificateDer<'static>>, PeerError> {
+    CertificateDer::pem_slice_iter(pem).collect::<Result<_, _>>().map_err(|e| bad_file(path, what, e))
+}
+
+fn bad_file(path: &Path, what: &'static str, problem: impl ToString) -> PeerError {
+    PeerError::File { what, path: path.to_owned(), problem: problem.to_string() }
 }
 
 fn no_certificate(path: &Path, what: &'static str) -> PeerError {
@@ -174,12 +206,12 @@ fn expiry(certificate: &[u8]) -> i64 {
 }
 
 impl TlsFiles {
-    /// The files that [`certificates`] writes into a node's directory.
+    /// The files that [`certificates`](super::certificates) writes into a node's directory.
     pub fn in_directory(directory: &Path) -> TlsFiles {
         TlsFiles {
-            ca: directory.join(certificates::CA_CERTIFICATE),
-            cert: directory.join(certificates::NODE_CERTIFICATE),
-            key: directory.join(certificates::NODE_KEY),
+            ca: directory.join(CA_CERTIFICATE),
+            cert: directory.join(NODE_CERTIFICATE),
+            key: directory.join(NODE_KEY),
         }
     }
 }

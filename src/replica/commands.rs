@@ -8,7 +8,7 @@ use super::jobs::{Asker, Job};
 use super::requests::{fingerprint, request_id};
 use crate::limits::{LINES_AT_ONCE, MAX_TWINS};
 use crate::types::{
-    Answer, Command, Line, Movement, Outcome, Policy, Put, Refusal, ReplicaId, Request, ReservationId,
+    Answer, Command, Line, Movement, Outcome, Policy, Put, Quota, Refusal, ReplicaId, Request, ReservationId,
     ReservationState, Sku, Timestamp, Transfer,
 };
 use crate::wire::{Cause, Change, Record, Remembered};
@@ -260,6 +260,11 @@ impl Replica {
         if let Some(node) = unknown {
             let refusal = Refusal::UnknownNode { field: format!("quotas.{node}"), node: node.clone() };
             return self.refused(now, job, No::Refused(refusal), out);
+        }
+        let crossed = |quota: &Quota| quota.min.zip(quota.max).is_some_and(|(min, max)| min > max);
+        if let Some((node, _)) = policy.quotas.iter().find(|(_, quota)| crossed(quota)) {
+            let (field, message) = (format!("quotas.{node}.min"), "must not be above max".into());
+            return self.refused(now, job, No::Refused(Refusal::Invalid { field, message }), out);
         }
         let (draft, created) = self.state.decide_set_item(now, sku, policy);
         let outcome = match draft.map(|draft| self.seal(now, draft)) {

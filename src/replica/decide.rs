@@ -298,7 +298,7 @@ impl State {
         let to = self.member_named(&transfer.to);
         let to = to.ok_or(Refusal::UnknownNode { field: "to".into(), node: transfer.to.clone() })?;
         if to.replica == self.me() {
-            let message = "a node cannot give to itself".to_string();
+            let message = "must be another node than from".to_string();
             return Err(Refusal::Invalid { field: "to".into(), message }.into());
         }
         let free = self.available_here(&transfer.sku);

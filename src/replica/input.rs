@@ -1,6 +1,7 @@
 //! What reaches the replica from outside.
 
 use super::effects::Token;
+use crate::limits::Limits;
 use crate::types::{NodeName, Request};
 use crate::wire::Message;
 
@@ -27,6 +28,8 @@ pub enum Input {
         node: NodeName,
         message: Message,
     },
+    /// Other bounds hold from now on.
+    Limits(Limits),
     /// The time of [`Replica::next_deadline`](super::Replica::next_deadline) has come.
     Tick,
     /// A clean stop: nothing but ticks follows.

@@ -123,6 +123,7 @@ impl Replica {
             Input::LinkUp { node } => self.link_up(now, &node, out),
             Input::LinkDown { node } => self.link_down(now, &node, out),
             Input::Message { node, message } => self.message(now, &node, message, out),
+            Input::Limits(limits) => self.state.set_limits(limits),
             Input::Tick => self.tick(now, out),
             Input::Stop => self.stop(now, out),
         }

@@ -112,6 +112,11 @@ impl State {
         self.genesis.replica
     }
 
+    /// What is remembered beyond them is forgotten with the next records.
+    pub fn set_limits(&mut self, limits: Limits) {
+        self.limits = limits;
+    }
+
     pub fn limits(&self) -> &Limits {
         &self.limits
     }

@@ -9,11 +9,12 @@
 //! *.unfinished                    left by an interrupted write; removed at the next start
 //! ```
 //!
-//! Directories that are made here may be entered by their owner alone, files read by it alone.
+//! Directories that are made here may be entered by their owner alone, files read by it alone;
+//! what is found more open than that is closed to others when the store is opened.
 
 use std::fs::{self, DirBuilder, File, OpenOptions, TryLockError};
 use std::io;
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
 use super::{BatchNumber, StoreError};
@@ -129,6 +130,44 @@ pub(super) fn remove_unfinished(dir: &Path) -> Result<(), StoreError> {
     Ok(())
 }
 
+/// Takes everybody's permissions on `dir` and the store's files away, but the owner's. What
+/// cannot be changed (another user owns it) stays, and is returned.
+pub(super) fn close_to_others(dir: &Path) -> Result<Vec<PathBuf>, StoreError> {
+    let failed = io_at(dir, "cannot list");
+    let mut open = Vec::new();
+    let mut close = |path: &Path| {
+        if !is_private(path) && !make_private(path) {
+            open.push(path.to_path_buf());
+        }
+    };
+    close(dir);
+    for entry in fs::read_dir(dir).map_err(&failed)? {
+        let entry = entry.map_err(&failed)?;
+        if entry.file_name().to_str().is_some_and(is_ours) {
+            close(&entry.path());
+        }
+    }
+    Ok(open)
+}
+
+fn is_ours(name: &str) -> bool {
+    name == LOCK || name == JOURNAL || name.ends_with(UNFINISHED) || covered(name).is_some()
+}
+
+fn is_private(path: &Path) -> bool {
+    fs::symlink_metadata(path)
+        .is_ok_and(|found| found.is_symlink() || found.permissions().mode() & 0o077 == 0)
+}
+
+fn make_private(path: &Path) -> bool {
+    let close = |found: fs::Metadata| {
+        let mut permissions = found.permissions();
+        permissions.set_mode(permissions.mode() & 0o700);
+        fs::set_permissions(path, permissions)
+    };
+    fs::metadata(path).and_then(close).is_ok()
+}
+
 /// Makes `dir`, and what is missing above it, unless it is there.
 pub(super) fn make(dir: &Path) -> Result<(), StoreError> {
     let failed = io_at(dir, "cannot make the directory");
@@ -181,4 +220,35 @@ pub(super) fn free_bytes(dir: &Path) -> io::Result<u64> {
 pub(super) fn io_at(path: &Path, what: &'static str) -> impl Fn(io::Error) -> StoreError + use<> {
     let path = path.to_path_buf();
     move |source| StoreError::Io { path: path.clone(), what, source }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn mode(path: &Path) -> u32 {
+        fs::metadata(path).unwrap().permissions().mode() & 0o777
+    }
+
+    #[test]
+    fn what_others_may_read_is_closed_to_them() {
+        let dir = tempfile::tempdir().unwrap();
+        let home = dir.path().join("data");
+        fs::create_dir(&home).unwrap();
+        let checkpoint = checkpoint_path(&home, BatchNumber(7));
+        let files = [journal_path(&home), checkpoint.clone(), unfinished(&checkpoint), home.join(LOCK)];
+        for path in &files {
+            fs::write(path, "x").unwrap();
+            fs::set_permissions(path, fs::Permissions::from_mode(0o644)).unwrap();
+        }
+        let other = home.join("notes.txt");
+        fs::write(&other, "x").unwrap();
+        fs::set_permissions(&other, fs::Permissions::from_mode(0o644)).unwrap();
+        fs::set_permissions(&home, fs::Permissions::from_mode(0o755)).unwrap();
+
+        assert_eq!(close_to_others(&home).unwrap(), Vec::<PathBuf>::new());
+        assert_eq!(mode(&home), 0o700);
+        assert!(files.iter().all(|path| mode(path) == 0o600));
+        assert_eq!(mode(&other), 0o644);
+    }
 }

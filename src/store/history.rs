@@ -192,6 +192,10 @@ impl History {
         self.last > self.covered
     }
 
+    pub fn file_bytes(&self) -> u64 {
+        std::fs::metadata(&self.path).map_or(0, |file| file.len())
+    }
+
     /// Whether so much waits that it should be flushed now.
     pub fn is_full(&self) -> bool {
         self.pending_entries >= FLUSH_ENTRIES

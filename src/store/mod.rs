@@ -165,6 +165,9 @@ pub trait Store: Send + 'static {
     fn adopt(&mut self, finished: FinishedCheckpoint) -> Result<(), StoreError>;
 
     fn size(&self) -> StoreSize;
+
+    /// From now on so many bytes must stay free on the disk. A store without a disk has none.
+    fn set_headroom(&mut self, _bytes: u64) {}
 }
 
 /// Writes one checkpoint. Dropped unfinished, it leaves nothing that a load would use.

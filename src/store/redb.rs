@@ -124,6 +124,10 @@ impl RedbStore {
     pub fn open(dir: &Path, options: StoreOptions) -> Result<Self, StoreError> {
         let path = present_journal(dir)?;
         let lock = Lock::exclusive(dir)?;
+        for open in directory::close_to_others(dir)? {
+            tracing::warn!(path = %open.display(), "others may read this, and it cannot be closed to them; \
+                chmod it to 0700 (a directory) or 0600 (a file) as its owner");
+        }
         let file = directory::new_file().open(&path).map_err(io_at(&path, "cannot open"))?;
         let twin = file.try_clone().map_err(io_at(&path, "cannot open"))?;
         let backend = backend(file, &path)?;
@@ -262,6 +266,11 @@ impl Store for RedbStore {
         self.bytes_covered = self.marks.get(&covers).copied().unwrap_or(self.bytes_covered);
         self.marks.retain(|begun, _| *begun > covers);
         Ok(())
+    }
+
+    fn set_headroom(&mut self, bytes: u64) {
+        self.options.headroom_bytes = bytes;
+        self.headroom.set_needed(bytes);
     }
 
     fn size(&self) -> StoreSize {

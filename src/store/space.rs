@@ -58,6 +58,11 @@ impl Headroom {
         Self { dir: dir.into(), needed, free, appends_left: 0, bytes_left: 0 }
     }
 
+    /// The disk is asked before the next append.
+    pub fn set_needed(&mut self, needed: u64) {
+        (self.needed, self.appends_left, self.bytes_left) = (needed, 0, 0);
+    }
+
     /// Whether a body of this length may be appended. After a refusal the disk is asked each time.
     pub fn admit(&mut self, length: u64) -> Result<(), StoreError> {
         if self.appends_left == 0 || self.bytes_left < length {
@@ -105,5 +110,7 @@ mod tests {
         assert_eq!(asked.load(Ordering::Relaxed), 4);
         free.store(520, Ordering::Relaxed);
         headroom.admit(10).unwrap();
+        headroom.set_needed(501);
+        assert!(matches!(headroom.admit(10), Err(StoreError::Full { needed: 521, .. })));
     }
 }

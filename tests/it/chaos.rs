@@ -24,7 +24,7 @@ const CUT: Duration = Duration::from_secs(10);
 const RATE: &str = "70";
 
 /// False, and said so, unless long tests were asked for.
-fn may_take_long() -> bool {
+pub fn may_take_long() -> bool {
     let may = std::env::var_os("STOCKADE_LONG").is_some_and(|value| value == "1");
     if !may {
         println!("skipped: it takes minutes; set STOCKADE_LONG=1 to run it");

@@ -75,7 +75,7 @@ impl Call {
 
     /// Which listener serves this path.
     pub fn is_for_admin(&self) -> bool {
-        let of_admin = ["/v1/items", "/v1/nodes", "/v1/check", "/metrics"];
+        let of_admin = ["/v1/items", "/v1/nodes", "/v1/check", "/v1/config", "/metrics"];
         self.at_admin.unwrap_or_else(|| of_admin.iter().any(|prefix| self.path.starts_with(prefix)))
     }
 }

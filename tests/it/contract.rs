@@ -116,6 +116,7 @@ async fn bad_input_is_refused_with_status_code_and_field() {
         (item(json!({"max_per_order": 0})), 400, "invalid_request", "max_per_order"),
         (item(json!({"rebalance": "often"})), 400, "invalid_request", "rebalance"),
         (item(json!({"quotas": {"n0": {"min": -1}}})), 400, "invalid_request", "quotas.n0.min"),
+        (item(json!({"quotas": {"n0": {"min": 5, "max": 4}}})), 400, "invalid_request", "quotas.n0.min"),
         (item(json!({"quotas": {"mars": {"min": 1}}})), 404, "unknown_node", "quotas.mars"),
         (get("/v1/items/NONE"), 404, "unknown_sku", "sku"),
         (get("/v1/items?limit=0"), 400, "invalid_request", "limit"),

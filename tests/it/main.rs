@@ -13,6 +13,7 @@
 mod chaos;
 mod client;
 mod cluster;
+mod connections;
 mod contract;
 mod crash;
 mod docs;
@@ -25,6 +26,8 @@ mod oracle;
 mod partitions;
 mod recovery;
 mod relay;
+mod reload;
 mod replay;
 mod retries;
 mod states;
+mod stream;

@@ -135,9 +135,17 @@ impl Node {
     }
 
     pub fn tell_to_stop(&self) {
-        let process = self.process.lock().unwrap();
-        let id = process.as_ref().and_then(Child::id).expect("it runs");
-        kill_process(Pid::from_raw(id.try_into().unwrap()).unwrap(), Signal::TERM).unwrap();
+        self.signal(Signal::TERM);
+    }
+
+    pub fn signal(&self, signal: Signal) {
+        let id = self.process_id().try_into().unwrap();
+        kill_process(Pid::from_raw(id).unwrap(), signal).unwrap();
+    }
+
+    /// Of the running process.
+    pub fn process_id(&self) -> u32 {
+        self.process.lock().unwrap().as_ref().and_then(Child::id).expect("it runs")
     }
 
     /// As [`Node::tell_to_stop`], for a node started under a wrapper, whose only child it is.

@@ -1,6 +1,7 @@
 //! The nodes' processes: started, watched, stopped.
 
 use std::fs::{File, OpenOptions};
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::process::{ExitStatus, Stdio};
 use std::time::Duration;
@@ -173,7 +174,7 @@ fn spawn(program: &Path, node: &NodeFiles) -> anyhow::Result<Child> {
 }
 
 fn open_log(path: &Path) -> anyhow::Result<File> {
-    let opened = OpenOptions::new().create(true).append(true).open(path);
+    let opened = OpenOptions::new().create(true).append(true).mode(0o600).open(path);
     opened.with_context(|| format!("cannot write {}", path.display()))
 }
 

@@ -239,7 +239,7 @@ mod tests {
     use super::*;
 
     fn read(status: u16, body: &serde_json::Value) -> Reading {
-        reading(&Answer { status, body: body.to_string().into(), retry_after: None })
+        reading(&Answer { status, body: body.to_string().into(), retry_after: None, replayed: false })
     }
 
     fn refused(verdicts: &[&str]) -> Reading {

@@ -54,7 +54,8 @@ async fn ensure_untouched(shop: &Shop, units: &[u64]) -> anyhow::Result<()> {
     let Some(first) = shop.targets.first() else { return Ok(()) };
     let wanted: HashMap<&str, u64> =
         shop.trace.skus.iter().map(String::as_str).zip(units.iter().copied()).collect();
-    for item in node::items(&shop.client, &first.admin).await? {
+    let items = node::items(&shop.client, &first.admin).await;
+    for item in items.with_context(|| format!("{} did not answer", first.called()))? {
         let Some(units) = wanted.get(item.sku.as_str()) else { continue };
         let totals = item.totals;
         let is_new = totals.sold == 0 && totals.held == 0 && totals.returned == 0;
@@ -85,8 +86,10 @@ async fn make(shop: &Shop, sku: usize, node: usize, units: u64) -> anyhow::Resul
 
 async fn done(shop: &Shop, node: usize, call: &Call) -> anyhow::Result<()> {
     let answered = until_answered(&shop.client, &shop.silences, &shop.patience, node, call).await;
-    let answer = answered.with_context(|| format!("{}: no answer", call.url))?.answer;
-    ensure!(answer.is_success(), "{}: {}", call.url, answer.brief());
+    let called = || shop.targets[node].called();
+    let silent = || format!("{} did not answer {}; is it running?", called(), call.url);
+    let answer = answered.with_context(silent)?.answer;
+    ensure!(answer.is_success(), "{} refused {}: {}", called(), call.url, answer.brief());
     Ok(())
 }
 
@@ -96,12 +99,12 @@ async fn until_known(shop: &Shop, units: &[u64]) -> anyhow::Result<()> {
     let questions = questions(&shop.trace.skus, units);
     for target in shop.targets.iter() {
         for question in &questions {
-            while !knows(&shop.client, &target.storefront, question).await? {
+            let silent = || format!("{} did not answer", target.called());
+            while !knows(&shop.client, &target.storefront, question).await.with_context(silent)? {
                 if Instant::now() > deadline {
+                    let (called, seconds) = (target.called(), KNOWN_WITHIN.as_secs());
                     bail!(
-                        "{} has not heard of all items after {} s",
-                        target.storefront,
-                        KNOWN_WITHIN.as_secs()
+                        "{called} has not heard of all items after {seconds} s; is it linked to the others?"
                     );
                 }
                 tokio::time::sleep(ASK_EVERY).await;

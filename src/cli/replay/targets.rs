@@ -23,9 +23,18 @@ pub enum Assign {
 /// A node under load.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Target {
+    /// As the cluster's directory calls it.
+    pub name: Option<String>,
     pub region: String,
     pub storefront: BaseUrl,
     pub admin: BaseUrl,
+}
+
+impl Target {
+    /// The node as a person knows it, for complaints.
+    pub fn called(&self) -> String {
+        self.name.clone().unwrap_or_else(|| format!("the node of {}", self.region))
+    }
 }
 
 /// `REGION=URL`.
@@ -49,6 +58,7 @@ impl FromStr for NodeUrl {
 /// The nodes of a cluster on this machine.
 pub fn of_cluster(cluster: &Cluster) -> Vec<Target> {
     let target = |node: &crate::cli::cluster::NodeFiles| Target {
+        name: Some(node.config.node.name.to_string()),
         region: node.config.node.region.to_string(),
         storefront: node.storefront(),
         admin: node.admin(),
@@ -72,7 +82,8 @@ pub fn of_urls(nodes: &[NodeUrl], admins: &[BaseUrl]) -> anyhow::Result<Vec<Targ
     for (index, node) in nodes.iter().enumerate() {
         let by_habit = || node.url.next_port().map_err(|e| anyhow::anyhow!("--node {}: {e}", node.url));
         let admin = admins.get(index).cloned().map_or_else(by_habit, Ok)?;
-        targets.push(Target { region: node.region.to_string(), storefront: node.url.clone(), admin });
+        let (region, storefront) = (node.region.to_string(), node.url.clone());
+        targets.push(Target { name: None, region, storefront, admin });
     }
     Ok(targets)
 }

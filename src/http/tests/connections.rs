@@ -3,6 +3,8 @@
 use super::Listener::{Admin, Storefront};
 use super::*;
 
+use tokio::sync::oneshot;
+
 const SHORT: Duration = Duration::from_millis(60);
 const LINES: &str = r#"{"lines":[{"sku":"MUG","quantity":1}]}"#;
 
@@ -150,7 +152,7 @@ async fn a_client_that_does_not_take_its_answer_is_given_up() {
     let mut large = books();
     large.policy.name = Some("x".repeat(16 << 20));
     let outcome: Outcome = Ok(Answer::Books { books: large, created: false });
-    let limits = HttpLimits { write_timeout: SHORT, connections: 1, ..unhurried() };
+    let limits = HttpLimits { write_timeout: SHORT, admin_connections: 1, ..unhurried() };
     let served = served(limits, move |_| Some(Reply { outcome: outcome.clone(), replayed: false })).await;
     let mut deaf = Client::to(served.admin).await;
     deaf.send(&request("GET /v1/items/MUG", "", "")).await;
@@ -159,25 +161,102 @@ async fn a_client_that_does_not_take_its_answer_is_given_up() {
 }
 
 #[tokio::test]
-async fn at_the_limit_connections_wait_for_one_to_end() {
-    let served = with(HttpLimits { connections: 2, ..unhurried() }).await;
-    let mut first = Client::to(served.storefront).await;
-    let mut second = Client::to(served.storefront).await;
-    for client in [&mut first, &mut second] {
-        client.send(&request("GET /livez", "", "")).await;
-        assert_eq!(client.response(false).await.status, 200);
+async fn at_the_limit_the_longest_idle_connection_gives_way() {
+    let served = with(HttpLimits { connections: 4, ..unhurried() }).await;
+    let mut silent = Client::to(served.storefront).await;
+    // Each is known to be there before the next comes.
+    let livez = request("GET /livez", "", "");
+    let mut slow = Client::to(served.storefront).await;
+    slow.send(&livez).await;
+    assert_eq!(slow.response(false).await.status, 200);
+    slow.send(b"GET /livez HTTP/1.1\r\nX: ").await;
+    let mut half = Client::to(served.storefront).await;
+    half.send(&livez).await;
+    assert_eq!(half.response(false).await.status, 200);
+    half.send(b"PUT /v1/reservations/A HTTP/1.1\r\nHost: x\r\nContent-Length: 9\r\n\r\n{").await;
+    let mut idle = Client::to(served.storefront).await;
+    idle.send(&livez).await;
+    assert_eq!(idle.response(false).await.status, 200);
+
+    for loser in [&mut silent, &mut slow, &mut half, &mut idle] {
+        let mut newcomer = Client::to(served.storefront).await;
+        newcomer.send(&request("GET /v1/reservations/A", "", "")).await;
+        assert_eq!(newcomer.response(false).await.status, 404);
+        loser.closed().await;
+        tokio::spawn(async move { newcomer.closed().await });
     }
+}
+
+/// A node whose replica answers when the test says so, and the requests that reached it.
+async fn undecided(limits: HttpLimits) -> (Served, crate::node::Arrivals) {
+    let (handle, arrivals) = Handle::new(identity(), 8);
+    (started(handle, Arc::default(), Arc::default(), Arc::default(), limits).await, arrivals)
+}
+
+/// A connection whose request is being answered, and what answers it.
+async fn busy(served: &Served, arrivals: &mut crate::node::Arrivals) -> (Client, oneshot::Sender<Reply>) {
+    let mut client = Client::to(served.storefront).await;
+    client.send(&request("GET /v1/reservations/A", "", "")).await;
+    let Some(Arrival::Request { reply, .. }) = arrivals.requests.recv().await else { panic!("a request") };
+    (client, reply)
+}
+
+const NOT_FOUND: Reply = Reply { outcome: Err(Refusal::ReservationNotFound), replayed: false };
+
+#[tokio::test]
+async fn when_all_are_busy_a_newcomer_waits_and_nobody_is_cut() {
+    let (served, mut arrivals) = undecided(HttpLimits { connections: 2, ..unhurried() }).await;
+    let (mut first, answer_first) = busy(&served, &mut arrivals).await;
+    let (mut second, answer_second) = busy(&served, &mut arrivals).await;
     let mut third = Client::to(served.storefront).await;
-    third.send(&request("GET /v1/reservations/C", "", "")).await;
-    // The two go on being served, the other listener too, and the third is not looked at.
-    for client in [&mut first, &mut second] {
-        client.send(&request("GET /v1/reservations/A", "", "")).await;
-        assert_eq!(client.response(false).await.status, 404);
-    }
+    third.send(&request("GET /livez", "", "")).await;
+    // The other listener has seats of its own.
     assert_eq!(served.get(Admin, "/livez").await.status, 200);
-    assert_eq!(served.take_asked().len(), 2);
-    drop(first);
-    assert_eq!(third.response(false).await.status, 404);
+    answer_first.send(NOT_FOUND).unwrap();
+    assert_eq!(first.response(false).await.status, 404);
+    assert_eq!(third.response(false).await.status, 200);
+    first.closed().await;
+    answer_second.send(NOT_FOUND).unwrap();
+    assert_eq!(second.response(false).await.status, 404);
+}
+
+#[tokio::test]
+async fn an_address_with_too_many_busy_connections_is_turned_away_at_once() {
+    let (served, mut arrivals) = undecided(HttpLimits { connections_per_address: 2, ..unhurried() }).await;
+    let (mut first, answer_first) = busy(&served, &mut arrivals).await;
+    let (_second, _answer) = busy(&served, &mut arrivals).await;
+    Client::to(served.storefront).await.closed().await;
+    answer_first.send(NOT_FOUND).unwrap();
+    assert_eq!(first.response(false).await.status, 404);
+    // Now there is one that can give way.
+    let (_third, _answer) = busy(&served, &mut arrivals).await;
+    first.closed().await;
+}
+
+#[tokio::test]
+async fn limits_that_change_hold_for_those_who_are_there() {
+    let (limits, live) = tokio::sync::watch::channel(HttpLimits { connections: 2, ..unhurried() });
+    let (handle, _arrivals) = Handle::new(identity(), 8);
+    let served =
+        started_under(handle, Arc::default(), Arc::default(), Arc::default(), LiveLimits::new(live)).await;
+    let livez = request("GET /livez", "", "");
+    let mut clients = Vec::new();
+    for _ in 0..2 {
+        let mut client = Client::to(served.storefront).await;
+        client.send(&livez).await;
+        assert_eq!(client.response(false).await.status, 200);
+        clients.push(client);
+    }
+    limits.send_modify(|limits| limits.connections = 1);
+    assert_eq!(served.get(Listener::Storefront, "/livez").await.status, 200);
+    for client in &mut clients {
+        client.closed().await;
+    }
+    limits.send_modify(|limits| limits.idle_timeout = SHORT);
+    let mut client = Client::to(served.storefront).await;
+    client.send(&livez).await;
+    assert_eq!(client.response(false).await.status, 200);
+    client.closed().await;
 }
 
 #[tokio::test]
@@ -244,4 +323,70 @@ async fn what_is_not_http_gets_a_bare_status_and_an_end() {
         }
         client.closed().await;
     }
+}
+
+/// A body that goes on for as long as the test says more.
+struct Events(tokio::sync::mpsc::Receiver<&'static str>);
+
+impl hyper::body::Body for Events {
+    type Data = bytes::Bytes;
+    type Error = std::convert::Infallible;
+
+    fn poll_frame(
+        mut self: std::pin::Pin<&mut Self>,
+        cx: &mut std::task::Context<'_>,
+    ) -> std::task::Poll<Option<Result<hyper::body::Frame<bytes::Bytes>, Self::Error>>> {
+        self.0.poll_recv(cx).map(|event| event.map(|event| Ok(hyper::body::Frame::data(event.into()))))
+    }
+}
+
+#[tokio::test]
+async fn a_stream_of_events_is_an_answer_and_never_idle() {
+    let limits = HttpLimits {
+        connections: 2,
+        header_timeout: SHORT,
+        body_timeout: SHORT,
+        idle_timeout: SHORT,
+        write_timeout: SHORT,
+        ..unhurried()
+    };
+    let (tell, events) = tokio::sync::mpsc::channel(1);
+    let events = Arc::new(std::sync::Mutex::new(Some(events)));
+    let route = axum::routing::get(move || {
+        let events = events.lock().unwrap().take().expect("one stream");
+        async move { axum::response::Response::new(axum::body::Body::new(Events(events))) }
+    });
+    let exchange = crate::http::exchange::Exchange {
+        router: axum::Router::new().route("/events", route),
+        limits: LiveLimits::fixed(limits),
+        streams: false,
+        budget: crate::http::body::Budget::new(1),
+        log: Arc::default(),
+    };
+    let counters = HttpCounters::default().storefront;
+    let seats = crate::http::Seats::new(exchange.limits.clone(), |limits| limits.connections, counters);
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let (_stop, stopped) = watch::channel(false);
+    tokio::spawn(crate::http::listener::serve(listener, seats, exchange, stopped));
+
+    let mut reader = Client::to(address).await;
+    reader.send(&request("GET /events", "", "")).await;
+    tell.send("first;").await.unwrap();
+    for _ in 0..3 {
+        // Idle ones come and go, by time and for others.
+        let mut idle = Client::to(address).await;
+        let mut other = Client::to(address).await;
+        idle.closed().await;
+        other.closed().await;
+    }
+    tell.send("last;").await.unwrap();
+    drop(tell);
+    while !reader.unread.ends_with(b"0\r\n\r\n") {
+        assert!(reader.more().await, "it was cut");
+    }
+    let text = String::from_utf8_lossy(&reader.unread).into_owned();
+    assert!(text.contains("first;") && text.contains("last;"), "{text}");
+    reader.unread.clear();
+    reader.closed().await;
 }

@@ -22,6 +22,7 @@ fn path() -> impl Strategy<Value = String> {
         "/v1/sales",
         "/v1/returns",
         "/v1/availability",
+        "/v1/availability/stream",
         "/v1/items",
         "/v1/items/{}",
         "/v1/items/{}/receipts",

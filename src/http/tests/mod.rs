@@ -6,6 +6,8 @@ mod connections;
 mod fuzz;
 mod input;
 mod refusals;
+mod reload;
+mod stream;
 
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
@@ -19,8 +21,9 @@ use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use uuid::Uuid;
 
-use super::{HttpLimits, serve};
+use super::{HttpCounters, HttpLimits, LiveLimits, Service, serve};
 use crate::node::{Arrival, Handle, Identity, LedgerClock, Shelf};
+use crate::reload::{ReloadRequests, Reloads};
 use crate::types::{
     Answer, Books, Claimed, ClusterId, Line, Millis, NodeBooks, NodeName, Outcome, Policy, Refusal, Region,
     ReplicaId, Reply, Request, Reservation, ReservationId, ReservationState, Sku, Timestamp, Totals, Units,
@@ -37,6 +40,7 @@ pub(super) struct Served {
     pub(super) clock: Arc<LedgerClock>,
     /// What reached the replica.
     pub(super) asked: Arc<Mutex<Vec<Request>>>,
+    pub(super) reload_requests: ReloadRequests,
     pub(super) stop: watch::Sender<bool>,
     pub(super) ended: JoinHandle<std::io::Result<()>>,
 }
@@ -78,15 +82,33 @@ pub(super) async fn started(
     asked: Arc<Mutex<Vec<Request>>>,
     limits: HttpLimits,
 ) -> Served {
+    started_under(handle, shelf, clock, asked, LiveLimits::fixed(limits)).await
+}
+
+pub(super) async fn started_under(
+    handle: Handle,
+    shelf: Arc<Shelf>,
+    clock: Arc<LedgerClock>,
+    asked: Arc<Mutex<Vec<Request>>>,
+    limits: LiveLimits,
+) -> Served {
     let storefront = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let admin = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let (stop, stopped) = watch::channel(false);
+    let (reloads, reload_requests) = Reloads::new();
     let (front, back) = (storefront.local_addr().unwrap(), admin.local_addr().unwrap());
     let mut registry = Registry::default();
     registry.register("things", "Things", prometheus_client::metrics::counter::Counter::<u64>::default());
-    let serving = serve(handle.clone(), storefront, admin, limits, Arc::new(registry), stopped);
+    let service = Service {
+        handle: handle.clone(),
+        limits,
+        registry: Arc::new(registry),
+        counters: HttpCounters::default(),
+        reloads,
+    };
+    let serving = serve(service, storefront, admin, stopped);
     let ended = tokio::spawn(serving);
-    Served { storefront: front, admin: back, handle, shelf, clock, asked, stop, ended }
+    Served { storefront: front, admin: back, handle, shelf, clock, asked, reload_requests, stop, ended }
 }
 
 /// Serves with a replica that always says the same.

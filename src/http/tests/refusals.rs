@@ -98,6 +98,7 @@ async fn a_node_that_is_not_ready_asks_its_replica_nothing() {
             (Storefront, "POST /v1/reservations", BODY),
             (Storefront, "GET /v1/reservations/A", ""),
             (Storefront, "GET /v1/availability?sku=MUG", ""),
+            (Storefront, "GET /v1/availability/stream?sku=MUG", ""),
             (Admin, "GET /v1/items", ""),
             (Admin, "GET /v1/check", ""),
         ] {

@@ -3,6 +3,7 @@
 
 mod links;
 mod relay;
+mod renewal;
 mod strangers;
 
 use std::collections::{BTreeMap, VecDeque};

@@ -1,0 +1,257 @@
+//! An item's books as a node answers them, and how they look in a table.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+use serde_json::value::RawValue;
+
+use super::show::{Column, Rows};
+
+/// The answer to `GET /v1/items/{sku}`.
+#[derive(Clone, Debug, Deserialize)]
+pub struct Books {
+    pub sku: String,
+    #[serde(default)]
+    pub name: Option<String>,
+    #[serde(default)]
+    pub balanced: bool,
+    pub totals: Totals,
+    #[serde(default)]
+    pub nodes: Vec<NodeBooks>,
+    #[serde(default)]
+    pub policy: Policy,
+    /// Outer `None`: the node is of a release that does not tell.
+    #[serde(default, deserialize_with = "told")]
+    pub last_refusal: Option<Option<Refusal>>,
+}
+
+/// A member that is there, also when it is null.
+fn told<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Option<Option<Refusal>>, D::Error> {
+    Option::<Refusal>::deserialize(deserializer).map(Some)
+}
+
+#[derive(Clone, Copy, Debug, Default, Deserialize)]
+#[serde(default)]
+pub struct Totals {
+    pub received: u64,
+    pub returned: u64,
+    pub retired: u64,
+    pub sold: u64,
+    pub held: u64,
+    pub available: u64,
+    pub in_flight: u64,
+}
+
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(default)]
+pub struct NodeBooks {
+    pub node: String,
+    pub region: String,
+    pub received: u64,
+    pub returned: u64,
+    pub retired: u64,
+    pub sold: u64,
+    pub held: u64,
+    pub available: u64,
+    pub given: u64,
+    pub sent: u64,
+    pub as_of: String,
+}
+
+/// What an admin has set; in the form in which it is set again.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(default)]
+pub struct Policy {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub name: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub low_stock: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub max_per_order: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub rebalance: Option<String>,
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub quotas: BTreeMap<String, Quota>,
+}
+
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(default)]
+pub struct Quota {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub weight: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub min: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub max: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub pinned: Option<u64>,
+}
+
+/// The newest refused line of an item at a node.
+#[derive(Clone, Debug, Deserialize)]
+pub struct Refusal {
+    #[serde(default)]
+    pub at: String,
+    #[serde(flatten)]
+    pub short: Shortfall,
+}
+
+/// A line for which there was not enough.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(default)]
+pub struct Shortfall {
+    pub sku: String,
+    pub requested: u64,
+    pub available_here: u64,
+    pub verdict: String,
+    pub elsewhere: u64,
+    pub unreachable: Vec<String>,
+}
+
+impl Shortfall {
+    pub fn sentence(&self) -> String {
+        format!("{}: {} wanted, {} free there; {}", self.sku, self.requested, self.available_here, self.why())
+    }
+
+    /// What the verdict means.
+    pub fn why(&self) -> String {
+        match self.verdict.as_str() {
+            "sold_out" => "sold out: no node had a free unit".to_owned(),
+            "elsewhere" => {
+                format!("{} free at other nodes could not be brought there in time", self.elsewhere)
+            }
+            _ if self.unreachable.is_empty() => {
+                "it was not known whether there are more: units were on their way".to_owned()
+            }
+            _ => format!(
+                "it was not known whether there are more: {} did not answer",
+                self.unreachable.join(", ")
+            ),
+        }
+    }
+}
+
+impl Books {
+    pub fn at(&self, node: &str) -> Option<&NodeBooks> {
+        self.nodes.iter().find(|books| books.node == node)
+    }
+
+    /// A line for each node, and one for their sum.
+    pub fn rows(&self) -> Rows {
+        let mut rows = Rows::new(&[
+            Column::text("node"),
+            Column::number("received"),
+            Column::number("returned"),
+            Column::number("retired"),
+            Column::number("given"),
+            Column::number("sent"),
+            Column::number("sold"),
+            Column::number("held"),
+            Column::number("free"),
+        ]);
+        for n in &self.nodes {
+            let counts = [n.received, n.returned, n.retired, n.given, n.sent, n.sold, n.held, n.available];
+            rows.add([n.node.clone()].into_iter().chain(counts.map(|count| count.to_string())));
+        }
+        rows
+    }
+
+    /// What stands under the table.
+    pub fn summary(&self) -> String {
+        let t = &self.totals;
+        let mut text =
+            format!("all: {} free, {} held, {} in flight, {} sold", t.available, t.held, t.in_flight, t.sold);
+        if !self.balanced {
+            text += "\nthe books do not balance yet: not all rows have been heard";
+        }
+        let set = self.policy.words();
+        if !set.is_empty() {
+            text += &format!("\nset: {}", set.join("; "));
+        }
+        text
+    }
+
+    /// Sku and name.
+    pub fn title(&self) -> String {
+        match &self.name {
+            Some(name) => format!("{} ({name})", self.sku),
+            None => self.sku.clone(),
+        }
+    }
+}
+
+impl Policy {
+    pub fn rebalance(&self) -> &str {
+        self.rebalance.as_deref().unwrap_or("auto")
+    }
+
+    /// All that is set.
+    pub fn words_with_name(&self) -> String {
+        let name = self.name.as_ref().map(|name| format!("name {name:?}"));
+        let words: Vec<String> = name.into_iter().chain(self.words()).collect();
+        if words.is_empty() { "nothing".to_owned() } else { words.join("; ") }
+    }
+
+    /// What is set, other than the name.
+    fn words(&self) -> Vec<String> {
+        let mut words = Vec::new();
+        words.extend(self.low_stock.map(|n| format!("low stock {n}")));
+        words.extend(self.max_per_order.map(|n| format!("at most {n} an order")));
+        if self.rebalance() != "auto" {
+            words.push(format!("rebalance {}", self.rebalance()));
+        }
+        words.extend(self.quotas.iter().map(|(node, quota)| format!("quota of {node}: {}", quota.words())));
+        words
+    }
+}
+
+impl Quota {
+    pub fn is_empty(&self) -> bool {
+        *self == Quota::default()
+    }
+
+    pub fn words(&self) -> String {
+        let fields = [("weight", self.weight), ("min", self.min), ("max", self.max), ("pinned", self.pinned)];
+        let words: Vec<String> =
+            fields.iter().filter_map(|(name, value)| value.map(|value| format!("{name} {value}"))).collect();
+        if words.is_empty() { "nothing".to_owned() } else { words.join(", ") }
+    }
+}
+
+/// A page of any list.
+#[derive(Debug, Deserialize)]
+pub struct Page {
+    pub items: Vec<Box<RawValue>>,
+    pub next: Option<String>,
+    /// Of a history over all nodes.
+    #[serde(default)]
+    pub missing_nodes: Vec<String>,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_refusal_may_be_there_be_null_or_not_be_told() {
+        let read = |text: &str| serde_json::from_str::<Books>(text).unwrap().last_refusal;
+        assert!(read(r#"{"sku":"A","totals":{}}"#).is_none());
+        assert!(read(r#"{"sku":"A","totals":{},"last_refusal":null}"#).unwrap().is_none());
+        let refusal = read(
+            r#"{"sku":"A","totals":{},"last_refusal":{"at":"t","requested":2,"available_here":1,
+                "verdict":"unknown","elsewhere":0,"unreachable":["eu-1"]}}"#,
+        );
+        let refusal = refusal.unwrap().unwrap();
+        assert_eq!((refusal.at.as_str(), refusal.short.requested), ("t", 2));
+        assert!(refusal.short.why().contains("eu-1"));
+    }
+
+    #[test]
+    fn a_policy_is_sent_back_as_it_came() {
+        let text = r#"{"name":"Mug","rebalance":"manual","quotas":{"eu-1":{"min":1}}}"#;
+        let policy: Policy = serde_json::from_str(text).unwrap();
+        assert_eq!(serde_json::to_string(&policy).unwrap(), text);
+        assert_eq!(policy.words_with_name(), "name \"Mug\"; rebalance manual; quota of eu-1: min 1");
+        assert_eq!(Policy::default().words_with_name(), "nothing");
+    }
+}

@@ -1,0 +1,103 @@
+//! Facts in, sentences out.
+
+use serde_json::{Value, json};
+
+use super::*;
+use crate::cli::admin::explain::facts::Told;
+use crate::cli::admin::script::{at, books, members};
+
+fn facts(item: &Value, cluster: &Value, told: Vec<Told>) -> Facts {
+    let list: crate::cli::admin::node::Members = serde_json::from_value(cluster.clone()).unwrap();
+    Facts {
+        teller: list.node.clone(),
+        books: serde_json::from_value(item.clone()).unwrap(),
+        members: list.all().unwrap(),
+        flights: Vec::new(),
+        told,
+        raw_item: serde_json::value::to_raw_value(item).unwrap(),
+        raw_cluster: serde_json::value::to_raw_value(cluster).unwrap(),
+    }
+}
+
+fn told(node: &str, last: Last) -> Told {
+    Told { node: node.to_owned(), last, raw: None }
+}
+
+fn all_well() -> Value {
+    members(&[("eu-1", "active", "up"), ("us-1", "active", "up")])
+}
+
+#[test]
+fn without_limits_it_says_so() {
+    let item = books("A", &[at("eu-1", 5, 0, 0, 0, 0), at("us-1", 0, 0, 0, 0, 0)], &json!({}));
+    let facts = facts(&item, &all_well(), vec![told("eu-1", Last::None)]);
+    let text = explain(&facts);
+    assert!(text[0].sentences.contains(&"us-1 has had none.".to_owned()));
+    assert!(text[1].sentences[0].starts_with("Nothing:"));
+    assert_eq!(text[2].sentences, ["eu-1 has refused none since it started."]);
+}
+
+#[test]
+fn every_limit_is_told() {
+    let policy = json!({"low_stock": 90, "max_per_order": 4, "rebalance": "manual", "quotas": {
+        "eu-1": {"min": 10, "max": 500, "weight": 3}, "us-1": {"pinned": 5}}});
+    let item = books("A", &[at("eu-1", 80, 0, 0, 0, 0), at("us-1", 3, 0, 0, 0, 0)], &policy);
+    let cluster = members(&[("eu-1", "draining", "up"), ("us-1", "active", "down")]);
+    let text = limits(&facts(&item, &cluster, Vec::new())).join("\n");
+    for wanted in [
+        "at most 4",
+        "83 free is not above low_stock 90",
+        "rebalance manual",
+        "eu-1 keeps 10 from others",
+        "once it has 500 free",
+        "counts 3 times",
+        "us-1 is pinned at 5",
+        "Of the 83 free units 13 are kept",
+        "eu-1 is draining",
+        "us-1 is silent (link down): its 3 free and 0 held are 0 s old",
+    ] {
+        assert!(text.contains(wanted), "{wanted}:\n{text}");
+    }
+}
+
+#[test]
+fn the_age_of_a_silent_nodes_numbers_is_told() {
+    let mut silent = at("us-1", 3, 0, 0, 0, 0);
+    silent["as_of"] = json!("2026-05-03T09:59:00.000Z");
+    let item = books("A", &[at("eu-1", 80, 0, 0, 0, 0), silent], &json!({}));
+    let cluster = members(&[("eu-1", "active", "up"), ("us-1", "active", "down")]);
+    let text = limits(&facts(&item, &cluster, Vec::new())).join("\n");
+    assert!(text.contains("are 60 s old, as of 2026-05-03 09:59:00"), "{text}");
+}
+
+#[test]
+fn books_that_do_not_add_up_are_not_explained_away() {
+    let mut item = books("A", &[at("eu-1", 80, 0, 0, 0, 0)], &json!({}));
+    item["totals"]["available"] = json!(79);
+    item["balanced"] = json!(false);
+    let text = whereabouts(&facts(&item, &all_well(), Vec::new())).join("\n");
+    assert!(text.contains("= 79, not 80: it does not add up") && text.contains("stockade check"), "{text}");
+}
+
+#[test]
+fn the_newest_refusal_comes_first_and_every_node_is_heard() {
+    let refusal = |at: &str, verdict: &str| {
+        let body = json!({"at": at, "requested": 5, "available_here": 2, "verdict": verdict, "elsewhere": 3,
+            "unreachable": ["ap-1"]});
+        Last::Refusal(serde_json::from_value(body).unwrap())
+    };
+    let item = books("A", &[at("eu-1", 80, 0, 0, 0, 0)], &json!({"rebalance": "manual"}));
+    let told = vec![
+        told("eu-1", refusal("2026-05-03T09:00:00.000Z", "unknown")),
+        told("us-1", refusal("2026-05-03T10:00:00.000Z", "elsewhere")),
+        told("ap-1", Last::Silent),
+        told("ap-2", Last::Untold),
+    ];
+    let text = refusals(&facts(&item, &all_well(), told));
+    assert!(
+        text[0].starts_with("us-1 refused 5 at 2026-05-03 10:00:00")
+            && text[0].contains("rebalance is manual")
+    );
+    assert!(text[1].contains("ap-1 did not answer"), "{}", text[1]);
+    assert_eq!(text[2..], ["ap-1 did not answer.", "ap-2 does not tell what it refused."]);
+}

@@ -1,0 +1,268 @@
+//! Commands that change something: the one request each sends, the merging, the asking.
+
+use serde_json::{Value, json};
+
+use crate::cli::admin::script::{Script, at, books, directory, members, problem, reply, run};
+use crate::cli::admin::target::Surroundings;
+
+fn mug() -> Value {
+    books("MUG", &[at("eu-1", 100, 40, 0, 10, 3), at("us-1", 0, 0, 40, 2, 0)], &json!({"name": "Mug"}))
+}
+
+fn reservation() -> Value {
+    json!({"id": "O-1", "state": "held", "version": 1, "node": "eu-1", "region": "eu",
+        "created_at": "2026-05-03T10:00:00.000Z", "expires_at": "2026-05-03T10:10:00.000Z",
+        "lines": [{"sku": "MUG", "quantity": 2}]})
+}
+
+fn words(line: &str) -> Vec<&str> {
+    line.split(' ').collect()
+}
+
+#[tokio::test]
+async fn each_change_is_one_request() {
+    let returned = json!({"sku": "MUG", "quantity": 1, "node": "eu-1", "region": "eu", "returned_at": "t"});
+    let member = members(&[("eu-1", "active", "up")])["nodes"][0].clone();
+    let reloaded = json!({"applied": ["limits.idle_timeout_ms"], "restart_needed": ["node.data_dir"]});
+    let table: Vec<(&str, &str, Value, Value)> = vec![
+        (
+            "stock receive MUG 5 --key k --reason r --reference d-1",
+            "POST /v1/items/MUG/receipts",
+            json!({"quantity": 5, "reason": "r", "reference": "d-1"}),
+            mug(),
+        ),
+        (
+            "stock write-off MUG 5 --yes --key k",
+            "POST /v1/items/MUG/write-offs",
+            json!({"quantity": 5}),
+            mug(),
+        ),
+        ("stock return MUG 1 --key k", "POST /v1/returns", json!({"sku": "MUG", "quantity": 1}), returned),
+        (
+            "transfer MUG --from eu-1 --to us-1 20 --yes --key k --reference m",
+            "POST /v1/items/MUG/transfers",
+            json!({"from": "eu-1", "to": "us-1", "quantity": 20, "reference": "m"}),
+            mug(),
+        ),
+        (
+            "reserve put O-1 MUG=2 TEE --ttl 900 --wait-ms 0",
+            "PUT /v1/reservations/O-1",
+            json!({"lines": [{"sku": "MUG", "quantity": 2}, {"sku": "TEE", "quantity": 1}], "ttl_seconds": 900, "wait_ms": 0}),
+            reservation(),
+        ),
+        (
+            "reserve put O-1 MUG --retry --if-version 3",
+            "PUT /v1/reservations/O-1",
+            json!({"lines": [{"sku": "MUG", "quantity": 1}]}),
+            reservation(),
+        ),
+        (
+            "reserve confirm O-1 --if-version 2 --wait-ms 9",
+            "POST /v1/reservations/O-1/confirm",
+            json!({"wait_ms": 9}),
+            reservation(),
+        ),
+        ("reserve cancel O-1", "POST /v1/reservations/O-1/cancel", json!({}), reservation()),
+        (
+            "reserve extend O-1 --ttl 60",
+            "POST /v1/reservations/O-1/extend",
+            json!({"ttl_seconds": 60}),
+            reservation(),
+        ),
+        (
+            "reserve sell MUG=2 --key k --reference till",
+            "POST /v1/sales",
+            json!({"lines": [{"sku": "MUG", "quantity": 2}], "reference": "till"}),
+            reservation(),
+        ),
+        ("node drain eu-1 --yes", "POST /v1/nodes/eu-1/drain", json!({}), member.clone()),
+        ("node resume eu-1", "POST /v1/nodes/eu-1/resume", json!({}), member),
+        ("node reload", "POST /v1/config/reload", json!({}), reloaded),
+    ];
+    for (line, target, body, answer) in table {
+        let node = Script::start(vec![reply(target, 200, &answer)]).await;
+        for format in ["table", "json", "csv"] {
+            let mut all = words(line);
+            all.extend(["-o", format]);
+            let ran = node.run(&all).await;
+            assert_eq!(ran.status(), 0, "{line}: {ran:?}");
+            match format {
+                "json" => assert_eq!(ran.json(), answer, "{line}"),
+                _ => assert!(!ran.fitting().is_empty(), "{line}"),
+            }
+            let seen = node.seen();
+            assert_eq!(seen.len(), 1, "{line}: {seen:?}");
+            assert_eq!(seen[0].target, target, "{line}");
+            assert_eq!(serde_json::from_str::<Value>(&seen[0].body).unwrap(), body, "{line}");
+            assert_eq!(seen[0].key.as_deref(), line.contains("--key k").then_some("k"), "{line}");
+            let version = if line.contains("--if-version 3") { "\"3\"" } else { "\"2\"" };
+            assert_eq!(seen[0].header("if-match"), line.contains("--if-version").then_some(version));
+            assert_eq!(seen[0].header("stockade-retry"), line.contains("--retry").then_some("1"));
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_setting_is_read_changed_and_put_back() {
+    let policy = json!({"name": "Mug", "low_stock": 5, "rebalance": "auto",
+        "quotas": {"eu-1": {"min": 10, "max": 50}, "us-1": {"weight": 3}}});
+    let table = [
+        ("item set MUG --max-per-order 4", "max_per_order", json!(4)),
+        ("item set MUG --unset low-stock", "low_stock", Value::Null),
+        ("item set MUG --rebalance manual", "rebalance", json!("manual")),
+        ("item set MUG --name Cup", "name", json!("Cup")),
+        (
+            "quota set MUG eu-1 --min 20 --unset max",
+            "quotas",
+            json!({"eu-1": {"min": 20}, "us-1": {"weight": 3}}),
+        ),
+        (
+            "quota set MUG ap-1 --pinned 5",
+            "quotas",
+            json!({"ap-1": {"pinned": 5}, "eu-1": {"min": 10, "max": 50}, "us-1": {"weight": 3}}),
+        ),
+        ("quota set MUG us-1 --unset weight", "quotas", json!({"eu-1": {"min": 10, "max": 50}})),
+        ("quota clear MUG us-1", "quotas", json!({"eu-1": {"min": 10, "max": 50}})),
+        ("quota clear MUG", "quotas", Value::Null),
+    ];
+    let there = books("MUG", &[at("eu-1", 1, 0, 0, 0, 0)], &policy);
+    for (line, field, value) in table {
+        let node = Script::start(vec![
+            reply("GET /v1/items/MUG", 200, &there),
+            reply("PUT /v1/items/MUG", 200, &there),
+        ])
+        .await;
+        node.run(&words(line)).await.good();
+        let seen = node.seen();
+        assert_eq!(seen.len(), 2, "{line}");
+        let mut wanted = policy.clone();
+        wanted[field] = value.clone();
+        if value.is_null() {
+            wanted.as_object_mut().unwrap().remove(field);
+        }
+        assert_eq!(serde_json::from_str::<Value>(&seen[1].body).unwrap(), wanted, "{line}");
+    }
+}
+
+#[tokio::test]
+async fn an_item_that_is_not_there_is_made_but_has_no_quotas_to_change() {
+    let node = Script::start(vec![
+        reply("GET /v1/items/NEW", 404, problem(404, "unknown_sku")),
+        reply("PUT /v1/items/NEW", 201, books("NEW", &[], &json!({"name": "New"}))),
+    ])
+    .await;
+    let out = node.run(&["item", "set", "NEW", "--name", "New"]).await.good();
+    assert!(out.contains("NEW (New)"), "{out}");
+    assert_eq!(node.seen()[1].body, r#"{"name":"New"}"#);
+    let ran = node.run(&["quota", "set", "NEW", "eu-1", "--min", "1"]).await;
+    assert_eq!(ran.status(), 1);
+    assert!(ran.error().contains("item set NEW"), "{}", ran.error());
+    let out = node.run(&["item", "set", "NEW", "--name", "New", "--dry-run"]).await.good();
+    assert!(out.contains("none -> created") && out.contains("not set -> \"New\""), "{out}");
+}
+
+#[tokio::test]
+async fn a_dry_run_tells_before_and_after_and_sends_nothing() {
+    let nodes = members(&[("eu-1", "active", "up"), ("us-1", "active", "up")]);
+    let list = json!({"items": [mug()], "next": null});
+    let node = Script::start(vec![
+        reply("GET /v1/items/MUG", 200, mug()),
+        reply("GET /v1/nodes", 200, &nodes),
+        reply("GET /v1/items?limit=500", 200, &list),
+    ])
+    .await;
+    let table = [
+        ("stock write-off MUG 5", "free at eu-1     47 -> 42", 0),
+        ("stock receive MUG 5", "received at eu-1  100 -> 105", 0),
+        ("stock return MUG 5", "free at eu-1      47 -> 52", 0),
+        ("transfer MUG --from eu-1 --to us-1 20", "free at us-1, once taken in  38 -> 58", 0),
+        ("node drain eu-1", "47 (of 1 items) -> 0", 0),
+        ("stock write-off MUG 48", "only 47 of MUG are free at eu-1", 1),
+        ("transfer MUG --from us-1 --to eu-1 39", "only 38 of MUG are free at us-1", 1),
+        ("node drain xx-9", "there is no node xx-9", 1),
+    ];
+    for (line, wanted, status) in table {
+        let mut all = words(line);
+        all.push("--dry-run");
+        let ran = node.run(&all).await;
+        assert_eq!(ran.status(), status, "{line}: {ran:?}");
+        let out = ran.fitting();
+        assert!(out.contains(wanted) && out.contains("Nothing was sent."), "{line}:\n{out}");
+        assert!(node.seen().iter().all(|seen| seen.target.starts_with("GET ")), "{line}");
+        all.extend(["-o", "json"]);
+        let report = node.run(&all).await.json();
+        assert_eq!(report["dry_run"], true);
+        assert_eq!(report["concern"].is_string(), status == 1, "{report}");
+    }
+}
+
+#[tokio::test]
+async fn units_leave_only_after_a_yes() {
+    let nodes = members(&[("eu-1", "active", "up"), ("us-1", "active", "up")]);
+    let node = Script::start(vec![
+        reply("GET /v1/items/MUG", 200, mug()),
+        reply("GET /v1/nodes", 200, &nodes),
+        reply("GET /v1/items?limit=500", 200, json!({"items": [], "next": null})),
+        reply("POST /v1/items/MUG/write-offs", 201, mug()),
+        reply("POST /v1/items/MUG/transfers", 200, mug()),
+        reply("POST /v1/nodes/eu-1/drain", 202, &nodes["nodes"][0]),
+    ])
+    .await;
+    let posts = || node.seen().iter().filter(|seen| seen.target.starts_with("POST ")).count();
+    for line in ["stock write-off MUG 5", "transfer MUG --from eu-1 --to us-1 5", "node drain eu-1"] {
+        let ran = node.run(&words(line)).await;
+        assert_eq!(ran.status(), 2, "{line}");
+        assert!(ran.error().contains("--yes") && ran.error().contains("--dry-run"), "{}", ran.error());
+        assert_eq!(posts(), 0, "{line}");
+        for no in ["n\n", "\n", "", "yep\n"] {
+            let ran = node.run_with(&words(line), Some(no)).await;
+            assert_eq!(ran.status(), 1, "{line} {no:?}");
+            assert!(ran.notes.contains("->") && ran.notes.contains("Nothing was done."), "{}", ran.notes);
+            assert_eq!(posts(), 0, "{line} {no:?}");
+        }
+        for yes in ["y\n", "YES\n"] {
+            let ran = node.run_with(&words(line), Some(yes)).await;
+            assert_eq!(ran.status(), 0, "{line} {yes:?}");
+            assert!(ran.notes.contains("[y/N]"), "{}", ran.notes);
+            assert_eq!(posts(), 1, "{line} {yes:?}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_repeat_says_that_nothing_more_was_done() {
+    let replayed = reply("POST /v1/items/MUG/receipts", 201, mug()).with("idempotent-replayed", "true");
+    let node = Script::start(vec![replayed]).await;
+    let ran = node.run(&["stock", "receive", "MUG", "5", "--key", "k"]).await;
+    assert!(ran.notes.contains("nothing more was done"), "{}", ran.notes);
+    ran.good();
+}
+
+#[tokio::test]
+async fn a_reload_that_finds_a_bad_file_names_every_key() {
+    let bad = json!({"title": "The request is not valid", "status": 400, "code": "invalid_request",
+        "errors": [{"field": "limits.idle", "message": "is not a key"}, {"field": "peers", "message": "is empty"}]});
+    let node = Script::start(vec![reply("POST /v1/config/reload", 400, bad)]).await;
+    let ran = node.run(&["node", "reload"]).await;
+    assert_eq!(ran.status(), 1);
+    let error = ran.error();
+    assert!(error.contains("limits.idle: is not a key") && error.contains("peers: is empty"), "{error}");
+}
+
+#[tokio::test]
+async fn a_new_item_is_waited_for_at_the_other_nodes() {
+    let unknown = reply("GET /v1/items/MUG", 404, problem(404, "unknown_sku"));
+    let first = Script::start(vec![
+        unknown.clone(),
+        reply("PUT /v1/items/MUG", 201, mug()),
+        reply("GET /v1/items/MUG", 200, mug()),
+    ])
+    .await;
+    let late = Script::start(vec![unknown.clone(), unknown, reply("GET /v1/items/MUG", 200, mug())]).await;
+    let dir = directory(&[&first, &late]);
+    let words = ["item", "set", "MUG", "--dev", dir.path().to_str().unwrap()];
+    let ran = run(&words, Surroundings::default(), None).await;
+    assert_eq!(late.seen().len(), 3, "{ran:?}");
+    assert_eq!(ran.notes, "eu-2 has not heard of MUG yet\n");
+    ran.good();
+}

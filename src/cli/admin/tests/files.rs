@@ -1,0 +1,146 @@
+//! Import and export: the same bytes on every try, and files that fit each other.
+
+use serde_json::{Value, json};
+
+use crate::cli::admin::script::{Script, at, books, cut, problem, reply};
+
+const IMPORT: &str = "POST /v1/items:import";
+
+fn file(name: &str, content: &str) -> (tempfile::TempDir, String) {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join(name);
+    std::fs::write(&path, content).unwrap();
+    let path = path.to_str().unwrap().to_owned();
+    (dir, path)
+}
+
+fn imported(lines: u64, failed: &[Value]) -> Value {
+    json!({"lines": lines, "applied": lines - failed.len() as u64, "failed": failed})
+}
+
+#[tokio::test]
+async fn a_file_is_sent_as_it_is_under_a_key_of_its_content() {
+    let csv = "sku,name,quantity\nMUG,\"Mug, white\",3\n".repeat(5_000);
+    let node = Script::start(vec![reply(IMPORT, 200, imported(4, &[]))]).await;
+    let mut keys = Vec::new();
+    for (name, kind) in [("a.csv", "text/csv"), ("b.CSV", "text/csv"), ("c.jsonl", "application/x-ndjson")] {
+        let (_dir, path) = file(name, &csv);
+        let out = node.run(&["import", &path]).await.good();
+        assert_eq!(out, "4 lines: 4 applied, 0 failed\n");
+        let seen = node.seen().remove(0);
+        assert_eq!((seen.header("content-type"), seen.body == csv), (Some(kind), true));
+        keys.push(seen.key.unwrap());
+    }
+    assert!(keys[0].starts_with("import-") && keys.iter().all(|key| *key == keys[0]), "{keys:?}");
+    let (_dir, path) = file("d", &csv);
+    let ran = node.run(&["import", &path]).await;
+    assert_eq!(ran.status(), 2);
+    assert!(ran.error().contains("--format"), "{}", ran.error());
+    node.run(&["import", &path, "--format", "ndjson", "--key", "mine"]).await.good();
+    assert_eq!(node.seen()[0].key.as_deref(), Some("mine"));
+}
+
+#[tokio::test]
+async fn standard_input_is_kept_and_sent_like_a_file() {
+    let content = "{\"sku\":\"A\"}\n".repeat(20_000);
+    let node = Script::start(vec![cut(IMPORT), reply(IMPORT, 200, imported(20_000, &[]))]).await;
+    let ran = node.run_with(&["import", "-", "--format", "ndjson"], Some(&content)).await;
+    assert_eq!(ran.status(), 0, "{ran:?}");
+    let seen = node.seen();
+    assert!(seen.len() == 2 && seen.iter().all(|try_| try_.body == content && try_.key == seen[0].key));
+    let ran = node.run_with(&["import", "-"], Some(&content)).await;
+    assert!(ran.status() == 2 && ran.error().contains("--format"), "{ran:?}");
+}
+
+#[tokio::test]
+async fn after_a_lost_connection_the_same_is_sent_again() {
+    let (_dir, path) = file("a.csv", "MUG,,3\n");
+    let busy = reply(IMPORT, 503, problem(503, "overloaded"));
+    let node = Script::start(vec![cut(IMPORT), busy, reply(IMPORT, 200, imported(1, &[]))]).await;
+    let ran = node.run(&["import", &path]).await;
+    assert!(ran.notes.contains("try 2 of 3") && ran.notes.contains("try 3 of 3"), "{}", ran.notes);
+    ran.good();
+    let seen = node.seen();
+    assert_eq!(seen.len(), 3);
+    assert!(seen.iter().all(|try_| *try_ == seen[0]), "{seen:?}");
+
+    let node = Script::start(vec![cut(IMPORT)]).await;
+    let ran = node.run(&["import", &path]).await;
+    assert_eq!((ran.status(), node.seen().len()), (2, 3));
+    assert!(ran.error().contains("--key import-"), "{}", ran.error());
+}
+
+#[tokio::test]
+async fn failed_lines_are_told_with_their_numbers() {
+    let (_dir, path) = file("a.csv", "MUG,,x\n");
+    let failed = [json!({"line": 17, "code": "invalid_request", "message": "quantity: must be an integer"})];
+    let node = Script::start(vec![reply(IMPORT, 200, imported(20, &failed))]).await;
+    let ran = node.run(&["import", &path, "--key", "k-1"]).await;
+    assert_eq!(ran.status(), 1);
+    let out = ran.fitting();
+    assert!(out.contains("  17  invalid_request  quantity: must be an integer"), "{out}");
+    assert!(out.contains("20 lines: 19 applied, 1 failed") && out.contains("--key k-1"), "{out}");
+    let csv = node.run(&["import", &path, "-o", "csv"]).await;
+    assert_eq!(csv.out.lines().nth(1), Some("17,invalid_request,quantity: must be an integer"));
+    assert_eq!(node.run(&["import", &path, "-o", "json"]).await.json(), imported(20, &failed));
+
+    let many = json!({"lines": 5000, "applied": 0, "failed": failed});
+    let node = Script::start(vec![reply(IMPORT, 200, many)]).await;
+    let out = node.run(&["import", &path]).await.out;
+    assert!(out.contains("5000 failed; 4999 of them are not listed"), "{out}");
+}
+
+#[tokio::test]
+async fn a_refused_import_is_told_and_not_repeated() {
+    let (_dir, path) = file("a.csv", "MUG,,3\n");
+    let node = Script::start(vec![reply(IMPORT, 415, problem(415, "unsupported_media_type"))]).await;
+    let ran = node.run(&["import", &path]).await;
+    assert_eq!((ran.status(), node.seen().len()), (1, 1));
+    assert!(ran.error().contains("unsupported_media_type"), "{}", ran.error());
+    let ran = node.run(&["import", "/nonexistent/a.csv"]).await;
+    assert_eq!(ran.status(), 2);
+    assert!(ran.error().contains("/nonexistent/a.csv"), "{}", ran.error());
+}
+
+#[tokio::test]
+async fn an_export_is_a_file_that_import_takes_back() {
+    let items = [
+        books("A", &[at("eu-1", 7, 0, 0, 1, 2), at("us-1", 3, 1, 0, 0, 0)], &json!({"name": "A, \"a\""})),
+        books("B", &[], &json!({})),
+    ];
+    let node = Script::start(vec![
+        reply("GET /v1/items?limit=500", 200, json!({"items": [items[0]], "next": "A"})),
+        reply("GET /v1/items?limit=500&cursor=A", 200, json!({"items": [items[1]], "next": null})),
+    ])
+    .await;
+    let csv = "sku,name,quantity\nA,\"A, \"\"a\"\"\",6\nB,,\n";
+    let ran = node.run(&["export"]).await;
+    assert!(ran.notes.contains("2 items, 6 free units; 3 units"), "{}", ran.notes);
+    assert_eq!(ran.good(), csv);
+
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("stock.csv");
+    node.run(&["export", "--out", path.to_str().unwrap()]).await.good();
+    assert_eq!(std::fs::read_to_string(&path).unwrap(), csv);
+    assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 1, "nothing is left beside it");
+
+    let out = node.run(&["export", "--format", "ndjson"]).await.out;
+    let lines: Vec<Value> = out.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    assert_eq!(lines, items);
+}
+
+#[tokio::test]
+async fn an_export_that_breaks_off_leaves_no_file() {
+    let node = Script::start(vec![
+        reply("GET /v1/items?limit=500", 200, json!({"items": [books("A", &[], &json!({}))], "next": "A"})),
+        cut("GET /v1/items?limit=500&cursor=A"),
+    ])
+    .await;
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("stock.csv");
+    std::fs::write(&path, "old").unwrap();
+    let ran = node.run(&["export", "--out", path.to_str().unwrap()]).await;
+    assert_eq!(ran.status(), 2);
+    assert_eq!(std::fs::read_to_string(&path).unwrap(), "old");
+    assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 1);
+}
