@@ -104,7 +104,7 @@ impl History {
                 format!("it goes on to batch {}, the journal ends at {}", history.covered.0, last.0)
             }
             // Nothing is wrong with the file itself, as far as can be told.
-            Err(error @ (EngineError::Io(_) | EngineError::PreviousIo)) => {
+            Err(error) if !blames_the_file(&error) => {
                 return History::stand_in(&failed(&path, error), replica, options);
             }
             Err(error) => error.to_string(),
@@ -418,6 +418,16 @@ fn decoded(block: &[u8]) -> Vec<Numbered> {
         tracing::warn!(%error, "a block of an item's history cannot be read");
         Vec::new()
     })
+}
+
+/// The file is damaged or of something else: not an error of the system on the way to it.
+fn blames_the_file(error: &EngineError) -> bool {
+    use std::io::ErrorKind::{InvalidData, UnexpectedEof};
+    match error {
+        EngineError::Io(error) => matches!(error.kind(), InvalidData | UnexpectedEof),
+        EngineError::PreviousIo => false,
+        _ => true,
+    }
 }
 
 fn open_engine(path: &Path, replica: ReplicaId) -> Result<(Database, BatchNumber), EngineError> {
