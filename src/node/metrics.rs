@@ -40,7 +40,7 @@ pub struct Numbers {
     /// Age of the oldest peer's rows, in milliseconds.
     pub stale_ms: u64,
     pub history_bytes: u64,
-    /// Items' histories are kept no longer.
+    /// Items' histories cannot be written at present.
     pub history_failed: bool,
     pub streams_open: u64,
     pub stream_events: u64,
@@ -130,7 +130,7 @@ fn gauges(n: &Numbers) -> [Row; 19] {
         ("stockade_history_bytes", "Size of the file of items' histories", n.history_bytes),
         (
             "stockade_history_failed",
-            "1 when items' histories can be kept no longer",
+            "1 while items' histories cannot be written to disk",
             u64::from(n.history_failed),
         ),
         ("stockade_streams_open", "Availability streams that are open", n.streams_open),

@@ -55,6 +55,30 @@ async fn a_file_is_applied_line_by_line_and_once_under_its_key() {
     cluster.known("PIN").await;
 }
 
+/// A line that failed keeps its place, and one in another's place takes the later ones with it:
+/// nothing is received twice.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn lines_of_one_item_that_are_corrected_or_moved_are_not_applied_twice() {
+    let cluster = Cluster::start(1).await;
+    let received = async || cluster.totals(0, "CUP").await["received"].clone();
+    cluster[0].ask(import("CUP,Cup,abc\nCUP,Cup,5\n").key("k")).await.expect(200);
+    assert_eq!(received().await, 5);
+    let corrected = cluster[0].ask(import("CUP,Cup,3\nCUP,Cup,5\n").key("k")).await.expect(200);
+    assert_eq!((&corrected.body["applied"], &corrected.body["failed"]), (&json!(2), &json!([])));
+    assert_eq!(received().await, 8);
+    // Another line in front of them, and enough behind it for a second step.
+    let mut moved = "CUP,Cup,9\nCUP,Cup,3\nCUP,Cup,5\n".to_owned();
+    for n in 0..300 {
+        writeln!(moved, "other-{n},,1").unwrap();
+    }
+    moved.push_str("CUP,Cup,7\n");
+    let moved = cluster[0].ask(import(&moved).key("k")).await.expect(200);
+    let failed: Vec<u64> =
+        moved.body["failed"].as_array().unwrap().iter().map(|f| f["line"].as_u64().unwrap()).collect();
+    assert_eq!(failed, [1, 2, 3, 304]);
+    assert_eq!(received().await, 8);
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_is_no_import_is_refused_and_nothing_is_done() {
     let cluster = Cluster::start(1).await;
