@@ -345,10 +345,14 @@ impl Workload {
         for n in 0..self.hosts {
             if self.dice.chance(300) {
                 let units = |dice: &mut Dice| dice.chance(400).then(|| Units(dice.between(0, 8)));
+                let (one, other) = (units(&mut self.dice), units(&mut self.dice));
+                // A minimum above the maximum is refused.
+                let swap = one.zip(other).is_some_and(|(one, other)| one > other);
+                let (min, max) = if swap { (other, one) } else { (one, other) };
                 let quota = Quota {
                     weight: self.dice.chance(400).then(|| self.dice.between(0, 5)),
-                    min: units(&mut self.dice),
-                    max: units(&mut self.dice),
+                    min,
+                    max,
                     pinned: self.dice.chance(100).then_some(Units(2)),
                 };
                 policy.quotas.insert(node(n), quota);
