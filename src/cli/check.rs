@@ -10,6 +10,7 @@ use serde::Serialize;
 use super::client::{BaseUrl, Client};
 use super::cluster::Cluster;
 use super::node::{self, Check};
+use super::terminal::say;
 use super::{Ending, Output, table};
 
 const EXAMPLE: &str = "\
@@ -89,8 +90,8 @@ pub fn run(args: CheckArgs) -> anyhow::Result<Ending> {
     };
     let report = super::runtime()?.block_on(ask_until_quiet(&admins))?;
     match args.output {
-        Output::Json => println!("{}", serde_json::to_string(&report)?),
-        Output::Table => print_table(&report),
+        Output::Json => say(serde_json::to_string(&report)?)?,
+        Output::Table => print_table(&report)?,
     }
     Ok(if report.ok { Ending::Good } else { Ending::Failed })
 }
@@ -134,7 +135,7 @@ fn judge(nodes: Vec<NodeReport>) -> Report {
     Report { agree, ok: agree && sound, nodes }
 }
 
-fn print_table(report: &Report) {
+fn print_table(report: &Report) -> anyhow::Result<()> {
     let mut rows = table(&["node", "items", "books digest", "violations"]);
     for NodeReport { check, .. } in &report.nodes {
         let digest: String = check.books_digest.chars().take(16).collect();
@@ -145,20 +146,20 @@ fn print_table(report: &Report) {
             check.violations.len().to_string(),
         ]);
     }
-    println!("{rows}");
+    say(rows)?;
     for NodeReport { check, .. } in &report.nodes {
         for violation in &check.violations {
             let sku = violation.sku.as_deref().unwrap_or("-");
-            println!("{}: {} of {sku}: {}", check.node, violation.invariant, violation.detail);
+            say(format_args!("{}: {} of {sku}: {}", check.node, violation.invariant, violation.detail))?;
         }
     }
     match (report.ok, report.agree) {
-        (true, _) => println!("ok: every invariant holds, and all nodes have the same books"),
-        (false, true) => println!("FAILED: invariants are violated"),
-        (false, false) => {
-            println!("FAILED: the nodes' books still differ after {} s;", AGREE_WITHIN.as_secs());
-            println!("is a node cut off, or are sales going on?")
-        }
+        (true, _) => say("ok: every invariant holds, and all nodes have the same books"),
+        (false, true) => say("FAILED: invariants are violated"),
+        (false, false) => say(format_args!(
+            "FAILED: the nodes' books still differ after {} s;\nis a node cut off, or are sales going on?",
+            AGREE_WITHIN.as_secs()
+        )),
     }
 }
 

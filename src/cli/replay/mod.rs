@@ -26,6 +26,7 @@ use tokio::sync::watch;
 
 use super::client::{BaseUrl, Client};
 use super::cluster::Cluster;
+use super::terminal::{note, say};
 use super::{Ending, Output};
 use ledger::Ledger;
 use load::{Pressure, Rate};
@@ -124,8 +125,8 @@ pub fn run(args: ReplayArgs) -> anyhow::Result<Ending> {
     };
     let report = super::runtime()?.block_on(replay(&args, trace, targets))?;
     match args.output {
-        Output::Json => println!("{}", serde_json::to_string(&report)?),
-        Output::Table => report.print_table(),
+        Output::Json => say(serde_json::to_string(&report)?)?,
+        Output::Table => report.print_table()?,
     }
     Ok(if report.ok { Ending::Good } else { Ending::Failed })
 }
@@ -142,7 +143,7 @@ async fn replay(args: &ReplayArgs, trace: Trace, targets: Vec<Target>) -> anyhow
         patience: Patience { give_up: Duration::from_secs(args.give_up_seconds), stopped },
         wait_ms: args.wait_ms,
     };
-    eprintln!("stocking {} items", shop.trace.skus.len());
+    note(format_args!("stocking {} items", shop.trace.skus.len()));
     seed::stock(&shop, &assignment.items, &received).await.context("the stock could not be received")?;
     let stop = tokio::spawn(stop_on_interrupt(stop));
     let report = load_and_judge(args, &shop, &assignment.orders, &received).await;
@@ -175,7 +176,7 @@ async fn load_and_judge(
         .iter()
         .chain(convergence.complaints.iter().chain(&server.complaints).take(MAX_SHOWN))
     {
-        eprintln!("{text}");
+        note(text);
     }
     let central = central::serve(&shop.trace, received);
     let transfers = meter.finish().await;
@@ -193,7 +194,7 @@ async fn load_and_judge(
 /// The first Ctrl-C ends the load and leads to the report, the second ends all.
 async fn stop_on_interrupt(stop: watch::Sender<bool>) {
     if tokio::signal::ctrl_c().await.is_ok() {
-        eprintln!("stopping; what is open is asked about first");
+        note("stopping; what is open is asked about first");
         let _ = stop.send(true); // nobody listens: the load is over
     }
     if tokio::signal::ctrl_c().await.is_ok() {
