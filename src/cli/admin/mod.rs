@@ -15,6 +15,7 @@ mod history;
 mod import;
 mod item;
 mod node;
+mod outcome;
 mod problem;
 mod quota;
 mod reserve;

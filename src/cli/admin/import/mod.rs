@@ -23,6 +23,7 @@ use super::show::{Column, Format, Rows, folded};
 use super::target::Side;
 use crate::cli::Ending;
 use crate::cli::client::{Answer, NoAnswer};
+use crate::cli::terminal::unless_unread;
 use progress::Progress;
 use source::Source;
 
@@ -114,6 +115,7 @@ impl ImportArgs {
             return Err(Refused(node.refusal(Side::Admin, &answer)).into());
         }
         tell(desk, &node, &answer, &key, self.common.format.output)
+            .with_context(|| format!("It was done (Idempotency-Key: {key}), but not shown"))
     }
 }
 
@@ -203,6 +205,6 @@ fn tell(
             "\nCorrect these lines and import the file again; what was applied is skipped with\n  --key {key}"
         );
     }
-    desk.show(format, &String::from_utf8_lossy(&answer.body), &rows, &closing)?;
+    unless_unread(desk.show(format, &String::from_utf8_lossy(&answer.body), &rows, &closing))?;
     Ok(if all_failed == 0 { Ending::Good } else { Ending::Failed })
 }
