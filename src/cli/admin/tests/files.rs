@@ -1,8 +1,14 @@
 //! Import and export: the same bytes on every try, and files that fit each other.
 
-use serde_json::{Value, json};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
-use crate::cli::admin::script::{Script, at, books, cut, problem, reply};
+use serde_json::{Value, json};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpListener;
+
+use crate::cli::admin::script::{Script, at, books, cut, problem, reply, run};
+use crate::cli::admin::target::Surroundings;
 
 const IMPORT: &str = "POST /v1/items:import";
 
@@ -143,4 +149,44 @@ async fn an_export_that_breaks_off_leaves_no_file() {
     assert_eq!(ran.status(), 2);
     assert_eq!(std::fs::read_to_string(&path).unwrap(), "old");
     assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 1);
+}
+
+/// A node that reads the head of a request, refuses it, and closes with bytes on their way.
+async fn hasty() -> (String, tokio::task::JoinHandle<()>, Arc<AtomicUsize>) {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("http://{}", listener.local_addr().unwrap());
+    let tries = Arc::new(AtomicUsize::new(0));
+    let counted = tries.clone();
+    let task = tokio::spawn(async move {
+        while let Ok((mut stream, _)) = listener.accept().await {
+            counted.fetch_add(1, Ordering::SeqCst);
+            stream.read_exact(&mut [0; 512]).await.unwrap();
+            let body = problem(400, "invalid_request").to_string();
+            let head =
+                format!("HTTP/1.1 400 Bad\r\ncontent-length: {}\r\nconnection: close\r\n\r\n", body.len());
+            stream.write_all((head + &body).as_bytes()).await.unwrap();
+        }
+    });
+    (url, task, tries)
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_early_refusal_of_a_large_file_is_told_at_once() {
+    let (url, task, tries) = hasty().await;
+    let (_dir, path) = file("a.csv", &"MUG,,3\n".repeat(1_000_000));
+    let ran = run(&["import", &path, "--admin", &url], Surroundings::default(), None).await;
+    assert_eq!((ran.status(), tries.load(Ordering::SeqCst)), (1, 1), "{ran:?}");
+    assert!(ran.error().contains("invalid_request"), "{}", ran.error());
+    task.abort();
+}
+
+#[tokio::test]
+async fn a_file_that_cannot_be_read_on_is_not_sent_again() {
+    let (_dir, path) = file("a.csv", "MUG,,3\n");
+    let node = Script::start(vec![cut(IMPORT)]).await;
+    let ran = node.run(&["import", &path]).await;
+    assert!(ran.notes.contains("broken off"), "{}", ran.notes);
+    let ran = node.run(&["import", _dir.path().to_str().unwrap(), "--format", "csv"]).await;
+    assert!(ran.status() == 2 && ran.notes.is_empty(), "{ran:?}");
+    assert!(ran.error().contains("cannot read"), "{}", ran.error());
 }
