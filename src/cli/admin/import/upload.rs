@@ -258,7 +258,7 @@ impl Body for Upload {
 
 #[cfg(test)]
 mod tests {
-    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    use std::task::Waker;
 
     use super::*;
 
@@ -270,24 +270,63 @@ mod tests {
         Request::post(PATH).header("host", "h").body(Upload { chunks: taken, sent: Arc::default() }).unwrap()
     }
 
-    /// Takes the first bytes, says this, and is gone.
-    async fn leave(mut far: tokio::io::DuplexStream, words: &[u8]) {
-        far.read_exact(&mut [0; 64]).await.unwrap();
-        far.write_all(words).await.unwrap();
+    /// Takes `left` bytes and then no more; only then is there something to read.
+    struct Hasty {
+        left: usize,
+        words: &'static [u8],
+        reader: Option<Waker>,
+    }
+
+    impl AsyncWrite for Hasty {
+        fn poll_write(
+            mut self: Pin<&mut Self>,
+            _: &mut Context<'_>,
+            bytes: &[u8],
+        ) -> Poll<io::Result<usize>> {
+            let taken = bytes.len().min(self.left);
+            self.left -= taken;
+            if taken > 0 {
+                return Poll::Ready(Ok(taken));
+            }
+            self.reader.take().into_iter().for_each(Waker::wake);
+            Poll::Ready(Err(io::ErrorKind::BrokenPipe.into()))
+        }
+
+        fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+            Poll::Ready(Ok(()))
+        }
+
+        fn poll_shutdown(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+            Poll::Ready(Ok(()))
+        }
+    }
+
+    impl AsyncRead for Hasty {
+        fn poll_read(
+            mut self: Pin<&mut Self>,
+            context: &mut Context<'_>,
+            buffer: &mut ReadBuf<'_>,
+        ) -> Poll<io::Result<()>> {
+            if self.left > 0 {
+                self.reader = Some(context.waker().clone());
+                return Poll::Pending;
+            }
+            buffer.put_slice(std::mem::take(&mut self.words));
+            Poll::Ready(Ok(()))
+        }
     }
 
     #[tokio::test]
     async fn an_answer_is_read_although_no_more_is_taken() {
-        let (near, far) = tokio::io::duplex(128);
-        let (answer, ()) = tokio::join!(exchange(near, request()), leave(far, REFUSAL));
-        let answer = answer.unwrap();
+        let stream = Hasty { left: 5_000, words: REFUSAL, reader: None };
+        let answer = exchange(stream, request()).await.unwrap();
         assert_eq!((answer.status, &answer.body[..]), (400, &b"{}"[..]));
     }
 
     #[tokio::test]
     async fn a_broken_connection_without_an_answer_is_told() {
-        let (near, far) = tokio::io::duplex(128);
-        let (answer, ()) = tokio::join!(exchange(near, request()), leave(far, b""));
-        assert!(answer.is_err());
+        let stream = Hasty { left: 5_000, words: b"", reader: None };
+        let error = exchange(stream, request()).await.unwrap_err();
+        assert!(error.contains("pipe"), "{error}");
     }
 }
