@@ -190,3 +190,47 @@ async fn a_file_that_cannot_be_read_on_is_not_sent_again() {
     assert!(ran.status() == 2 && ran.notes.is_empty(), "{ran:?}");
     assert!(ran.error().contains("cannot read"), "{}", ran.error());
 }
+
+#[tokio::test]
+async fn an_export_has_no_line_that_import_refuses() {
+    let items: Vec<Value> = [("A", 2_000_000_001), ("B", 1_000_000_000)]
+        .iter()
+        .map(|(sku, free)| books(sku, &[at("eu-1", *free, 0, 0, 0, 0)], &json!({})))
+        .collect();
+    let page = json!({"items": items, "next": null});
+    let node = Script::start(vec![reply("GET /v1/items?limit=500", 200, page)]).await;
+    let ran = node.run(&["export"]).await;
+    assert!(ran.notes.contains("2 items, 3000000001 free units"), "{}", ran.notes);
+    let most = 1_000_000_000;
+    assert_eq!(ran.out, format!("sku,name,quantity\nA,,{most}\nA,,{most}\nA,,1\nB,,{most}\n"));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_export_follows_links_and_writes_into_pipes() {
+    let page = json!({"items": [books("A", &[], &json!({}))], "next": null});
+    let node = Script::start(vec![reply("GET /v1/items?limit=500", 200, page)]).await;
+    let dir = tempfile::tempdir().unwrap();
+    let [file, link, dangling, pipe] = ["file", "link", "dangling", "pipe"].map(|name| dir.path().join(name));
+    std::fs::write(&file, "old").unwrap();
+    std::os::unix::fs::symlink("file", &link).unwrap();
+    std::os::unix::fs::symlink(dir.path().join("new"), &dangling).unwrap();
+    for link in [&link, &dangling] {
+        node.run(&["export", "--out", link.to_str().unwrap()]).await.good();
+        assert!(std::fs::symlink_metadata(link).unwrap().is_symlink());
+    }
+    let csv = "sku,name,quantity\nA,,\n";
+    assert_eq!(std::fs::read_to_string(&file).unwrap(), csv);
+    assert_eq!(std::fs::read_to_string(dir.path().join("new")).unwrap(), csv);
+
+    let mode = rustix::fs::Mode::RUSR | rustix::fs::Mode::WUSR;
+    rustix::fs::mkfifoat(rustix::fs::CWD, &pipe, mode).unwrap();
+    let reader = std::thread::spawn({
+        let pipe = pipe.clone();
+        move || std::fs::read_to_string(pipe).unwrap()
+    });
+    node.run(&["export", "--out", pipe.to_str().unwrap()]).await.good();
+    assert_eq!(reader.join().unwrap(), csv);
+    assert!(!std::fs::symlink_metadata(&pipe).unwrap().is_file());
+    assert_eq!(node.run(&["export", "--out", "/dev/full"]).await.status(), 2);
+    assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 5, "nothing is left beside them");
+}
