@@ -23,7 +23,7 @@ mod reserve;
 mod script;
 mod show;
 mod stock;
-mod target;
+pub(super) mod target;
 #[cfg(test)]
 mod tests;
 mod transfer;
