@@ -80,9 +80,7 @@ async fn write_to(node: &Node, content: Content, path: &Path) -> anyhow::Result<
     match std::fs::metadata(&target) {
         Ok(kind) if !kind.is_file() => {
             let mut out = BufWriter::new(OpenOptions::new().write(true).open(&target).with_context(cannot)?);
-            let count = write_all(node, content, &mut out).await?;
-            out.flush().with_context(cannot)?;
-            Ok(count)
+            write_all(node, content, &mut out).await.map_err(|error| naming(error, path))
         }
         _ => write_file(node, content, &target).await,
     }
@@ -107,10 +105,7 @@ async fn write_file(node: &Node, content: Content, path: &Path) -> anyhow::Resul
     let part = PathBuf::from(part);
     let cannot = || format!("cannot write {}", part.display());
     let file = BufWriter::new(File::create(&part).with_context(cannot)?);
-    let written = write_part(node, content, file).await.map_err(|error| match error.is::<io::Error>() {
-        true => error.context(cannot()),
-        false => error,
-    });
+    let written = write_part(node, content, file).await.map_err(|error| naming(error, &part));
     let put = written.and_then(|count| {
         std::fs::rename(&part, path).with_context(|| format!("cannot write {}", path.display()))?;
         Ok(count)
@@ -119,6 +114,14 @@ async fn write_file(node: &Node, content: Content, path: &Path) -> anyhow::Resul
         let _ = std::fs::remove_file(&part); // the first error says more
     }
     put
+}
+
+/// Names what could not be written; whether it was the node that failed, the error says itself.
+fn naming(error: anyhow::Error, path: &Path) -> anyhow::Error {
+    match error.is::<io::Error>() {
+        true => error.context(format!("cannot write {}", path.display())),
+        false => error,
+    }
 }
 
 async fn write_part(node: &Node, content: Content, mut file: BufWriter<File>) -> anyhow::Result<Count> {
