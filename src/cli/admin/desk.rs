@@ -171,8 +171,9 @@ impl Node {
         call.method = change.method.clone();
         call.key = change.key.as_ref().map(|key| key.text.clone());
         call.headers.clone_from(&change.headers);
+        let interrupt = outcome::interrupt();
         let sent = self.client.send(&call);
-        let result = outcome::unless_interrupted(sent, outcome::interrupt(), change.key.as_ref()).await?;
+        let result = outcome::unless_interrupted(sent, interrupt, change.key.as_ref()).await?;
         outcome::end_on_interrupt();
         let repeat = outcome::repeat_hint(&result, change.key.as_ref());
         let answer = result.map_err(|e| anyhow!("{:#}{repeat}", self.silence(change.side, &e)))?;

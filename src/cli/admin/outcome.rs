@@ -2,6 +2,7 @@
 //! is done once.
 
 use anyhow::anyhow;
+use tokio::signal::unix::{SignalKind, signal};
 
 use super::desk::{Change, Key};
 use super::problem;
@@ -36,17 +37,23 @@ pub async fn unless_interrupted(
     }
 }
 
-/// Ctrl-C.
-pub async fn interrupt() {
-    if tokio::signal::ctrl_c().await.is_err() {
-        std::future::pending::<()>().await; // then it ends the process as ever
+/// Ctrl-C. It is listened to from this call on, which comes before anything is sent.
+pub fn interrupt() -> impl Future<Output = ()> {
+    let listening = signal(SignalKind::interrupt());
+    async {
+        match listening {
+            Ok(mut interrupts) => drop(interrupts.recv().await),
+            // Then it ends the process as ever.
+            Err(_) => std::future::pending().await,
+        }
     }
 }
 
 /// Once somebody has listened to Ctrl-C, it ends the process only if this is said.
 pub fn end_on_interrupt() {
+    let interrupt = interrupt();
     tokio::spawn(async {
-        interrupt().await;
+        interrupt.await;
         std::process::exit(INTERRUPTED);
     });
 }
