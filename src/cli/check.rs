@@ -7,14 +7,15 @@ use anyhow::Context;
 use clap::Args;
 use serde::Serialize;
 
+use super::admin::target::{Side, Surroundings, TargetArgs};
 use super::client::{BaseUrl, Client};
-use super::cluster::Cluster;
 use super::node::{self, Check};
+use super::terminal::say;
 use super::{Ending, Output, table};
 
 const EXAMPLE: &str = "\
 Examples:
-  stockade check --dev ./stockade-data
+  stockade check
   stockade check --admin http://10.0.0.1:7301 --admin http://10.1.0.1:7301
 
 Every node recomputes every invariant over all it has. The digests of nodes
@@ -32,8 +33,8 @@ const TIMEOUT: Duration = Duration::from_secs(60);
 #[derive(Debug, Args)]
 #[command(after_help = EXAMPLE, after_long_help = EXAMPLE)]
 pub struct CheckArgs {
-    /// The directory of a cluster made by `stockade dev`
-    #[arg(long, value_name = "DIR", conflicts_with = "admin", required_unless_present = "admin")]
+    /// The directory of a cluster on this machine [default: ./stockade-data]
+    #[arg(long, value_name = "DIR", conflicts_with = "admin")]
     dev: Option<PathBuf>,
     /// A node's admin listener; repeat for each
     #[arg(long, value_name = "URL", num_args = 1..)]
@@ -83,16 +84,26 @@ impl From<(String, BaseUrl)> for Asked {
 /// # Errors
 /// When one does not answer.
 pub fn run(args: CheckArgs) -> anyhow::Result<Ending> {
-    let admins: Vec<Asked> = match &args.dev {
-        Some(dir) => Cluster::open(dir)?.named_admins().into_iter().map(Asked::from).collect(),
-        None => args.admin.into_iter().map(Asked::from).collect(),
-    };
+    let admins = asked(&args, &Surroundings::of_process())?;
     let report = super::runtime()?.block_on(ask_until_quiet(&admins))?;
     match args.output {
-        Output::Json => println!("{}", serde_json::to_string(&report)?),
-        Output::Table => print_table(&report),
+        Output::Json => say(serde_json::to_string(&report)?)?,
+        Output::Table => print_table(&report)?,
     }
     Ok(if report.ok { Ending::Good } else { Ending::Failed })
+}
+
+/// Without a word about them, those that the other commands find.
+fn asked(args: &CheckArgs, around: &Surroundings) -> anyhow::Result<Vec<Asked>> {
+    if !args.admin.is_empty() {
+        return Ok(args.admin.iter().cloned().map(Asked::from).collect());
+    }
+    if args.dev.is_none() && around.names_a_node() {
+        let target = TargetArgs::default().resolve(around)?;
+        return Ok(vec![target.base(Side::Admin)?.clone().into()]);
+    }
+    let cluster = around.cluster(args.dev.as_deref(), "--admin http://HOST:7301 for each node")?;
+    Ok(cluster.named_admins().into_iter().map(Asked::from).collect())
 }
 
 /// Asks again while only the digests differ: rows may be on their way.
@@ -134,7 +145,7 @@ fn judge(nodes: Vec<NodeReport>) -> Report {
     Report { agree, ok: agree && sound, nodes }
 }
 
-fn print_table(report: &Report) {
+fn print_table(report: &Report) -> anyhow::Result<()> {
     let mut rows = table(&["node", "items", "books digest", "violations"]);
     for NodeReport { check, .. } in &report.nodes {
         let digest: String = check.books_digest.chars().take(16).collect();
@@ -145,20 +156,20 @@ fn print_table(report: &Report) {
             check.violations.len().to_string(),
         ]);
     }
-    println!("{rows}");
+    say(rows)?;
     for NodeReport { check, .. } in &report.nodes {
         for violation in &check.violations {
             let sku = violation.sku.as_deref().unwrap_or("-");
-            println!("{}: {} of {sku}: {}", check.node, violation.invariant, violation.detail);
+            say(format_args!("{}: {} of {sku}: {}", check.node, violation.invariant, violation.detail))?;
         }
     }
     match (report.ok, report.agree) {
-        (true, _) => println!("ok: every invariant holds, and all nodes have the same books"),
-        (false, true) => println!("FAILED: invariants are violated"),
-        (false, false) => {
-            println!("FAILED: the nodes' books still differ after {} s;", AGREE_WITHIN.as_secs());
-            println!("is a node cut off, or are sales going on?")
-        }
+        (true, _) => say("ok: every invariant holds, and all nodes have the same books"),
+        (false, true) => say("FAILED: invariants are violated"),
+        (false, false) => say(format_args!(
+            "FAILED: the nodes' books still differ after {} s;\nis a node cut off, or are sales going on?",
+            AGREE_WITHIN.as_secs()
+        )),
     }
 }
 
@@ -176,6 +187,20 @@ mod tests {
         b.set_digest("other");
         let report = ask(&admins).await.unwrap();
         assert!(!report.ok && !report.agree);
+    }
+
+    #[test]
+    fn without_a_word_the_cluster_here_is_asked() {
+        let dir = tempfile::tempdir().unwrap();
+        let args = CheckArgs { dev: None, admin: Vec::new(), output: Output::Table };
+        let here = Surroundings { dev_dir: dir.path().into(), ..Surroundings::default() };
+        let error = asked(&args, &here).unwrap_err().to_string();
+        assert!(error.contains("--dev DIR") && error.contains("--admin"), "{error}");
+        crate::cli::dev_cluster_for_tests(dir.path());
+        let names: Vec<_> = asked(&args, &here).unwrap().into_iter().map(|asked| asked.name).collect();
+        assert_eq!(names, ["us-1", "eu-1", "eu-2"].map(|name| Some(name.to_owned())));
+        let told = Surroundings { admin: Some("http://env:1".into()), ..here };
+        assert_eq!(asked(&args, &told).unwrap()[0].admin.to_string(), "http://env:1");
     }
 
     #[tokio::test]

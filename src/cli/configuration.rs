@@ -6,6 +6,7 @@ use anyhow::bail;
 use clap::{Args, Subcommand};
 
 use super::Ending;
+use super::terminal::say;
 use crate::config::Config;
 
 const EXAMPLE: &str = "\
@@ -45,7 +46,7 @@ pub fn run(args: &ConfigArgs) -> anyhow::Result<Ending> {
         let lines: Vec<String> = missing.iter().map(|p| format!("{}: {p}", config.file.display())).collect();
         bail!("{}", lines.join("\n"));
     }
-    print!("{}", summary(&config));
+    say(summary(&config).trim_end())?;
     Ok(Ending::Good)
 }
 

@@ -11,6 +11,7 @@ use clap::Args;
 use super::Ending;
 use super::cluster::{MAX_NODES, Maker};
 use super::prepare::{ClusterPlan, NodePlan, prepare_cluster};
+use super::terminal::say;
 use crate::config::is_host_and_port;
 use crate::types::{NodeName, Region};
 
@@ -83,14 +84,15 @@ pub fn run(args: &InitArgs) -> anyhow::Result<Ending> {
     let plan = plan(args)?;
     prepare_cluster(&plan)?;
     let out = args.out.display();
-    println!("Prepared {} nodes in {out}. Next:", plan.nodes.len());
+    say(format_args!("Prepared {} nodes in {out}. Next:", plan.nodes.len()))?;
     for (node, spec) in plan.nodes.iter().zip(&args.nodes) {
-        println!("\n  copy {out}/{name} to {host}, then run there:", name = node.name, host = spec.host);
-        println!("    stockade serve --config {}/stockade.toml", node.name);
+        let (name, host) = (&node.name, &spec.host);
+        say(format_args!("\n  copy {out}/{name} to {host}, then run there:"))?;
+        say(format_args!("    stockade serve --config {name}/stockade.toml"))?;
     }
     let addresses: Vec<_> = plan.nodes.iter().map(|node| node.address.as_str()).collect();
-    println!("\nThe nodes must reach each other over UDP: {}.", addresses.join(", "));
-    println!("Keep {out}/ca in a safe place and on no node.");
+    say(format_args!("\nThe nodes must reach each other over UDP: {}.", addresses.join(", ")))?;
+    say(format_args!("Keep {out}/ca in a safe place and on no node."))?;
     Ok(Ending::Good)
 }
 

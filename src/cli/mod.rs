@@ -20,6 +20,7 @@ mod prepare;
 mod replay;
 mod serve;
 mod shell;
+mod terminal;
 mod verify;
 
 use std::io::IsTerminal;
@@ -106,8 +107,8 @@ pub fn main() -> ExitCode {
 /// Tells an error; on a terminal, in lines of at most [`WIDTH`] columns.
 fn complain(text: &str) {
     match std::io::stderr().is_terminal() {
-        true => text.lines().for_each(|line| eprintln!("{}", wrapped(line))),
-        false => eprintln!("{text}"),
+        true => text.lines().for_each(|line| terminal::note(wrapped(line))),
+        false => terminal::note(text),
     }
 }
 

@@ -1,7 +1,6 @@
 //! `stockade completions` and `stockade man`: what shells and readers of manuals want, made
 //! from the same definitions as `--help`.
 
-use std::io::Write;
 use std::path::PathBuf;
 
 use anyhow::Context;
@@ -9,6 +8,7 @@ use clap::{Args, Command};
 use clap_complete::Shell;
 
 use super::Ending;
+use super::terminal::say;
 
 const COMPLETIONS_EXAMPLE: &str = "\
 Examples:
@@ -45,7 +45,7 @@ pub fn completions(args: &CompletionsArgs, mut command: Command) -> anyhow::Resu
     // Made in memory first: a closed pipe is no reason to panic.
     let mut script = Vec::new();
     clap_complete::generate(args.shell, &mut command, "stockade", &mut script);
-    std::io::stdout().write_all(&script).context("cannot write to standard output")?;
+    say(String::from_utf8_lossy(&script).trim_end()).context("cannot write to standard output")?;
     Ok(Ending::Good)
 }
 

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use clap::Args;
 
 use super::Ending;
+use super::terminal::say;
 use crate::limits::Limits;
 use crate::node::{Recovered, Recovery};
 use crate::store::{self, StoreError, VerifyReport};
@@ -41,12 +42,12 @@ pub fn run(args: &VerifyArgs) -> anyhow::Result<Ending> {
     match read {
         Ok((report, recovered)) => {
             let violations = recovered.replica.check().violations;
-            print!("{}", story(&args.data, &report, &recovered, &violations));
+            say(story(&args.data, &report, &recovered, &violations).trim_end())?;
             let is_whole = report.is_flawless() && violations.is_empty();
             Ok(if is_whole { Ending::Good } else { Ending::Failed })
         }
         Err(damage @ StoreError::Damaged { .. }) => {
-            println!("DAMAGED: {damage}");
+            say(format_args!("DAMAGED: {damage}"))?;
             Ok(Ending::Failed)
         }
         Err(error) => Err(error.into()),

@@ -10,6 +10,7 @@ use super::desk::{Change, Desk, Node};
 use super::show::{Format, folded};
 use super::target::Side;
 use crate::cli::Ending;
+use crate::cli::terminal::unless_unread;
 use crate::types::id::check_code;
 
 /// For a change that must be done once.
@@ -130,7 +131,7 @@ pub async fn hold_back(
         Care::DryRun => {
             let effects = effects.await?;
             let text = dry_run(node, change, &effects, format)?;
-            write!(desk.out, "{text}")?;
+            unless_unread(write!(desk.out, "{text}").map_err(Into::into))?;
             let would_fail = effects.concern.is_some();
             Ok(Some(if would_fail { Ending::Failed } else { Ending::Good }))
         }

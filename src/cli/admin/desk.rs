@@ -12,6 +12,7 @@ use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};
 
 use super::books::Page;
+use super::outcome;
 use super::problem::{self, Refused};
 use super::show::{Format, Rows};
 use super::target::{Side, Surroundings, Target, TargetArgs};
@@ -170,8 +171,11 @@ impl Node {
         call.method = change.method.clone();
         call.key = change.key.as_ref().map(|key| key.text.clone());
         call.headers.clone_from(&change.headers);
-        let result = self.client.send(&call).await;
-        let repeat = repeat_hint(&result, change.key.as_ref());
+        let interrupt = outcome::interrupt();
+        let sent = self.client.send(&call);
+        let result = outcome::unless_interrupted(sent, interrupt, change.key.as_ref()).await?;
+        outcome::end_on_interrupt();
+        let repeat = outcome::repeat_hint(&result, change.key.as_ref());
         let answer = result.map_err(|e| anyhow!("{:#}{repeat}", self.silence(change.side, &e)))?;
         match answer.is_success() {
             true => Ok(answer),
@@ -208,32 +212,6 @@ impl Node {
             false => anyhow!("no connection to {called}: {why}.\n{advice}"),
         }
     }
-}
-
-/// How to repeat a change that may or may not have been done. A definite refusal needs none:
-/// it is remembered under the key, and the next try has a fresh one.
-fn repeat_hint(result: &Result<Answer, NoAnswer>, key: Option<&Key>) -> String {
-    let Some(key) = key else {
-        // Changes without a key say how things shall be: twice is as good as once.
-        let is_open = matches!(result, Err(silence) if silence.sent);
-        let text = if is_open { "\nIt may have been done; the same command again is safe." } else { "" };
-        return text.to_owned();
-    };
-    let text = match result {
-        Ok(answer) if answer.is_success() => return String::new(),
-        Ok(Answer { status: 404 | 409 | 410, .. }) if key.is_given => {
-            return format!(
-                "\nThis answer is remembered under --key {}; take another to ask anew.",
-                key.text
-            );
-        }
-        Ok(Answer { status: 400..=499, .. }) => return String::new(),
-        Ok(Answer { status: 504, .. }) => "It may have been done.",
-        Ok(_) => "Nothing was done.",
-        Err(silence) if silence.sent => "It may have been done.",
-        Err(_) => "Nothing was sent.",
-    };
-    format!("\n{text} To repeat it and have it done once, add\n  --key {}", key.text)
 }
 
 /// A list, page by page.

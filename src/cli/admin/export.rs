@@ -1,7 +1,7 @@
 //! `stockade export`: all items, in a form that `import` takes or with their whole books.
 
-use std::fs::File;
-use std::io::{BufWriter, Write};
+use std::fs::{File, OpenOptions};
+use std::io::{self, BufWriter, Write};
 use std::path::{Path, PathBuf};
 
 use anyhow::Context;
@@ -12,6 +12,7 @@ use super::desk::{Desk, Node};
 use super::show::folded;
 use super::target::{Side, TargetArgs};
 use crate::cli::Ending;
+use crate::types::units::MAX_QUANTITY;
 
 const EXAMPLE: &str = "\
 Examples:
@@ -19,7 +20,8 @@ Examples:
   stockade export --format ndjson | gzip > books.ndjson.gz
 
 CSV has sku,name,quantity, as `stockade import` takes it; quantity is what is
-free at all nodes together. What is held or in flight is not in it.
+free at all nodes together. What is held or in flight is not in it. More than
+1,000,000,000 are on several lines, which import adds up.
 NDJSON has the whole books of an item on each line.";
 
 /// Write all items to a file or to standard output
@@ -29,7 +31,7 @@ pub struct ExportArgs {
     /// What to write
     #[arg(long, value_enum, default_value = "csv")]
     format: Content,
-    /// Where to [default: standard output]; put there when it is complete
+    /// Where to [default: standard output]; a file is put there when it is complete
     #[arg(long, value_name = "FILE")]
     out: Option<PathBuf>,
     #[command(flatten)]
@@ -41,6 +43,9 @@ enum Content {
     Csv,
     Ndjson,
 }
+
+/// As many as the system itself follows.
+const MOST_LINKS: usize = 40;
 
 /// What was written.
 #[derive(Debug, Default)]
@@ -55,7 +60,7 @@ impl ExportArgs {
         let node = desk.node(&self.target)?;
         let count = match &self.out {
             None => write_all(&node, self.format, desk.out).await?,
-            Some(path) => write_file(&node, self.format, path).await?,
+            Some(path) => write_to(&node, self.format, path).await?,
         };
         let Count { items, units, left_out } = count;
         let mut text = format!("{items} items, {units} free units");
@@ -67,24 +72,61 @@ impl ExportArgs {
     }
 }
 
-/// Writes beside the file and renames, so that it is never half there.
+/// Writes beside a file and renames, so that it is never half there. What is no file, such as
+/// a pipe or a device, stays what it is and is written to.
+async fn write_to(node: &Node, content: Content, path: &Path) -> anyhow::Result<Count> {
+    let cannot = || format!("cannot write {}", path.display());
+    let target = behind_links(path).with_context(cannot)?;
+    match std::fs::metadata(&target) {
+        Ok(kind) if !kind.is_file() => {
+            let mut out = BufWriter::new(OpenOptions::new().write(true).open(&target).with_context(cannot)?);
+            write_all(node, content, &mut out).await.map_err(|error| naming(error, path))
+        }
+        _ => write_file(node, content, &target).await,
+    }
+}
+
+/// The place that a path leads to, whether or not anything is there.
+fn behind_links(path: &Path) -> io::Result<PathBuf> {
+    let mut target = path.to_path_buf();
+    for _ in 0..MOST_LINKS {
+        match std::fs::read_link(&target) {
+            // Relative to where the link is; an absolute one replaces it all.
+            Ok(next) => target = target.parent().unwrap_or(Path::new("")).join(next),
+            Err(_) => return Ok(target),
+        }
+    }
+    Err(io::Error::other("too many symbolic links"))
+}
+
 async fn write_file(node: &Node, content: Content, path: &Path) -> anyhow::Result<Count> {
     let mut part = path.as_os_str().to_owned();
     part.push(".part");
     let part = PathBuf::from(part);
     let cannot = || format!("cannot write {}", part.display());
-    let mut file = BufWriter::new(File::create(&part).with_context(cannot)?);
-    let written = match write_all(node, content, &mut file).await {
-        Ok(count) => {
-            file.into_inner().map_err(|e| e.into_error()).and_then(|file| file.sync_all()).map(|()| count)
-        }
-        Err(error) => {
-            std::fs::remove_file(&part).with_context(cannot)?;
-            return Err(error);
-        }
-    };
-    let count = written.with_context(cannot)?;
-    std::fs::rename(&part, path).with_context(|| format!("cannot write {}", path.display()))?;
+    let file = BufWriter::new(File::create(&part).with_context(cannot)?);
+    let written = write_part(node, content, file).await.map_err(|error| naming(error, &part));
+    let put = written.and_then(|count| {
+        std::fs::rename(&part, path).with_context(|| format!("cannot write {}", path.display()))?;
+        Ok(count)
+    });
+    if put.is_err() {
+        let _ = std::fs::remove_file(&part); // the first error says more
+    }
+    put
+}
+
+/// Names what could not be written; whether it was the node that failed, the error says itself.
+fn naming(error: anyhow::Error, path: &Path) -> anyhow::Error {
+    match error.is::<io::Error>() {
+        true => error.context(format!("cannot write {}", path.display())),
+        false => error,
+    }
+}
+
+async fn write_part(node: &Node, content: Content, mut file: BufWriter<File>) -> anyhow::Result<Count> {
+    let count = write_all(node, content, &mut file).await?;
+    file.into_inner().map_err(io::IntoInnerError::into_error)?.sync_all()?;
     Ok(count)
 }
 
@@ -101,7 +143,11 @@ async fn write_all(node: &Node, content: Content, out: &mut dyn Write) -> anyhow
                 .with_context(|| format!("{}: an item", node.target.called(Side::Admin)))?;
             count.add(&books);
             match content {
-                Content::Csv => csv.write_record(record(&books))?,
+                Content::Csv => {
+                    for record in records(&books) {
+                        csv.write_record(record)?;
+                    }
+                }
                 Content::Ndjson => writeln!(out, "{}", raw.get())?,
             }
         }
@@ -111,11 +157,16 @@ async fn write_all(node: &Node, content: Content, out: &mut dyn Write) -> anyhow
     Ok(count)
 }
 
-/// An item without free units is imported without a quantity: 0 is none.
-fn record(books: &Books) -> [String; 3] {
+/// An item without free units is imported without a quantity: 0 is none. More than a line may
+/// have are on several, which are added up.
+fn records(books: &Books) -> impl Iterator<Item = [String; 3]> {
     let free = books.totals.available;
-    let quantity = if free > 0 { free.to_string() } else { String::new() };
-    [books.sku.clone(), books.name.clone().unwrap_or_default(), quantity]
+    let line = |quantity: String| [books.sku.clone(), books.name.clone().unwrap_or_default(), quantity];
+    let full = std::iter::repeat_n(MAX_QUANTITY, usize::try_from(free / MAX_QUANTITY).unwrap_or(usize::MAX));
+    let rest = Some(free % MAX_QUANTITY).filter(|rest| *rest > 0);
+    let quantities = full.chain(rest).map(|quantity| quantity.to_string());
+    let none = (free == 0).then(String::new);
+    quantities.chain(none).map(line)
 }
 
 impl Count {

@@ -8,6 +8,7 @@ use serde_json::Value;
 use super::books::{Books, Policy};
 use super::care::{Effects, TryArgs, hold_back};
 use super::desk::{Change, Desk, Node, show_list};
+use super::outcome;
 use super::show::{Column, Format, Rows, folded};
 use super::target::Side;
 use super::{Common, quantity, quantity_or_zero};
@@ -245,9 +246,9 @@ pub async fn put_policy(
     }
     let answer = node.change(&change).await?;
     if answer.status == 201 {
-        tell_late_nodes(desk, node, sku).await?;
+        outcome::after(&change, tell_late_nodes(desk, node, sku).await)?;
     }
-    show_books(desk, node, &answer, format)?;
+    outcome::after(&change, show_books(desk, node, &answer, format))?;
     Ok(Ending::Good)
 }
 

@@ -15,6 +15,7 @@ mod history;
 mod import;
 mod item;
 mod node;
+mod outcome;
 mod problem;
 mod quota;
 mod reserve;
@@ -22,7 +23,7 @@ mod reserve;
 mod script;
 mod show;
 mod stock;
-mod target;
+pub(super) mod target;
 #[cfg(test)]
 mod tests;
 mod transfer;
@@ -32,6 +33,7 @@ use std::io::{self, IsTerminal};
 use clap::{Args, Subcommand};
 
 use super::Ending;
+use super::terminal::{Notes, Results, is_unread};
 use crate::types::units::MAX_QUANTITY;
 use desk::Desk;
 pub use problem::Refused;
@@ -67,7 +69,8 @@ struct Common {
 /// # Errors
 /// [`Refused`] when the node said no; any other when it could not be asked.
 pub fn run(command: Admin) -> anyhow::Result<Ending> {
-    let (mut out, mut notes, mut input) = (io::stdout(), io::stderr(), io::stdin().lock());
+    let (mut out, mut notes) = (Results(io::stdout()), Notes(io::stderr()));
+    let mut input = io::stdin().lock();
     let mut desk = Desk {
         around: Surroundings::of_process(),
         out: &mut out,
@@ -77,15 +80,9 @@ pub fn run(command: Admin) -> anyhow::Result<Ending> {
     };
     match super::runtime()?.block_on(command.run(&mut desk)) {
         // Whoever reads has seen enough, such as `head`.
-        Err(error) if is_broken_pipe(&error) => Ok(Ending::Good),
+        Err(error) if is_unread(&error) => Ok(Ending::Good),
         result => result,
     }
-}
-
-fn is_broken_pipe(error: &anyhow::Error) -> bool {
-    let kind =
-        |cause: &(dyn std::error::Error + 'static)| cause.downcast_ref::<io::Error>().map(io::Error::kind);
-    error.chain().any(|cause| kind(cause) == Some(io::ErrorKind::BrokenPipe))
 }
 
 impl Admin {

@@ -7,6 +7,7 @@ use serde_json::{json, value::RawValue};
 use super::books::Books;
 use super::care::{Effects, LeaveArgs, hold_back};
 use super::desk::{Change, Desk, Node};
+use super::outcome;
 use super::show::{Column, Format, Rows, folded};
 use super::target::Side;
 use super::{Common, short_time};
@@ -217,10 +218,10 @@ async fn turn(
     format: Format,
 ) -> anyhow::Result<Ending> {
     let answer = node.change(change).await?;
-    let member: Member = node.understood(Side::Admin, &answer)?;
+    let member: Member = outcome::after(change, node.understood(Side::Admin, &answer))?;
     let mut rows = Member::columns();
     rows.add(member.row());
-    desk.show(format, &String::from_utf8_lossy(&answer.body), &rows, next)?;
+    outcome::after(change, desk.show(format, &String::from_utf8_lossy(&answer.body), &rows, next))?;
     Ok(Ending::Good)
 }
 
@@ -266,11 +267,13 @@ struct Reloaded {
 async fn reload(desk: &mut Desk<'_>, node: &Node, format: Format) -> anyhow::Result<Ending> {
     let change = Change::post(Side::Admin, "/v1/config/reload".to_owned(), json!({}));
     let answer = node.change(&change).await?;
-    let Reloaded { applied, restart_needed } = node.understood(Side::Admin, &answer)?;
+    let understood = node.understood(Side::Admin, &answer);
+    let Reloaded { applied, restart_needed } = outcome::after(&change, understood)?;
     let mut rows = Rows::new(&[Column::text("key"), Column::text("what")]);
     applied.iter().for_each(|key| rows.add([key.as_str(), "applied"]));
     restart_needed.iter().for_each(|key| rows.add([key.as_str(), "needs a restart"]));
     let closing = if rows.is_empty() { "nothing has changed" } else { "" };
-    desk.show(format, &String::from_utf8_lossy(&answer.body), &rows, &folded(closing))?;
+    let raw = String::from_utf8_lossy(&answer.body);
+    outcome::after(&change, desk.show(format, &raw, &rows, &folded(closing)))?;
     Ok(Ending::Good)
 }

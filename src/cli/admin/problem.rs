@@ -31,6 +31,11 @@ struct FieldError {
     message: String,
 }
 
+/// Whether it is a node's own word, and not that of somebody between.
+pub fn has_code(answer: &Answer) -> bool {
+    answer.json::<Problem>().is_ok_and(|problem| problem.code.is_some())
+}
+
 /// The whole story of a refusal, its first line without an indent. `node` is who refused.
 pub fn story(node: &str, answer: &Answer) -> String {
     let Ok(problem) = answer.json::<Problem>() else {

@@ -8,6 +8,7 @@ use serde_json::{Value, json};
 
 use super::care::KeyArgs;
 use super::desk::{Change, Desk, Node, body, show_list};
+use super::outcome;
 use super::show::{Column, Format, Rows};
 use super::target::Side;
 use super::{Common, short_time};
@@ -300,7 +301,7 @@ impl ReserveArgs {
         if answer.replayed {
             writeln!(desk.notes, "This was done before under the same key; nothing more was done.")?;
         }
-        show(desk, &node, &answer, format)
+        outcome::after(&change, show(desk, &node, &answer, format))
     }
 }
 

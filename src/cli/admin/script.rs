@@ -1,5 +1,6 @@
 //! A node that says what it is told to say, on a real socket, and remembers what it was asked.
 
+use std::io::Write;
 use std::sync::{Arc, Mutex};
 
 use bytes::Bytes;
@@ -18,6 +19,7 @@ use super::import::Patience;
 use super::target::Surroundings;
 use super::{Admin, Refused};
 use crate::cli::client::BaseUrl;
+use crate::cli::terminal::{Broken, Results};
 use crate::cli::{Cli, Command, Ending, WIDTH};
 
 /// What it says to `METHOD path?query`.
@@ -100,6 +102,14 @@ impl Script {
     /// `stockade WORDS` against this node, with nobody at a terminal.
     pub async fn run(&self, words: &[&str]) -> Ran {
         self.run_with(words, None).await
+    }
+
+    /// `stockade WORDS` whose results cannot be written, for this reason.
+    pub async fn run_broken(&self, words: &[&str], why: std::io::ErrorKind) -> Ran {
+        let url = self.url.to_string();
+        let all = ["stockade"].iter().chain(words).copied().chain(["--url", &url, "--admin", &url]);
+        let cli = Cli::try_parse_from(all).unwrap();
+        run_to(cli, &mut Results(Broken(why)), Surroundings::default(), None).await
     }
 
     /// `stockade WORDS` with somebody who types `typed`.
@@ -200,11 +210,18 @@ impl Ran {
 
 pub async fn run(words: &[&str], around: Surroundings, typed: Option<&str>) -> Ran {
     let cli = Cli::try_parse_from(["stockade"].into_iter().chain(words.iter().copied())).unwrap();
-    let Command::Admin(command) = cli.command else { panic!("not one of these commands: {words:?}") };
-    let (mut out, mut notes) = (Vec::new(), Vec::new());
+    let mut out = Vec::new();
+    let ran = run_to(cli, &mut out, around, typed).await;
+    Ran { out: String::from_utf8(out).unwrap(), ..ran }
+}
+
+/// The same, with its results written to `out`.
+pub async fn run_to(cli: Cli, out: &mut dyn Write, around: Surroundings, typed: Option<&str>) -> Ran {
+    let mut notes = Vec::new();
+    let Command::Admin(command) = cli.command else { panic!("not one of these commands: {cli:?}") };
     let mut input = typed.unwrap_or_default().as_bytes();
     let has_person = typed.is_some();
-    let mut desk = Desk { around, out: &mut out, notes: &mut notes, input: &mut input, has_person };
+    let mut desk = Desk { around, out, notes: &mut notes, input: &mut input, has_person };
     let result = match command {
         Admin::Import(args) => {
             let patience = Patience { tries: 3, first_pause: std::time::Duration::ZERO };
@@ -212,7 +229,7 @@ pub async fn run(words: &[&str], around: Surroundings, typed: Option<&str>) -> R
         }
         command => command.run(&mut desk).await,
     };
-    Ran { result, out: String::from_utf8(out).unwrap(), notes: String::from_utf8(notes).unwrap() }
+    Ran { result, out: String::new(), notes: String::from_utf8(notes).unwrap() }
 }
 
 /// A cluster's directory whose nodes us-1, eu-1, ... have these admin listeners; those beyond

@@ -8,10 +8,12 @@ use super::care::{Care, Effects, KeyArgs, LeaveArgs, TryArgs, hold_back};
 use super::desk::{Change, Desk, Node, body};
 use super::item::{books, path, show_books};
 use super::node::own_name;
+use super::outcome;
 use super::show::{Format, folded};
 use super::target::Side;
 use super::{Common, quantity};
 use crate::cli::Ending;
+use crate::cli::client::Answer;
 use crate::types::Sku;
 
 const EXAMPLE: &str = "\
@@ -129,24 +131,26 @@ impl StockArgs {
         let held_back = hold_back(desk, &node, &change, (care, format), &question, effects).await?;
         match held_back {
             Some(ending) => Ok(ending),
-            None => carry_out(desk, &node, way, &movement, &change, format).await,
+            None => {
+                let answer = node.change(&change).await?;
+                outcome::after(&change, tell(desk, &node, way, &movement, &answer, format))
+            }
         }
     }
 }
 
-async fn carry_out(
+fn tell(
     desk: &mut Desk<'_>,
     node: &Node,
     way: Way,
     movement: &Movement,
-    change: &Change,
+    answer: &Answer,
     format: Format,
 ) -> anyhow::Result<Ending> {
     #[derive(Deserialize)]
     struct Returned {
         node: String,
     }
-    let answer = node.change(change).await?;
     if answer.replayed {
         writeln!(desk.notes, "This was done before under the same key; nothing more was done.")?;
     }
@@ -156,14 +160,14 @@ async fn carry_out(
     match (way, format) {
         (_, Format::Json) => writeln!(desk.out, "{}", text.trim_end())?,
         (Way::Return, _) => {
-            let returned: Returned = node.understood(change.side, &answer)?;
+            let returned: Returned = node.understood(Side::Storefront, answer)?;
             writeln!(desk.out, "{}", done(&returned.node))?;
         }
         _ => {
             if format == Format::Table {
                 writeln!(desk.out, "{}", done(&node.target.called(Side::Admin).to_string()))?;
             }
-            show_books(desk, node, &answer, format)?;
+            show_books(desk, node, answer, format)?;
         }
     }
     Ok(Ending::Good)

@@ -47,6 +47,26 @@ impl Surroundings {
         let variable = |name| std::env::var(name).ok().filter(|text| !text.is_empty());
         Surroundings { url: variable(URL_VARIABLE), admin: variable(ADMIN_VARIABLE), dev_dir: DEV_DIR.into() }
     }
+
+    /// Whether the environment says which node is meant.
+    pub fn names_a_node(&self) -> bool {
+        self.url.is_some() || self.admin.is_some()
+    }
+
+    /// The cluster in `dir`, or the one that is here. `instead`: what else could be written.
+    ///
+    /// # Errors
+    /// When there is none, or it cannot be used.
+    pub fn cluster(&self, dir: Option<&Path>, instead: &str) -> anyhow::Result<Cluster> {
+        let here = &self.dev_dir;
+        ensure!(
+            dir.is_some() || ClusterFile::is_at(here),
+            "which nodes? There is no cluster in {}.\nWrite --dev DIR with the directory of a cluster made \
+             by `stockade dev`, or\n{instead}.",
+            here.display()
+        );
+        Cluster::open(dir.unwrap_or(here))
+    }
 }
 
 /// A node's two listeners.
@@ -93,7 +113,7 @@ impl TargetArgs {
         if by_directory {
             return Target::in_cluster(dir, self.node.as_ref());
         }
-        if around.url.is_some() || around.admin.is_some() {
+        if around.names_a_node() {
             let read = |name: &str, text: &Option<String>| {
                 let parse = |text: &String| text.parse::<BaseUrl>().map_err(anyhow::Error::msg);
                 text.as_ref().map(parse).transpose().with_context(|| name.to_owned())

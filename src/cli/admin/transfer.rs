@@ -6,10 +6,12 @@ use serde_json::json;
 use super::care::{Effects, KeyArgs, LeaveArgs, hold_back};
 use super::desk::{Change, Desk, Node};
 use super::item::{books, path, show_books};
+use super::outcome;
 use super::show::Format;
 use super::target::Side;
 use super::{Common, quantity};
 use crate::cli::Ending;
+use crate::cli::client::Answer;
 use crate::types::{NodeName, Sku};
 
 const EXAMPLE: &str = "\
@@ -66,6 +68,17 @@ impl TransferArgs {
             return Ok(ending);
         }
         let answer = node.change(&change).await?;
+        outcome::after(&change, self.tell(desk, &node, &answer, format))
+    }
+
+    fn tell(
+        &self,
+        desk: &mut Desk<'_>,
+        node: &Node,
+        answer: &Answer,
+        format: Format,
+    ) -> anyhow::Result<Ending> {
+        let TransferArgs { sku, from, to, quantity, .. } = self;
         if answer.replayed {
             writeln!(desk.notes, "This was done before under the same key; nothing more was done.")?;
         }
@@ -73,7 +86,7 @@ impl TransferArgs {
             let done = format!("{quantity} of {sku} have left {from} for {to}");
             writeln!(desk.out, "{}", super::show::folded(&done))?;
         }
-        show_books(desk, &node, &answer, format)?;
+        show_books(desk, node, answer, format)?;
         Ok(Ending::Good)
     }
 

@@ -27,6 +27,7 @@ use jiff::civil::Date;
 
 use super::replay::progress::Progress;
 use super::replay::trace::{Trace, Window};
+use super::terminal::{note, say};
 use super::{Ending, Output};
 use chance::MILLION;
 use file::{Names, Sink, TraceFile};
@@ -120,15 +121,15 @@ const TICK_EVERY: u64 = 4_096;
 /// When a file cannot be read or written, or options do not go together.
 pub fn run(args: DemandArgs) -> anyhow::Result<Ending> {
     if let Some(file) = &args.describe {
-        println!("{}", written(&describe(file)?, args.output)?);
+        say(written(&describe(file)?, args.output)?)?;
         return Ok(Ending::Good);
     }
     let plan = plan(&args)?;
     let sink = Sink::open(args.out.as_deref())?;
     let made = make(plan, sink)?;
     match (made, &args.out) {
-        (Ok(summary), Some(_)) => println!("{}", written(&summary, args.output)?),
-        (Ok(summary), None) => eprintln!("{}", written(&summary, args.output)?),
+        (Ok(summary), Some(_)) => say(written(&summary, args.output)?)?,
+        (Ok(summary), None) => note(written(&summary, args.output)?),
         // Who reads has read enough.
         (Err(error), None) if error.kind() == io::ErrorKind::BrokenPipe => {}
         (Err(error), out) => {

@@ -20,6 +20,7 @@ use clap::Args;
 use super::client::Client;
 use super::cluster::{Cluster, ClusterFile, Maker};
 use super::prepare::prepare_cluster;
+use super::terminal::note;
 use super::{Ending, Output};
 use crate::types::Region;
 use processes::Processes;
@@ -185,12 +186,13 @@ async fn watch(processes: &mut Processes, stop: &mut StopSignals) -> Ending {
             biased;
             () = stop.wait() => return Ending::Good,
             ended = processes.next_end() => {
-                eprintln!("{} ended: {}", ended.name, ended.story());
+                note(format_args!("{} ended: {}", ended.name, ended.story()));
                 if processes.all_ended() {
-                    eprintln!("no node is left");
+                    note("no node is left");
                     return Ending::Failed;
                 }
-                eprintln!("the others go on; to have it back, stop all and start again, or run\n  {}", ended.restart);
+                note("the others go on; to have it back, stop all and start again, or run");
+                note(format_args!("  {}", ended.restart));
             }
         }
     }

@@ -12,6 +12,7 @@ use tokio::process::{Child, Command};
 use tokio::task::JoinSet;
 
 use crate::cli::cluster::{Cluster, NodeFiles};
+use crate::cli::terminal::note;
 
 /// How long a node may take to stop before it is killed.
 const STOP_WITHIN: Duration = Duration::from_secs(15);
@@ -121,7 +122,8 @@ impl Processes {
         };
         if tokio::time::timeout(STOP_WITHIN, all_end).await.is_err() {
             for node in self.nodes.iter().filter(|node| !node.has_ended) {
-                eprintln!("{} did not stop within {} s and is killed", node.name, STOP_WITHIN.as_secs());
+                let (name, limit) = (&node.name, STOP_WITHIN.as_secs());
+                note(format_args!("{name} did not stop within {limit} s and is killed"));
             }
             self.signal(Signal::KILL);
         }

@@ -9,6 +9,7 @@ use super::processes::serve_command;
 use crate::cli::client::{Call, Client};
 use crate::cli::cluster::{Cluster, NodeFiles};
 use crate::cli::node::Ready;
+use crate::cli::terminal::{note, say};
 use crate::cli::{Output, table};
 
 /// How often a node is asked whether it is ready.
@@ -50,13 +51,13 @@ impl NodeJson {
 /// Commands that run each node by hand.
 ///
 /// # Errors
-/// Never in practice: plain data is always JSON.
+/// When it cannot be written.
 pub fn prepared(cluster: &Cluster, output: Output) -> anyhow::Result<()> {
     match output {
         Output::Json => print_json(cluster, &[])?,
         Output::Table => {
             for node in &cluster.nodes {
-                println!("{}", serve_command(&node.config.file));
+                say(serve_command(&node.config.file))?;
             }
         }
     }
@@ -66,7 +67,7 @@ pub fn prepared(cluster: &Cluster, output: Output) -> anyhow::Result<()> {
 /// Where the nodes are, and a first reservation to paste.
 ///
 /// # Errors
-/// Never in practice: plain data is always JSON.
+/// When it cannot be written.
 pub fn ready(cluster: &Cluster, pids: &[u32], output: Output, has_demo: bool) -> anyhow::Result<()> {
     if output == Output::Json {
         return print_json(cluster, pids);
@@ -82,15 +83,13 @@ pub fn ready(cluster: &Cluster, pids: &[u32], output: Output, has_demo: bool) ->
             node.admin().to_string(),
         ]);
     }
-    println!("{rows}");
+    say(rows)?;
     if let Some(node) = cluster.nodes.first() {
-        println!(
-            "logs: {}",
-            node.log.display().to_string().replacen(node.config.node.name.as_str(), "NODE", 1)
-        );
+        let log = node.log.display().to_string();
+        say(format_args!("logs: {}", log.replacen(node.config.node.name.as_str(), "NODE", 1)))?;
     }
-    println!("\nTry:\n{}\n\nCtrl-C stops all nodes; their data stay.", first_call(cluster, has_demo));
-    Ok(())
+    let call = first_call(cluster, has_demo);
+    say(format_args!("\nTry:\n{call}\n\nCtrl-C stops all nodes; their data stay."))
 }
 
 /// A reservation at the last node, whose units come from the first.
@@ -110,8 +109,7 @@ fn first_call(cluster: &Cluster, has_demo: bool) -> String {
 fn print_json(cluster: &Cluster, pids: &[u32]) -> anyhow::Result<()> {
     let pids = pids.iter().map(|pid| Some(*pid)).chain(std::iter::repeat(None));
     let nodes = cluster.nodes.iter().zip(pids).map(|(node, pid)| NodeJson::new(node, pid)).collect();
-    println!("{}", serde_json::to_string(&ClusterJson { nodes })?);
-    Ok(())
+    say(serde_json::to_string(&ClusterJson { nodes })?)
 }
 
 /// Returns when every node has said that it is ready. Tells which is, and what others wait for.
@@ -121,12 +119,12 @@ pub async fn wait_until_ready(client: &Client, cluster: &Cluster) {
         let mut told = String::new();
         while let Err(why) = is_ready(client, node).await {
             if why != told {
-                eprintln!("{name}: {why}");
+                note(format_args!("{name}: {why}"));
                 told = why;
             }
             tokio::time::sleep(ASK_EVERY).await;
         }
-        eprintln!("{name}: ready");
+        note(format_args!("{name}: ready"));
     }
 }
 

@@ -24,8 +24,9 @@ use anyhow::Context;
 use clap::Args;
 use tokio::sync::watch;
 
+use super::admin::target::Surroundings;
 use super::client::{BaseUrl, Client};
-use super::cluster::Cluster;
+use super::terminal::{note, say};
 use super::{Ending, Output};
 use ledger::Ledger;
 use load::{Pressure, Rate};
@@ -41,7 +42,7 @@ use trace::{Trace, Window};
 const EXAMPLE: &str = "\
 Examples:
   stockade dev --regions uk,ie,fr --no-demo --fresh &
-  stockade replay orders.csv.gz --dev ./stockade-data --stock 0.95
+  stockade replay orders.csv.gz --stock 0.95
   stockade replay drop.csv --dev ./stockade-data --assign round-robin -o json
 
 FILE has the columns ts,region,sku,qty,order, sorted by time. A qty above 0 is
@@ -65,8 +66,8 @@ Exit status: 0 if ok, 1 if not, 2 if it could not be run.";
 pub struct ReplayArgs {
     /// The trace: CSV, gzipped or not
     file: PathBuf,
-    /// The directory of a cluster made by `stockade dev`
-    #[arg(long, value_name = "DIR", conflicts_with_all = ["node", "admin"], required_unless_present = "node")]
+    /// The directory of a cluster on this machine [default: ./stockade-data]
+    #[arg(long, value_name = "DIR", conflicts_with_all = ["node", "admin"])]
     dev: Option<PathBuf>,
     /// A node's region and storefront listener; repeat for each node
     #[arg(long, value_name = "REGION=URL", num_args = 1..)]
@@ -118,16 +119,21 @@ pub fn run(args: ReplayArgs) -> anyhow::Result<Ending> {
     let window =
         Window { limit: args.limit.and_then(|limit| usize::try_from(limit).ok()), per_line: args.per_line };
     let trace = Trace::load(&args.file, window)?;
-    let targets = match &args.dev {
-        Some(dir) => targets::of_cluster(&Cluster::open(dir)?),
-        None => targets::of_urls(&args.node, &args.admin)?,
-    };
+    let targets = targets(&args, &Surroundings::of_process())?;
     let report = super::runtime()?.block_on(replay(&args, trace, targets))?;
     match args.output {
-        Output::Json => println!("{}", serde_json::to_string(&report)?),
-        Output::Table => report.print_table(),
+        Output::Json => say(serde_json::to_string(&report)?)?,
+        Output::Table => report.print_table()?,
     }
     Ok(if report.ok { Ending::Good } else { Ending::Failed })
+}
+
+fn targets(args: &ReplayArgs, around: &Surroundings) -> anyhow::Result<Vec<Target>> {
+    if !args.node.is_empty() {
+        return targets::of_urls(&args.node, &args.admin);
+    }
+    let instead = "--node REGION=http://HOST:7300 for each node";
+    Ok(targets::of_cluster(&around.cluster(args.dev.as_deref(), instead)?))
 }
 
 async fn replay(args: &ReplayArgs, trace: Trace, targets: Vec<Target>) -> anyhow::Result<Report> {
@@ -142,7 +148,7 @@ async fn replay(args: &ReplayArgs, trace: Trace, targets: Vec<Target>) -> anyhow
         patience: Patience { give_up: Duration::from_secs(args.give_up_seconds), stopped },
         wait_ms: args.wait_ms,
     };
-    eprintln!("stocking {} items", shop.trace.skus.len());
+    note(format_args!("stocking {} items", shop.trace.skus.len()));
     seed::stock(&shop, &assignment.items, &received).await.context("the stock could not be received")?;
     let stop = tokio::spawn(stop_on_interrupt(stop));
     let report = load_and_judge(args, &shop, &assignment.orders, &received).await;
@@ -175,7 +181,7 @@ async fn load_and_judge(
         .iter()
         .chain(convergence.complaints.iter().chain(&server.complaints).take(MAX_SHOWN))
     {
-        eprintln!("{text}");
+        note(text);
     }
     let central = central::serve(&shop.trace, received);
     let transfers = meter.finish().await;
@@ -193,7 +199,7 @@ async fn load_and_judge(
 /// The first Ctrl-C ends the load and leads to the report, the second ends all.
 async fn stop_on_interrupt(stop: watch::Sender<bool>) {
     if tokio::signal::ctrl_c().await.is_ok() {
-        eprintln!("stopping; what is open is asked about first");
+        note("stopping; what is open is asked about first");
         let _ = stop.send(true); // nobody listens: the load is over
     }
     if tokio::signal::ctrl_c().await.is_ok() {

@@ -5,6 +5,8 @@ use std::time::{Duration, Instant};
 
 use indicatif::{ProgressBar, ProgressStyle};
 
+use crate::cli::terminal::note;
+
 const LINE_EVERY: Duration = Duration::from_secs(10);
 const BAR: &str = "{elapsed_precise} {bar:20} {pos}/{len} orders, {per_sec}, {eta} left";
 
@@ -40,7 +42,7 @@ impl Progress {
             Some(bar) => bar.tick(),
             None if self.last_line.elapsed() >= LINE_EVERY => {
                 self.last_line = Instant::now();
-                eprintln!("{}", line(self.done, self.total, self.began.elapsed()));
+                note(line(self.done, self.total, self.began.elapsed()));
             }
             None => {}
         }

@@ -11,6 +11,7 @@ use super::ledger::{Ledger, OrderCounts};
 use super::order::Verdict;
 use super::settle::{Convergence, ServerBooks};
 use crate::cli::table;
+use crate::cli::terminal::say;
 
 #[derive(Debug, Serialize)]
 pub struct Report {
@@ -148,13 +149,16 @@ impl Report {
     }
 
     /// For people.
-    pub fn print_table(&self) {
+    ///
+    /// # Errors
+    /// When it cannot be written.
+    pub fn print_table(&self) -> anyhow::Result<()> {
         let mut rows = table(&["region", "orders", "confirmed", "refused", "open", "units sold", "returned"]);
         for (region, part) in &self.regions {
             rows.add_row(cells(region, &part.orders, part.units.confirmed, part.units.returned));
         }
         rows.add_row(cells("all", &self.orders, self.units.confirmed, self.units.returned));
-        println!("{rows}\n{}", self.summary());
+        say(format_args!("{rows}\n{}", self.summary()))
     }
 
     fn summary(&self) -> String {

@@ -100,3 +100,14 @@ async fn what_was_given_up_is_asked_about_and_a_held_order_is_confirmed() {
     assert!(report.ok, "{report:?}");
     assert_eq!((report.orders.sent, report.orders.confirmed, report.orders.unanswered), (5, 5, 0));
 }
+
+#[test]
+fn without_a_word_the_cluster_here_takes_the_orders() {
+    let dir = tempfile::tempdir().unwrap();
+    let here = Surroundings { dev_dir: dir.path().into(), ..Surroundings::default() };
+    let args = Line::try_parse_from(["replay", "unused.csv"]).unwrap().replay;
+    let error = super::targets(&args, &here).unwrap_err().to_string();
+    assert!(error.contains("--dev DIR") && error.contains("--node"), "{error}");
+    crate::cli::dev_cluster_for_tests(dir.path());
+    assert_eq!(super::targets(&args, &here).unwrap().len(), 3);
+}

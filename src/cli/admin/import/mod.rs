@@ -23,8 +23,10 @@ use super::show::{Column, Format, Rows, folded};
 use super::target::Side;
 use crate::cli::Ending;
 use crate::cli::client::{Answer, NoAnswer};
+use crate::cli::terminal::unless_unread;
 use progress::Progress;
 use source::Source;
+use upload::Failure;
 
 const EXAMPLE: &str = "\
 Examples:
@@ -50,7 +52,7 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(15);
 #[derive(Debug, Args)]
 #[command(after_help = EXAMPLE)]
 pub struct ImportArgs {
-    /// The file; `-`: standard input
+    /// The file or named pipe; `-`: standard input
     file: String,
     /// What is in it [default: by its extension]
     #[arg(long, value_enum)]
@@ -109,11 +111,22 @@ impl ImportArgs {
             file => Source::of_file(file.as_ref()).with_context(|| format!("cannot read {file}"))?,
         };
         let key = self.key.unwrap_or_else(|| source.key());
-        let answer = send(desk, &node, &source, content, &key, patience).await?;
+        let sent = send(desk, &node, &source, content, &key, patience).await;
+        let answer = sent.map_err(|failure| match failure.downcast_ref::<Failure>() {
+            Some(Failure::Unreadable(why)) => {
+                anyhow::anyhow!(
+                    "cannot read {}: {why}\nLines may have been applied. {}",
+                    self.file,
+                    source.hint(&key)
+                )
+            }
+            _ => failure,
+        })?;
         if !answer.is_success() {
             return Err(Refused(node.refusal(Side::Admin, &answer)).into());
         }
         tell(desk, &node, &answer, &key, self.common.format.output)
+            .with_context(|| format!("It was done (Idempotency-Key: {key}), but not shown"))
     }
 }
 
@@ -136,10 +149,11 @@ async fn send(
             Ok(answer) if is_last || !is_not_now(&answer) => return Ok(answer),
             Ok(answer) => (answer.brief(), answer.retry_after.unwrap_or(pause).max(pause)),
             // Nobody was there to begin with: that is told at once.
-            Err(silence) if is_last || (attempt == 1 && !silence.sent) => {
+            Err(unreadable @ Failure::Unreadable(_)) => return Err(unreadable.into()),
+            Err(Failure::Silence(silence)) if is_last || (attempt == 1 && !silence.sent) => {
                 return Err(gone(node, &silence, &source.hint(key)));
             }
-            Err(silence) => (silence.why, pause),
+            Err(Failure::Silence(silence)) => (silence.why, pause),
         };
         let rest = rest.min(LONGEST_PAUSE);
         let (next, tries) = (attempt + 1, patience.tries);
@@ -203,6 +217,6 @@ fn tell(
             "\nCorrect these lines and import the file again; what was applied is skipped with\n  --key {key}"
         );
     }
-    desk.show(format, &String::from_utf8_lossy(&answer.body), &rows, &closing)?;
+    unless_unread(desk.show(format, &String::from_utf8_lossy(&answer.body), &rows, &closing))?;
     Ok(if all_failed == 0 { Ending::Good } else { Ending::Failed })
 }

@@ -5,6 +5,8 @@ use std::time::{Duration, Instant};
 
 use indicatif::{ProgressBar, ProgressStyle};
 
+use crate::cli::terminal::note;
+
 const LINE_EVERY: Duration = Duration::from_secs(10);
 const BAR: &str = "{elapsed_precise} {bar:20} {bytes}/{total_bytes}, {msg}";
 
@@ -46,7 +48,8 @@ impl Progress {
             None if self.last_line.elapsed() >= LINE_EVERY => {
                 self.last_line = Instant::now();
                 let percent = bytes.saturating_mul(100).checked_div(self.total).unwrap_or(100);
-                eprintln!("{percent} %, {lines} lines, {}", pace(bytes, self.total, lines, elapsed));
+                let pace = pace(bytes, self.total, lines, elapsed);
+                note(format_args!("{percent} %, {lines} lines, {pace}"));
             }
             None => {}
         }

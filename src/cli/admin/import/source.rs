@@ -15,7 +15,8 @@ pub struct Source {
     file: Arc<File>,
     size: u64,
     hash: blake3::Hash,
-    is_stdin: bool,
+    /// It was read from a pipe or the like.
+    is_kept: bool,
 }
 
 impl Source {
@@ -23,8 +24,11 @@ impl Source {
     /// When it cannot be read.
     pub fn of_file(path: &Path) -> io::Result<Source> {
         let mut file = File::open(path)?;
+        if !file.metadata()?.is_file() {
+            return Source::of_reader(file);
+        }
         let (size, hash) = copied(&mut file, &mut io::sink())?;
-        Ok(Source { file: Arc::new(file), size, hash, is_stdin: false })
+        Ok(Source { file: Arc::new(file), size, hash, is_kept: false })
     }
 
     /// Keeps what can be read only once in a file without a name.
@@ -36,7 +40,7 @@ impl Source {
         let mut file = OpenOptions::new().read(true).write(true).create_new(true).open(&path)?;
         std::fs::remove_file(&path)?;
         let (size, hash) = copied(&mut reader, &mut file)?;
-        Ok(Source { file: Arc::new(file), size, hash, is_stdin: true })
+        Ok(Source { file: Arc::new(file), size, hash, is_kept: true })
     }
 
     pub fn size(&self) -> u64 {
@@ -50,7 +54,7 @@ impl Source {
 
     /// How to go on by hand.
     pub fn hint(&self, key: &str) -> String {
-        let which = if self.is_stdin { "the same input" } else { "the same file" };
+        let which = if self.is_kept { "the same input" } else { "the same file" };
         format!("Run it again with {which} and --key {key}: what was applied is skipped.")
     }
 
@@ -104,6 +108,25 @@ mod tests {
                 bytes.extend(chunk);
             }
             assert_eq!(bytes, content);
+        }
+    }
+
+    #[test]
+    fn a_named_pipe_is_read_once_and_kept() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("pipe");
+        let mode = rustix::fs::Mode::RUSR | rustix::fs::Mode::WUSR;
+        rustix::fs::mkfifoat(rustix::fs::CWD, &path, mode).unwrap();
+        let content = vec![b'x'; CHUNK * 2 + 1];
+        let writer = std::thread::spawn({
+            let (path, content) = (path.clone(), content.clone());
+            move || std::fs::write(path, content).unwrap()
+        });
+        let source = Source::of_file(&path).unwrap();
+        writer.join().unwrap();
+        assert_eq!(source.size(), content.len() as u64);
+        for _ in 0..2 {
+            assert_eq!(source.chunk(CHUNK as u64).unwrap(), content[CHUNK..CHUNK * 2]);
         }
     }
 

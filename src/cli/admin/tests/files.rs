@@ -1,8 +1,14 @@
 //! Import and export: the same bytes on every try, and files that fit each other.
 
-use serde_json::{Value, json};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
-use crate::cli::admin::script::{Script, at, books, cut, problem, reply};
+use serde_json::{Value, json};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpListener;
+
+use crate::cli::admin::script::{Script, at, books, cut, problem, reply, run};
+use crate::cli::admin::target::Surroundings;
 
 const IMPORT: &str = "POST /v1/items:import";
 
@@ -143,4 +149,89 @@ async fn an_export_that_breaks_off_leaves_no_file() {
     assert_eq!(ran.status(), 2);
     assert_eq!(std::fs::read_to_string(&path).unwrap(), "old");
     assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 1);
+}
+
+/// A node that reads the head of a request, refuses it, and closes with bytes on their way.
+async fn hasty() -> (String, tokio::task::JoinHandle<()>, Arc<AtomicUsize>) {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("http://{}", listener.local_addr().unwrap());
+    let tries = Arc::new(AtomicUsize::new(0));
+    let counted = tries.clone();
+    let task = tokio::spawn(async move {
+        while let Ok((mut stream, _)) = listener.accept().await {
+            counted.fetch_add(1, Ordering::SeqCst);
+            stream.read_exact(&mut [0; 512]).await.unwrap();
+            let body = problem(400, "invalid_request").to_string();
+            let head =
+                format!("HTTP/1.1 400 Bad\r\ncontent-length: {}\r\nconnection: close\r\n\r\n", body.len());
+            stream.write_all((head + &body).as_bytes()).await.unwrap();
+        }
+    });
+    (url, task, tries)
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_early_refusal_of_a_large_file_is_told_at_once() {
+    let (url, task, tries) = hasty().await;
+    let (_dir, path) = file("a.csv", &"MUG,,3\n".repeat(1_000_000));
+    let ran = run(&["import", &path, "--admin", &url], Surroundings::default(), None).await;
+    assert_eq!((ran.status(), tries.load(Ordering::SeqCst)), (1, 1), "{ran:?}");
+    assert!(ran.error().contains("invalid_request"), "{}", ran.error());
+    task.abort();
+}
+
+#[tokio::test]
+async fn a_file_that_cannot_be_read_on_is_not_sent_again() {
+    let (_dir, path) = file("a.csv", "MUG,,3\n");
+    let node = Script::start(vec![cut(IMPORT)]).await;
+    let ran = node.run(&["import", &path]).await;
+    assert!(ran.notes.contains("broken off"), "{}", ran.notes);
+    let ran = node.run(&["import", _dir.path().to_str().unwrap(), "--format", "csv"]).await;
+    assert!(ran.status() == 2 && ran.notes.is_empty(), "{ran:?}");
+    assert!(ran.error().contains("cannot read"), "{}", ran.error());
+}
+
+#[tokio::test]
+async fn an_export_has_no_line_that_import_refuses() {
+    let items: Vec<Value> = [("A", 2_000_000_001), ("B", 1_000_000_000)]
+        .iter()
+        .map(|(sku, free)| books(sku, &[at("eu-1", *free, 0, 0, 0, 0)], &json!({})))
+        .collect();
+    let page = json!({"items": items, "next": null});
+    let node = Script::start(vec![reply("GET /v1/items?limit=500", 200, page)]).await;
+    let ran = node.run(&["export"]).await;
+    assert!(ran.notes.contains("2 items, 3000000001 free units"), "{}", ran.notes);
+    let most = 1_000_000_000;
+    assert_eq!(ran.out, format!("sku,name,quantity\nA,,{most}\nA,,{most}\nA,,1\nB,,{most}\n"));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_export_follows_links_and_writes_into_pipes() {
+    let page = json!({"items": [books("A", &[], &json!({}))], "next": null});
+    let node = Script::start(vec![reply("GET /v1/items?limit=500", 200, page)]).await;
+    let dir = tempfile::tempdir().unwrap();
+    let [file, link, dangling, pipe] = ["file", "link", "dangling", "pipe"].map(|name| dir.path().join(name));
+    std::fs::write(&file, "old").unwrap();
+    std::os::unix::fs::symlink("file", &link).unwrap();
+    std::os::unix::fs::symlink(dir.path().join("new"), &dangling).unwrap();
+    for link in [&link, &dangling] {
+        node.run(&["export", "--out", link.to_str().unwrap()]).await.good();
+        assert!(std::fs::symlink_metadata(link).unwrap().is_symlink());
+    }
+    let csv = "sku,name,quantity\nA,,\n";
+    assert_eq!(std::fs::read_to_string(&file).unwrap(), csv);
+    assert_eq!(std::fs::read_to_string(dir.path().join("new")).unwrap(), csv);
+
+    let mode = rustix::fs::Mode::RUSR | rustix::fs::Mode::WUSR;
+    rustix::fs::mkfifoat(rustix::fs::CWD, &pipe, mode).unwrap();
+    let reader = std::thread::spawn({
+        let pipe = pipe.clone();
+        move || std::fs::read_to_string(pipe).unwrap()
+    });
+    node.run(&["export", "--out", pipe.to_str().unwrap()]).await.good();
+    assert_eq!(reader.join().unwrap(), csv);
+    assert!(!std::fs::symlink_metadata(&pipe).unwrap().is_file());
+    let ran = node.run(&["export", "--out", "/dev/full"]).await;
+    assert!(ran.status() == 2 && ran.error().contains("cannot write /dev/full"), "{ran:?}");
+    assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 5, "nothing is left beside them");
 }

@@ -1,10 +1,13 @@
 //! Nobody there, no answer, and no: what is told, and how each ends.
 
-use serde_json::json;
+use std::io::ErrorKind;
 
-use crate::cli::admin::script::{Script, cut, directory, problem, reply, run};
+use serde_json::{Value, json};
+
+use crate::cli::admin::script::{Script, at, books, cut, directory, problem, reply, run};
 use crate::cli::admin::target::Surroundings;
 use crate::cli::client::BaseUrl;
+use crate::cli::terminal::is_unread;
 
 #[tokio::test]
 async fn without_a_connection_the_node_and_the_question_are_told() {
@@ -51,6 +54,7 @@ async fn a_lost_answer_to_a_change_without_a_key_says_that_a_repeat_is_safe() {
 async fn each_kind_of_no_says_what_a_repeat_needs() {
     let table = [
         (503, "not_ready", "", "Nothing was done. To repeat it"),
+        (500, "made_up", "", "It may have been done. To repeat it"),
         (504, "outcome_unknown", "", "It may have been done. To repeat it"),
         (409, "not_free_here", "--key", "remembered under --key k"),
         (422, "key_reused", "--key", "choose another --key"),
@@ -90,4 +94,52 @@ async fn an_answer_that_is_not_understood_ends_with_2() {
     let ran = node.run(&["item", "show", "MUG"]).await;
     assert_eq!(ran.status(), 2);
     assert!(ran.error().contains("not understood"), "{}", ran.error());
+}
+
+#[tokio::test]
+async fn somebody_between_does_not_know_whether_it_was_done() {
+    let node = Script::start(vec![reply("POST /v1/items/MUG/receipts", 503, "<html>")]).await;
+    let ran = node.run(&["stock", "receive", "MUG", "1", "--key", "k"]).await;
+    let error = ran.error();
+    assert!(error.contains("It may have been done.") && error.contains("--key k"), "{error}");
+}
+
+#[tokio::test]
+async fn what_was_done_and_cannot_be_shown_was_still_done() {
+    let books = books("MUG", &[at("eu-1", 1, 0, 0, 0, 0)], &json!({}));
+    let held = json!({"id": "r", "state": "confirmed", "version": 1});
+    let changes: [(&str, &Value, &[&str]); 4] = [
+        ("POST /v1/items/MUG/receipts", &books, &["stock", "receive", "MUG", "1"]),
+        ("POST /v1/items/MUG/write-offs", &books, &["stock", "write-off", "MUG", "1", "--yes"]),
+        (
+            "POST /v1/items/MUG/transfers",
+            &books,
+            &["transfer", "MUG", "--from", "eu-1", "--to", "us-1", "1", "--yes"],
+        ),
+        ("POST /v1/sales", &held, &["reserve", "sell", "MUG=1"]),
+    ];
+    for (target, answer, words) in changes {
+        let node = Script::start(vec![reply(target, 200, answer)]).await;
+        let ran = node.run_broken(words, ErrorKind::StorageFull).await;
+        let key = node.seen().pop().unwrap().key.unwrap();
+        let wanted = format!("It was done (Idempotency-Key: {key})");
+        assert!(ran.status() == 2 && ran.error().contains(&wanted), "{target}: {}", ran.error());
+        let ran = node.run_broken(words, ErrorKind::BrokenPipe).await;
+        assert!(is_unread(ran.result.as_ref().unwrap_err()), "{target}: {}", ran.error());
+
+        let node = Script::start(vec![reply(target, 200, "[]")]).await;
+        let ran = node.run(words).await;
+        assert!(ran.status() == 2 && ran.error().contains("It was done (Idem"), "{target}: {}", ran.error());
+    }
+}
+
+#[tokio::test]
+async fn whoever_reads_no_more_does_not_hide_that_lines_failed() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("a.csv");
+    std::fs::write(&path, "MUG,,x\n").unwrap();
+    let failed = json!({"lines": 1, "applied": 0, "failed": []});
+    let node = Script::start(vec![reply("POST /v1/items:import", 200, failed)]).await;
+    let ran = node.run_broken(&["import", path.to_str().unwrap()], ErrorKind::BrokenPipe).await;
+    assert_eq!(ran.status(), 1, "{ran:?}");
 }
