@@ -183,12 +183,20 @@ impl Shop {
     async fn transfer(&self, from: usize, to: usize, quantity: u64) -> anyhow::Result<()> {
         let body = json!({"from": self.name(from), "to": self.name(to), "quantity": quantity});
         let call = post("/v1/items/MUG/transfers", body).header("idempotency-key", "busy-evening");
+        let before = self.given(to).await.unwrap_or_default();
         self.cluster.nodes[from].admin_call(call).await?;
         until("the transfer to arrive", async || {
-            let item = self.cluster.nodes[to].admin_call(get("/v1/items/MUG")).await.ok()?;
-            (item["totals"]["in_flight"] == 0).then_some(())
+            let given = self.given(to).await?;
+            (given >= before + quantity).then_some(())
         })
         .await
+    }
+
+    /// What a node has taken in from others, by its own books.
+    async fn given(&self, node: usize) -> Option<u64> {
+        let item = self.cluster.nodes[node].admin_call(get("/v1/items/MUG")).await.ok()?;
+        let of_node = item["nodes"].as_array()?.iter().find(|row| row["node"] == self.name(node))?;
+        of_node["given"].as_u64()
     }
 
     async fn hold(&self, node: usize, id: &str, quantity: u64) -> anyhow::Result<()> {

@@ -45,7 +45,7 @@ const SWEEP_BLOCKS: usize = 16;
 /// Bits of an entry's number that tell it from the others of its batch.
 const PLACE_BITS: u32 = 24;
 /// Entries that are kept while they cannot be written; beyond, they are given up.
-const MAX_PENDING: usize = 16 * FLUSH_ENTRIES;
+pub const MAX_PENDING: usize = 16 * FLUSH_ENTRIES;
 const CACHE_BYTES: usize = 16 << 20;
 
 /// How much is kept.
