@@ -26,6 +26,7 @@ use bytes::Bytes;
 use tokio::sync::{Notify, watch};
 use tokio::time::MissedTickBehavior;
 
+use super::LiveLimits;
 use super::availability::MAX_SKUS;
 use super::mint::fresh_id;
 use super::model::AvailableItem;
@@ -34,6 +35,9 @@ use crate::types::Sku;
 
 /// An item's changes are told at most this often.
 pub const BEAT: Duration = Duration::from_millis(100);
+/// Different items that all streams may follow together. Each takes up to 1 KiB here and on
+/// the shelf; without a bound, those who make names up could have 200 more with each stream.
+pub const MAX_WATCHED: usize = 200_000;
 /// Items read from the shelf at once; so long does the driver wait to publish.
 const COLLECT_AT_ONCE: usize = 1_000;
 /// Streams woken at once, before others get a turn: each writes to its socket, some 20 µs.
@@ -45,7 +49,7 @@ pub(super) struct Hub {
     handle: Handle,
     /// Of this process; ids of another one say nothing here.
     epoch: String,
-    max_streams: usize,
+    limits: LiveLimits,
     table: RwLock<Table>,
     /// The first stream was opened.
     opened: Notify,
@@ -101,13 +105,15 @@ pub(super) struct Subscription {
 pub(super) enum NoStream {
     /// As many as may be are open.
     TooMany,
+    /// They would follow more than [`MAX_WATCHED`] items.
+    TooManyItems,
     Stopped,
 }
 
 impl Hub {
-    pub(super) fn new(handle: Handle, max_streams: usize) -> Arc<Hub> {
+    pub(super) fn new(handle: Handle, limits: LiveLimits) -> Arc<Hub> {
         let epoch = fresh_id().simple().to_string();
-        Arc::new(Hub { handle, epoch, max_streams, table: RwLock::default(), opened: Notify::new() })
+        Arc::new(Hub { handle, epoch, limits, table: RwLock::default(), opened: Notify::new() })
     }
 
     /// Tells streams of changes until `shutdown` says true or is dropped, then ends them all.
@@ -137,9 +143,14 @@ impl Hub {
         }
     }
 
-    /// Notes what changed for those who follow it; returns whom to wake.
+    /// Notes what changed for those who follow it, and ends streams that may not be open any
+    /// more; returns whom to wake.
     pub(super) fn beat(&self) -> Vec<Waker> {
         let mut table = self.write();
+        let surplus = table.streams.len().saturating_sub(self.limits.now().streams());
+        // The newest ones. Those that are ending already are among them, until they are gone.
+        let mut wakers: Vec<Waker> =
+            table.streams.values().rev().take(surplus).filter_map(|inbox| inbox.stop()).collect();
         let shelf = self.handle.shelf();
         let beat = shelf.begin_beat(self.handle.now());
         let mut skus = beat.dirty;
@@ -147,7 +158,6 @@ impl Hub {
             table.turned = beat.turned;
             skus.extend(table.topics.keys().cloned());
         }
-        let mut wakers = Vec::new();
         for some in skus.chunks(COLLECT_AT_ONCE) {
             for seen in shelf.collect(self.handle.now(), some) {
                 table.tell(&seen, beat.version, &self.epoch, &mut wakers);
@@ -171,11 +181,16 @@ impl Hub {
         if table.stopped {
             return Err(NoStream::Stopped);
         }
-        if table.streams.len() >= self.max_streams {
+        if table.streams.len() >= self.limits.now().streams() {
             return Err(NoStream::TooMany);
         }
+        let unwatched = || skus.iter().filter(|sku| !table.topics.contains_key(*sku));
+        let new = unwatched().count();
+        if new > 0 && table.topics.len() + new > MAX_WATCHED {
+            return Err(NoStream::TooManyItems);
+        }
         let shelf = self.handle.shelf();
-        shelf.watch(skus.iter().filter(|sku| !table.topics.contains_key(*sku)));
+        shelf.watch(unwatched());
         let (state, version) = shelf.look(self.handle.now(), &skus);
         let (number, inbox) = table.enter(&skus, version);
         self.count_streams(&table);

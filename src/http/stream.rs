@@ -6,7 +6,8 @@
 //! only when all that it fetched before is taken.
 //!
 //! A stream ends when the client closes its side, when it takes nothing for the write
-//! timeout (see [`super::timed`]), and when the node stops. It is never idle.
+//! timeout (see [`super::timed`]), when the limits are lowered and it is one of those beyond, and when
+//! the node stops. It is never idle.
 
 use std::collections::VecDeque;
 use std::convert::Infallible;
@@ -66,6 +67,10 @@ pub(super) async fn get(State(api): State<Api>, call: Call) -> Answered {
     let (subscription, first) = api.hub.subscribe(skus, last).map_err(|why| match why {
         NoStream::TooMany => Problem::new(Code::Overloaded)
             .detail("As many streams as may be are open; poll GET /v1/availability meanwhile.".to_owned()),
+        NoStream::TooManyItems => Problem::new(Code::Overloaded).detail(
+            "The open streams follow as many items as may be; poll GET /v1/availability meanwhile."
+                .to_owned(),
+        ),
         NoStream::Stopped => Problem::not_ready(&[NotReadyReason::Stopping]),
     })?;
     subscription.count_events(first.events);

@@ -13,7 +13,7 @@ use tower::ServiceExt;
 use super::Listener::Storefront;
 use super::*;
 use crate::http::call::Api;
-use crate::http::hub::{BEAT, Hub, Subscription};
+use crate::http::hub::{BEAT, Hub, MAX_WATCHED, NoStream, Subscription};
 use crate::http::storefront_routes;
 use crate::http::stream::COMMENT_EVERY;
 use crate::limits::FRESH;
@@ -39,9 +39,16 @@ struct Bed {
     _stop: watch::Sender<bool>,
 }
 
+/// Limits under which so many streams may be open.
+fn up_to(streams: usize) -> LiveLimits {
+    let limits = HttpLimits { connections: streams + streams / 3, ..HttpLimits::default() };
+    assert_eq!(limits.streams(), streams);
+    LiveLimits::fixed(limits)
+}
+
 fn bed() -> Bed {
     let (handle, arrivals) = Handle::new(identity(), 1);
-    let hub = Hub::new(handle.clone(), 10);
+    let hub = Hub::new(handle.clone(), up_to(10));
     let (stop, stopped) = watch::channel(false);
     let running = hub.clone();
     tokio::spawn(async move { running.run(stopped).await });
@@ -264,7 +271,7 @@ async fn nothing_is_missed_wherever_a_client_breaks_off() {
         let mut dice = ChaCha8Rng::seed_from_u64(seed);
         let (handle, arrivals) = Handle::new(identity(), 1);
         let shelf = arrivals.shelf;
-        let hub = Hub::new(handle.clone(), 10);
+        let hub = Hub::new(handle.clone(), up_to(10));
         let mut shops: Vec<(Shop, Option<Subscription>)> = vec![Default::default(), Default::default()];
         for _ in 0..200 {
             let some = dice.random_range(0..shops.len());
@@ -319,7 +326,7 @@ async fn nothing_is_missed_wherever_a_client_breaks_off() {
 #[tokio::test]
 async fn a_slow_reader_has_the_newest_state_of_each_item_waiting_and_no_more() {
     let (handle, arrivals) = Handle::new(identity(), 1);
-    let hub = Hub::new(handle, 10);
+    let hub = Hub::new(handle, up_to(10));
     let (subscription, _) = hub.subscribe(vec![sku("A"), sku("B")], None).unwrap();
     for n in 1..=1_000 {
         arrivals.shelf.publish(vec![view("A", n), view("B", n), view("C", n)], None);
@@ -471,6 +478,47 @@ async fn a_client_that_leaves_makes_room_at_once() {
     readers.pop();
     open_streams(&served, 2).await;
     Reader::open(&served, "sku=A", "").await;
+}
+
+#[tokio::test]
+async fn under_lowered_limits_the_newest_streams_end_and_there_is_room_to_buy() {
+    let (limits, live) = watch::channel(HttpLimits { connections: 8, ..unhurried() });
+    let (handle, arrivals) = Handle::new(identity(), 1);
+    let served =
+        started_under(handle, arrivals.shelf.clone(), Arc::default(), Arc::default(), LiveLimits::new(live))
+            .await;
+    let mut readers = Vec::new();
+    for _ in 0..6 {
+        readers.push(Reader::open(&served, "sku=A", "").await);
+    }
+    limits.send_modify(|limits| limits.connections = 4);
+    assert_eq!(served.get(Storefront, "/livez").await.status, 200);
+    open_streams(&served, 3).await;
+    for mut reader in readers.drain(3..) {
+        reader.ended().await;
+    }
+    assert_eq!(served.get(Storefront, &format!("{STREAM}?sku=A")).await.code(), "overloaded");
+    arrivals.shelf.publish(vec![view("A", 7)], None);
+    for mut reader in readers {
+        reader.until("in_stock").await;
+    }
+    limits.send_modify(|limits| limits.connections = 8);
+    open_streams(&served, 0).await;
+    for _ in 0..4 {
+        std::mem::forget(Reader::open(&served, "sku=A", "").await);
+    }
+}
+
+#[tokio::test]
+async fn made_up_items_take_a_bounded_memory() {
+    let (handle, _arrivals) = Handle::new(identity(), 1);
+    let hub = Hub::new(handle, up_to(12_000));
+    let some = |n: usize| (0..200).map(|i| sku(&format!("{n}-{i}"))).collect::<Vec<_>>();
+    let mut open: Vec<_> = (0..MAX_WATCHED / 200).map(|n| hub.subscribe(some(n), None).unwrap().0).collect();
+    assert_eq!(hub.subscribe(vec![sku("NEW")], None).unwrap_err(), NoStream::TooManyItems);
+    open.push(hub.subscribe(some(7), None).unwrap().0);
+    drop(open.remove(0));
+    hub.subscribe(vec![sku("NEW")], None).unwrap();
 }
 
 #[tokio::test]
