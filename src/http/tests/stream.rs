@@ -13,7 +13,7 @@ use tower::ServiceExt;
 use super::Listener::Storefront;
 use super::*;
 use crate::http::call::Api;
-use crate::http::hub::{BEAT, Hub, MAX_WATCHED, NoStream, Subscription};
+use crate::http::hub::{BEAT, Event, Hub, MAX_WATCHED, NoStream, Subscription};
 use crate::http::storefront_routes;
 use crate::http::stream::COMMENT_EVERY;
 use crate::limits::FRESH;
@@ -193,6 +193,52 @@ async fn changes_are_told_ten_times_a_second_at_most_and_the_newest_always() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn the_first_second_has_ten_events_of_an_item_too() {
+    let bed = bed();
+    // Beats go on for this one.
+    let _other = bed.open("sku=OTHER", None).await;
+    sleep(BEAT * 5 + BEAT / 2).await;
+    let mut page = bed.open("sku=HOT", None).await;
+    let shelf = bed.shelf.clone();
+    tokio::spawn(async move {
+        for n in 1.. {
+            shelf.publish(vec![view("HOT", n)], None);
+            sleep(BEAT / 10).await;
+        }
+    });
+    let mut told = Vec::new();
+    for _ in 0..20 {
+        page.event().await;
+        told.push(Instant::now());
+    }
+    assert!(told.windows(2).all(|pair| pair[1] - pair[0] >= BEAT), "{told:?}");
+    assert!(told[10] - told[0] <= BEAT * 11 + BEAT / 2, "{told:?}");
+}
+
+#[tokio::test]
+async fn nothing_is_kept_of_streams_that_ended_before_a_beat() {
+    let (handle, _arrivals) = Handle::new(identity(), 1);
+    let hub = Hub::new(handle, up_to(10));
+    for _ in 0..100 {
+        drop(hub.subscribe(vec![sku("A")], None).unwrap());
+    }
+    assert!(hub.is_clear());
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_id_says_nothing_of_other_items() {
+    let bed = bed();
+    bed.shelf.publish(vec![view("MUG", 9), view("TEE", 9)], None);
+    let (mug, _) = bed.open("sku=MUG", None).await.event().await;
+    let mut page = bed.open("sku=TEE&sku=MUG", Some(&mug)).await;
+    assert_eq!(page.event().await.1["sku"], "TEE");
+    let (both, item) = page.event().await;
+    assert_eq!(item["sku"], "MUG");
+    bed.open("sku=MUG&sku=TEE", Some(&both)).await.is_quiet().await;
+    assert_eq!(bed.open("sku=TEE", Some(&both)).await.event().await.1["sku"], "TEE");
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_quiet_stream_says_something_every_fifteen_seconds() {
     let bed = bed();
     let mut page = bed.open("sku=A", None).await;
@@ -263,6 +309,13 @@ impl Shop {
     }
 }
 
+/// The events that wait for a stream.
+fn fetched(subscription: &Subscription) -> Vec<String> {
+    let text = |bytes: &[u8]| std::str::from_utf8(bytes).unwrap().to_owned();
+    let whole = |event: &Event| text(&subscription.head(event)) + &text(&event.data);
+    subscription.fetch().iter().map(whole).collect()
+}
+
 #[tokio::test]
 async fn nothing_is_missed_wherever_a_client_breaks_off() {
     const NAMES: [&str; 6] = ["A", "B", "C", "D", "E", "F"];
@@ -289,7 +342,7 @@ async fn nothing_is_missed_wherever_a_client_breaks_off() {
                     let (shop, open) = &mut shops[some];
                     let mut breaks_off = || dice.random_range(0..8) == 0;
                     let told = match open {
-                        Some(subscription) => subscription.fetch().concat(),
+                        Some(subscription) => fetched(subscription).concat().into_bytes(),
                         None => {
                             let (new, first) = hub.subscribe(skus.clone(), shop.last.as_deref()).unwrap();
                             *open = Some(new);
@@ -313,8 +366,8 @@ async fn nothing_is_missed_wherever_a_client_breaks_off() {
         }
         drop(hub.beat());
         for (shop, open) in &mut shops {
-            let told = open.as_ref().unwrap().fetch().concat();
-            let _ = shop.take(std::str::from_utf8(&told).unwrap(), &mut || false);
+            let told = fetched(open.as_ref().unwrap()).concat();
+            let _ = shop.take(&told, &mut || false);
             for item in handle.availability(&skus) {
                 let shown = (item.everywhere.0, item.status.as_str().to_owned());
                 assert_eq!(shop.items[item.sku.as_str()], shown, "seed {seed}: {}", item.sku);
@@ -332,12 +385,10 @@ async fn a_slow_reader_has_the_newest_state_of_each_item_waiting_and_no_more() {
         arrivals.shelf.publish(vec![view("A", n), view("B", n), view("C", n)], None);
         hub.beat();
     }
-    let waiting = subscription.fetch();
+    let waiting = fetched(&subscription);
     assert_eq!(waiting.len(), 2);
     for event in waiting {
-        let Block::Event { item, .. } = parse(std::str::from_utf8(&event).unwrap().trim_end()) else {
-            panic!("an event")
-        };
+        let Block::Event { item, .. } = parse(event.trim_end()) else { panic!("an event") };
         assert_eq!(item["everywhere"], 1_000);
     }
     assert!(subscription.fetch().is_empty());
