@@ -4,10 +4,12 @@
 //! each changed item once, and notes for each stream *that* the item changed: one bit. A stream
 //! fetches the newest events of its noted items when its client has room for them. So a slow
 //! client costs a bit an item and never a queue, and it gets the newest state of each item, at
-//! most once a beat.
+//! most once a beat. A stream that was just opened rests for a beat, so that this holds for the
+//! state with which it begins, too.
 //!
-//! Nothing is missed by one who comes back with the id of the last event that it got. An id
-//! holds a version of the shelf (see [`Version`]), and for each event that is sent:
+//! Nothing is missed by one who comes back with the id of the last event that it got, for the
+//! same items: for others, an id says nothing. An id holds a version of the shelf (see
+//! [`Version`]), and for each event that is sent:
 //!
 //! 1. all that the stream follows and that changed at or below the event's version was sent
 //!    before it, or is in it;
@@ -26,6 +28,7 @@ use bytes::Bytes;
 use tokio::sync::{Notify, watch};
 use tokio::time::MissedTickBehavior;
 
+use super::LiveLimits;
 use super::availability::MAX_SKUS;
 use super::mint::fresh_id;
 use super::model::AvailableItem;
@@ -34,6 +37,9 @@ use crate::types::Sku;
 
 /// An item's changes are told at most this often.
 pub const BEAT: Duration = Duration::from_millis(100);
+/// Different items that all streams may follow together. Each takes up to 1 KiB here and on
+/// the shelf; without a bound, those who make names up could have 200 more with each stream.
+pub const MAX_WATCHED: usize = 200_000;
 /// Items read from the shelf at once; so long does the driver wait to publish.
 const COLLECT_AT_ONCE: usize = 1_000;
 /// Streams woken at once, before others get a turn: each writes to its socket, some 20 µs.
@@ -45,7 +51,7 @@ pub(super) struct Hub {
     handle: Handle,
     /// Of this process; ids of another one say nothing here.
     epoch: String,
-    max_streams: usize,
+    limits: LiveLimits,
     table: RwLock<Table>,
     /// The first stream was opened.
     opened: Notify,
@@ -56,6 +62,9 @@ struct Table {
     topics: HashMap<Sku, Topic>,
     streams: BTreeMap<u64, Arc<Inbox>>,
     last_stream: u64,
+    /// Opened since the last beat; and those of the beat before, which rest until the next.
+    opened: Vec<Arc<Inbox>>,
+    resting: Vec<Arc<Inbox>>,
     /// The shelf's, as of the last beat.
     turned: Version,
     stopped: bool,
@@ -66,9 +75,17 @@ struct Table {
 struct Topic {
     changed: Version,
     /// None before it first changes: its followers have seen it on the shelf.
-    event: Option<Bytes>,
+    event: Option<Event>,
     /// By the stream's number; and which of the stream's items this is.
     followers: BTreeMap<u64, (Arc<Inbox>, usize)>,
+}
+
+/// An item's newest state, as a stream sends it. Only the data is the same for all.
+#[derive(Clone, Debug)]
+pub(super) struct Event {
+    complete_to: Version,
+    /// With the blank line that ends the event.
+    pub(super) data: Bytes,
 }
 
 /// What a stream has still to fetch.
@@ -80,6 +97,8 @@ struct Noted {
     /// A bit for each of the stream's items.
     items: [u64; WORDS],
     waker: Option<Waker>,
+    /// It was opened less than a beat ago: what is noted has to wait.
+    rests: bool,
     stopped: bool,
 }
 
@@ -92,6 +111,8 @@ pub(super) struct Subscription {
     number: u64,
     skus: Vec<Sku>,
     inbox: Arc<Inbox>,
+    /// What its ids begin with.
+    ids: String,
     /// What changed up to here was in the first events.
     seen_to: Version,
 }
@@ -101,13 +122,15 @@ pub(super) struct Subscription {
 pub(super) enum NoStream {
     /// As many as may be are open.
     TooMany,
+    /// They would follow more than [`MAX_WATCHED`] items.
+    TooManyItems,
     Stopped,
 }
 
 impl Hub {
-    pub(super) fn new(handle: Handle, max_streams: usize) -> Arc<Hub> {
+    pub(super) fn new(handle: Handle, limits: LiveLimits) -> Arc<Hub> {
         let epoch = fresh_id().simple().to_string();
-        Arc::new(Hub { handle, epoch, max_streams, table: RwLock::default(), opened: Notify::new() })
+        Arc::new(Hub { handle, epoch, limits, table: RwLock::default(), opened: Notify::new() })
     }
 
     /// Tells streams of changes until `shutdown` says true or is dropped, then ends them all.
@@ -137,9 +160,15 @@ impl Hub {
         }
     }
 
-    /// Notes what changed for those who follow it; returns whom to wake.
+    /// Notes what changed for those who follow it, and ends streams that may not be open any
+    /// more; returns whom to wake.
     pub(super) fn beat(&self) -> Vec<Waker> {
         let mut table = self.write();
+        let surplus = table.streams.len().saturating_sub(self.limits.now().streams());
+        // The newest ones. Those that are ending already are among them, until they are gone.
+        let mut wakers: Vec<Waker> =
+            table.streams.values().rev().take(surplus).filter_map(|inbox| inbox.stop()).collect();
+        wakers.extend(table.rested().iter().filter_map(|inbox| inbox.end_rest()));
         let shelf = self.handle.shelf();
         let beat = shelf.begin_beat(self.handle.now());
         let mut skus = beat.dirty;
@@ -147,10 +176,9 @@ impl Hub {
             table.turned = beat.turned;
             skus.extend(table.topics.keys().cloned());
         }
-        let mut wakers = Vec::new();
         for some in skus.chunks(COLLECT_AT_ONCE) {
             for seen in shelf.collect(self.handle.now(), some) {
-                table.tell(&seen, beat.version, &self.epoch, &mut wakers);
+                table.tell(&seen, beat.version, &mut wakers);
             }
         }
         wakers
@@ -171,25 +199,42 @@ impl Hub {
         if table.stopped {
             return Err(NoStream::Stopped);
         }
-        if table.streams.len() >= self.max_streams {
+        if table.streams.len() >= self.limits.now().streams() {
             return Err(NoStream::TooMany);
         }
+        let unwatched = || skus.iter().filter(|sku| !table.topics.contains_key(*sku));
+        let new = unwatched().count();
+        if new > 0 && table.topics.len() + new > MAX_WATCHED {
+            return Err(NoStream::TooManyItems);
+        }
         let shelf = self.handle.shelf();
-        shelf.watch(skus.iter().filter(|sku| !table.topics.contains_key(*sku)));
+        shelf.watch(unwatched());
         let (state, version) = shelf.look(self.handle.now(), &skus);
         let (number, inbox) = table.enter(&skus, version);
         self.count_streams(&table);
         drop(table);
         self.opened.notify_one();
-        let first = First::new(&state, version, self.version_of(last, version), &self.epoch);
-        Ok((Subscription { hub: self.clone(), number, skus, inbox, seen_to: version }, first))
+        let ids = self.ids_for(&skus);
+        let first = First::new(&state, version, version_of(last, &ids, version), &ids);
+        Ok((Subscription { hub: self.clone(), number, skus, inbox, ids, seen_to: version }, first))
     }
 
-    /// The version in an id of this process's; otherwise "nothing seen".
-    fn version_of(&self, id: Option<&str>, newest: Version) -> Option<Version> {
-        let number = id?.strip_prefix(&self.epoch)?.strip_prefix('-')?;
-        let version = Version(number.parse().ok()?);
-        (version > Version::default() && version <= newest).then_some(version)
+    /// What all ids of this process for these items, in any order, begin with.
+    fn ids_for(&self, skus: &[Sku]) -> String {
+        let mut names: Vec<&str> = skus.iter().map(Sku::as_str).collect();
+        names.sort_unstable();
+        let hash = blake3::hash(names.join("\n").as_bytes()).to_hex();
+        format!("{}-{}-", self.epoch, &hash[..8])
+    }
+
+    /// Nothing is kept of any stream.
+    #[cfg(test)]
+    pub(super) fn is_clear(&self) -> bool {
+        let table = self.read();
+        table.topics.is_empty()
+            && table.streams.is_empty()
+            && table.opened.is_empty()
+            && table.resting.is_empty()
     }
 
     fn stop(&self) {
@@ -214,10 +259,18 @@ impl Hub {
 }
 
 impl Table {
+    /// Those who have rested for a whole beat.
+    fn rested(&mut self) -> Vec<Arc<Inbox>> {
+        let opened = std::mem::take(&mut self.opened);
+        std::mem::replace(&mut self.resting, opened)
+    }
+
     /// Enters a stream with its items, of which it has seen this version.
     fn enter(&mut self, skus: &[Sku], version: Version) -> (u64, Arc<Inbox>) {
         self.last_stream += 1;
         let (number, inbox) = (self.last_stream, Arc::new(Inbox::default()));
+        inbox.lock().rests = true;
+        self.opened.push(inbox.clone());
         for (place, sku) in skus.iter().enumerate() {
             let new = || Topic { changed: version, event: None, followers: BTreeMap::new() };
             let topic = self.topics.entry(sku.clone()).or_insert_with(new);
@@ -229,15 +282,15 @@ impl Table {
 
     /// Takes in an item's newest state, if it is news. `newest`: all that changed up to there
     /// is told in this beat, or was before.
-    fn tell(&mut self, seen: &Seen, newest: Version, epoch: &str, wakers: &mut Vec<Waker>) {
+    fn tell(&mut self, seen: &Seen, newest: Version, wakers: &mut Vec<Waker>) {
         let Some(topic) = self.topics.get_mut(&seen.item.sku) else { return };
         if seen.changed <= topic.changed {
             return;
         }
         topic.changed = seen.changed;
         let mut text = Vec::with_capacity(256);
-        write_event(&mut text, seen, epoch, seen.complete_to.min(newest));
-        topic.event = Some(text.into());
+        write_data(&mut text, seen);
+        topic.event = Some(Event { complete_to: seen.complete_to.min(newest), data: text.into() });
         wakers.extend(topic.followers.values().filter_map(|(inbox, place)| inbox.note(*place)));
     }
 }
@@ -247,7 +300,14 @@ impl Inbox {
     fn note(&self, place: usize) -> Option<Waker> {
         let mut noted = self.lock();
         noted.items[place / 64] |= 1 << (place % 64);
-        noted.waker.take()
+        if noted.rests { None } else { noted.waker.take() }
+    }
+
+    /// Returns whom to wake about what was noted meanwhile.
+    fn end_rest(&self) -> Option<Waker> {
+        let mut noted = self.lock();
+        noted.rests = false;
+        if noted.items == [0; WORDS] { None } else { noted.waker.take() }
     }
 
     fn stop(&self) -> Option<Waker> {
@@ -273,7 +333,7 @@ impl Subscription {
         if noted.stopped {
             return Poll::Ready(false);
         }
-        if noted.items != [0; WORDS] {
+        if noted.items != [0; WORDS] && !noted.rests {
             return Poll::Ready(true);
         }
         noted.waker = Some(cx.waker().clone());
@@ -281,11 +341,11 @@ impl Subscription {
     }
 
     /// The newest events of all items noted, in the order in which they are to be sent.
-    pub(super) fn fetch(&self) -> Vec<Bytes> {
+    pub(super) fn fetch(&self) -> Vec<Event> {
         // Held throughout: what is fetched is of one moment between two beats.
         let table = self.hub.read();
         let items = std::mem::take(&mut self.inbox.lock().items);
-        let mut events: Vec<(Version, Bytes)> = Vec::new();
+        let mut events: Vec<(Version, Event)> = Vec::new();
         for (place, sku) in self.skus.iter().enumerate() {
             if items[place / 64] & (1 << (place % 64)) == 0 {
                 continue;
@@ -300,6 +360,13 @@ impl Subscription {
         events.into_iter().map(|(_, event)| event).collect()
     }
 
+    /// What goes before an event's data.
+    pub(super) fn head(&self, event: &Event) -> Bytes {
+        let mut text = Vec::with_capacity(96);
+        write_head(&mut text, &self.ids, event.complete_to);
+        text.into()
+    }
+
     /// Counts events that are on their way to the client.
     pub(super) fn count_events(&self, events: u64) {
         self.hub.handle.metrics().streams().events.fetch_add(events, Ordering::Relaxed);
@@ -310,6 +377,11 @@ impl Drop for Subscription {
     fn drop(&mut self) {
         let mut table = self.hub.write();
         table.streams.remove(&self.number);
+        if table.streams.is_empty() {
+            // There are no beats now that would do it.
+            table.opened.clear();
+            table.resting.clear();
+        }
         let mut alone = Vec::new();
         for sku in &self.skus {
             let Some(topic) = table.topics.get_mut(sku) else { continue };
@@ -333,7 +405,7 @@ pub(super) struct First {
 
 impl First {
     /// What changed after `since`; without it, everything.
-    fn new(state: &[Seen], version: Version, since: Option<Version>, epoch: &str) -> First {
+    fn new(state: &[Seen], version: Version, since: Option<Version>, ids: &str) -> First {
         let news: Vec<&Seen> =
             state.iter().filter(|seen| since.is_none_or(|since| seen.changed > since)).collect();
         let mut text = Vec::with_capacity(news.len() * 256);
@@ -341,14 +413,25 @@ impl First {
             // Before the last one, the client lacks what it lacked when it came.
             let is_last = i + 1 == news.len();
             let complete_to = if is_last { version } else { since.unwrap_or_default() };
-            write_event(&mut text, seen, epoch, complete_to);
+            write_head(&mut text, ids, complete_to);
+            write_data(&mut text, seen);
         }
         First { events: news.len() as u64, text }
     }
 }
 
-fn write_event(text: &mut Vec<u8>, seen: &Seen, epoch: &str, complete_to: Version) {
-    text.extend_from_slice(format!("event: availability\nid: {epoch}-{}\ndata: ", complete_to.0).as_bytes());
+/// The version in one of these ids; otherwise "nothing seen".
+fn version_of(id: Option<&str>, ids: &str, newest: Version) -> Option<Version> {
+    let version = Version(id?.strip_prefix(ids)?.parse().ok()?);
+    (version > Version::default() && version <= newest).then_some(version)
+}
+
+fn write_head(text: &mut Vec<u8>, ids: &str, complete_to: Version) {
+    text.extend_from_slice(format!("event: availability\nid: {ids}{}\n", complete_to.0).as_bytes());
+}
+
+fn write_data(text: &mut Vec<u8>, seen: &Seen) {
+    text.extend_from_slice(b"data: ");
     let item = AvailableItem::new(&seen.item);
     serde_json::to_writer(&mut *text, &item).expect("views serialise: their maps have text keys");
     text.extend_from_slice(b"\n\n");

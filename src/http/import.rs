@@ -11,6 +11,7 @@ use std::collections::HashMap;
 
 use axum::extract::State;
 use hyper::StatusCode;
+use hyper::header::EXPECT;
 use serde::Serialize;
 
 use super::call::{Answered, Api, Failure, Streamed};
@@ -43,7 +44,8 @@ pub const MAX_IMPORTS: usize = 4;
 )]
 pub(super) async fn post(State(api): State<Api>, request: Streamed) -> Answered {
     let Streamed { call, body } = request;
-    let mut lines = Lines::new(body, api.limits.now().body_timeout);
+    let expects = call.headers.contains_key(EXPECT);
+    let mut lines = Lines::new(body, api.limits.now().body_timeout, expects);
     match import(&api, &call, &mut lines).await {
         Ok(summary) => Ok(plain(StatusCode::OK, &summary)),
         Err(Failure::Problem(problem)) => {

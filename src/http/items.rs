@@ -99,8 +99,9 @@ pub(super) async fn list(State(api): State<Api>, call: Call) -> Answered {
     let command = errors.finish(Some(Command::Items { after, limit }))?;
     let page = |answer| match answer {
         Answer::Items { items, next } => {
-            let items = items.iter().map(BooksView::new).collect();
-            Some(plain(StatusCode::OK, &Page { items, next: next.map(|sku| sku.to_string()) }))
+            let next = next.map(|sku| sku.to_string());
+            let page = Page::of(&items, next, BooksView::new, |books| books.sku.to_string());
+            Some(plain(StatusCode::OK, &page))
         }
         _ => None,
     };

@@ -152,7 +152,7 @@ async fn speak(
     exchange: Exchange,
     mut shutdown: watch::Receiver<bool>,
 ) {
-    let phase = Phase::new();
+    let phase = Phase::new(sitter.clone());
     let stream = Timed::new(stream, exchange.limits.clone(), phase.clone(), began);
     let service = service_fn(|request| {
         // At once, not when the future is first polled: the connection may be read before that.

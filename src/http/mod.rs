@@ -61,6 +61,7 @@ use crate::reload::Reloads;
 use crate::types::Caller;
 use call::Api;
 pub use counters::HttpCounters;
+pub use hub::MAX_WATCHED;
 use openapi::{Routes, Side};
 use seats::Seats;
 
@@ -110,7 +111,12 @@ impl Default for HttpLimits {
 
 impl HttpLimits {
     /// Open availability streams: three quarters of `connections`, so that there is always
-    /// room to buy. Each takes a connection and some 10 KiB. Beyond: 503 `overloaded`.
+    /// room to buy. Beyond, or when all follow more than [`MAX_WATCHED`] items together: 503
+    /// `overloaded`. Under limits that were lowered the newest end.
+    ///
+    /// Each takes a connection and, for one item, some 10 KiB; each further item (200 at most)
+    /// 100 to 500 bytes, so 100 KiB at worst. Each item that anybody follows takes up to 1 KiB
+    /// more, and what a client has not taken yet of the first events up to 100 KiB.
     pub fn streams(&self) -> usize {
         self.connections - self.connections / 4
     }
@@ -158,7 +164,7 @@ pub async fn serve(
     shutdown: watch::Receiver<bool>,
 ) -> io::Result<()> {
     let Service { handle, limits, registry, counters, reloads } = service;
-    let hub = hub::Hub::new(handle.clone(), limits.now().streams());
+    let hub = hub::Hub::new(handle.clone(), limits.clone());
     let imports = Arc::new(Semaphore::new(import::MAX_IMPORTS));
     let api = |caller| Api {
         handle: handle.clone(),

@@ -38,11 +38,54 @@ pub(super) fn created_or_ok(created: bool) -> StatusCode {
     if created { StatusCode::CREATED } else { StatusCode::OK }
 }
 
+/// Text of a page's entries after which it ends before its limit: so much more than that, and
+/// one entry, a client can make the node hold with one request.
+pub const PAGE_BYTES: usize = 256 * 1024;
+
 /// A list, and where the next page begins.
 #[derive(Debug, Serialize)]
 pub(super) struct Page<T> {
     pub(super) items: Vec<T>,
     pub(super) next: Option<String>,
+}
+
+impl<T: Serialize> Page<T> {
+    /// As many of the entries as fit on a page, one at least. `cursor`: where the page after an
+    /// entry begins; `next`: where the one after all of them does.
+    pub(super) fn of<E>(
+        entries: &[E],
+        next: Option<String>,
+        view: impl Fn(&E) -> T,
+        cursor: impl Fn(&E) -> String,
+    ) -> Page<T> {
+        let (mut items, mut size) = (Vec::new(), Counted(0));
+        for entry in entries {
+            let item = view(entry);
+            let before = size.0;
+            serde_json::to_writer(&mut size, &item).expect("views serialise: their maps have text keys");
+            if size.0 > PAGE_BYTES && before > 0 {
+                break;
+            }
+            items.push(item);
+        }
+        let rest_begins = (items.len() < entries.len()).then(|| items.len().checked_sub(1)).flatten();
+        let next = rest_begins.and_then(|last| entries.get(last)).map(cursor).or(next);
+        Page { items, next }
+    }
+}
+
+/// Bytes that were written to nowhere.
+struct Counted(usize);
+
+impl std::io::Write for Counted {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        self.0 += bytes.len();
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
 }
 
 /// So many units of one item; each item once.

@@ -118,7 +118,9 @@ impl Code {
             Code::Expired => row(410, "expired", "The reservation has expired and its units are gone"),
             Code::VersionMismatch => row(412, "version_mismatch", "The reservation has another version"),
             Code::BodyTooLarge => row(413, "body_too_large", "The body is too large"),
-            Code::UnsupportedMediaType => row(415, "unsupported_media_type", "The body must be JSON"),
+            Code::UnsupportedMediaType => {
+                row(415, "unsupported_media_type", "The body is not of a type that this call takes")
+            }
             Code::KeyReused => row(422, "key_reused", "The key was used for another request"),
             Code::Overloaded => later(1, "overloaded", "Too many requests are waiting"),
             Code::NotReady => later(1, "not_ready", "The node is not ready"),

@@ -15,7 +15,8 @@ use super::model::{Page, ReservationView, created_or_ok, json, plain};
 use super::openapi::{parameters, requests, responses};
 use super::problem::{Errors, Problem};
 use crate::types::{
-    Answer, Claimed, Command, IdempotencyKey, Millis, Put, Refusal, ReservationId, ReservationState, Sku,
+    Answer, Claimed, Command, IdempotencyKey, Millis, Put, Refusal, Reservation, ReservationId,
+    ReservationState, Sku,
 };
 
 /// Longest and default time to live of a held reservation.
@@ -197,8 +198,9 @@ pub(super) async fn list(State(api): State<Api>, call: Call) -> Answered {
     let command = errors.finish(Some(Command::Reservations { state, sku, after, limit }))?;
     let page = |answer| match answer {
         Answer::Reservations { reservations, next, node, region } => {
-            let items = reservations.iter().map(|r| ReservationView::of(r, &node, &region)).collect();
-            let page = Page { items, next: next.map(|id| id.to_string()) };
+            let view = |r: &Reservation| ReservationView::of(r, &node, &region);
+            let next = next.map(|id| id.to_string());
+            let page = Page::of(&reservations, next, view, |r| r.id.to_string());
             Some(plain(hyper::StatusCode::OK, &page))
         }
         _ => None,

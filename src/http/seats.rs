@@ -1,8 +1,9 @@
 //! Who may be connected to a listener, and who gives way when all seats are taken.
 //!
 //! A connection has its seat from its acceptance to its end. It is *idle* while no request of
-//! it is being answered: before its first one, between two, and while a request is not yet
-//! there whole, head and body, however busily its bytes trickle in. When a newcomer finds all
+//! it is being answered: before its first one, between two (from when the answer was handed to
+//! the system whole), and while a request is not yet there whole, head and body, however busily
+//! its bytes trickle in. When a newcomer finds all
 //! seats taken, the connection that has been idle longest is closed for it, so that those who
 //! do nothing cannot keep out those who do. An address (of IPv6, a network of 64 bits) has a
 //! bound of its own, within which its own connections give way.
@@ -245,13 +246,20 @@ impl Row {
 }
 
 impl Sitter {
+    /// One who sits nowhere.
+    #[cfg(test)]
+    pub(super) fn alone() -> Arc<Sitter> {
+        let (network, state) = (Network::Of4([0; 4]), AtomicU64::new(0));
+        Arc::new(Sitter { network, state, asked_to_leave: Notify::new(), epoch: Instant::now() })
+    }
+
     /// A request is being answered from now on. False: the connection is to end instead.
     pub(super) fn answering(&self) -> bool {
         let change = |state| (state != LEAVING).then_some(ANSWERING);
         self.state.fetch_update(Ordering::Relaxed, Ordering::Relaxed, change).is_ok()
     }
 
-    /// The answer is given; the client may send its next request when it likes.
+    /// The answer was written; the client may send its next request when it likes.
     pub(super) fn idle(&self) {
         let now = stamp(self.epoch);
         let change = |state| (state == ANSWERING).then_some(now);

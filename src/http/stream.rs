@@ -6,7 +6,8 @@
 //! only when all that it fetched before is taken.
 //!
 //! A stream ends when the client closes its side, when it takes nothing for the write
-//! timeout (see [`super::timed`]), and when the node stops. It is never idle.
+//! timeout (see [`super::timed`]), when the limits are lowered and it is one of those beyond, and when
+//! the node stops. It is never idle.
 
 use std::collections::VecDeque;
 use std::convert::Infallible;
@@ -24,7 +25,7 @@ use tokio::time::{Instant, Interval, MissedTickBehavior, interval_at};
 
 use super::availability;
 use super::call::{Answered, Api, Call};
-use super::hub::{NoStream, Subscription};
+use super::hub::{Event, NoStream, Subscription};
 use super::openapi::{described, parameters};
 use super::problem::{Code, Errors, Problem};
 use crate::node::NotReadyReason;
@@ -66,6 +67,10 @@ pub(super) async fn get(State(api): State<Api>, call: Call) -> Answered {
     let (subscription, first) = api.hub.subscribe(skus, last).map_err(|why| match why {
         NoStream::TooMany => Problem::new(Code::Overloaded)
             .detail("As many streams as may be are open; poll GET /v1/availability meanwhile.".to_owned()),
+        NoStream::TooManyItems => Problem::new(Code::Overloaded).detail(
+            "The open streams follow as many items as may be; poll GET /v1/availability meanwhile."
+                .to_owned(),
+        ),
         NoStream::Stopped => Problem::not_ready(&[NotReadyReason::Stopping]),
     })?;
     subscription.count_events(first.events);
@@ -75,9 +80,8 @@ pub(super) async fn get(State(api): State<Api>, call: Call) -> Answered {
 
     let mut comments = interval_at(Instant::now() + COMMENT_EVERY, COMMENT_EVERY);
     comments.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    let fetched = VecDeque::new();
-    let mut response =
-        Response::new(Body::new(Events { opening: Some(opening.into()), fetched, subscription, comments }));
+    let events = Events { next: Some(opening.into()), fetched: VecDeque::new(), subscription, comments };
+    let mut response = Response::new(Body::new(events));
     response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("text/event-stream"));
     response.headers_mut().insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
     // Proxies that collect answers before they pass them on are asked not to.
@@ -90,9 +94,10 @@ pub(super) async fn get(State(api): State<Api>, call: Call) -> Answered {
 
 /// The body of a stream.
 struct Events {
-    opening: Option<Bytes>,
-    /// At most one event an item; shared with all other streams.
-    fetched: VecDeque<Bytes>,
+    /// The first events, or the data of the event whose head was taken.
+    next: Option<Bytes>,
+    /// At most one event an item; their data is shared with all other streams.
+    fetched: VecDeque<Event>,
     subscription: Subscription,
     comments: Interval,
 }
@@ -106,13 +111,15 @@ impl hyper::body::Body for Events {
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
         let this = self.get_mut();
-        if let Some(opening) = this.opening.take() {
-            return Poll::Ready(Some(Ok(Frame::data(opening))));
+        if let Some(next) = this.next.take() {
+            return Poll::Ready(Some(Ok(Frame::data(next))));
         }
         loop {
             if let Some(event) = this.fetched.pop_front() {
                 this.subscription.count_events(1);
-                return Poll::Ready(Some(Ok(Frame::data(event))));
+                let head = this.subscription.head(&event);
+                this.next = Some(event.data);
+                return Poll::Ready(Some(Ok(Frame::data(head))));
             }
             if this.comments.poll_tick(cx).is_ready() {
                 return Poll::Ready(Some(Ok(Frame::data(Bytes::from_static(b":\n\n")))));

@@ -2,9 +2,12 @@
 //!
 //! What a client may be waited for depends on where the conversation stands ([`Phase`]): for
 //! the first byte of a next request, for the rest of its head, or, while an answer is being
-//! worked on, not at all (the body has its own limit). A client that does not take its answer
-//! is given up after a while without progress. Giving up is an error of the socket, upon which
-//! the connection is dropped.
+//! worked on or sent, not at all (the body has its own limit). A client that does not take its
+//! answer is given up after a while without progress. Giving up is an error of the socket, upon
+//! which the connection is dropped.
+//!
+//! HTTP hands over the end of an answer long before the client has it. So it is here that an
+//! answer is over: when all that was to be written was written.
 
 use std::future::Future;
 use std::io;
@@ -17,35 +20,52 @@ use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::{Instant, Sleep, sleep_until};
 
 use super::LiveLimits;
+use super::seats::Sitter;
 
 /// Where the conversation stands. Shared with whoever answers requests.
 #[derive(Clone, Debug)]
-pub(super) struct Phase(Arc<AtomicU8>);
+pub(super) struct Phase(Arc<Shared>);
+
+#[derive(Debug)]
+struct Shared {
+    now: AtomicU8,
+    /// Learns when an answer was written.
+    sitter: Arc<Sitter>,
+}
 
 const HEAD: u8 = 0;
 const ANSWERING: u8 = 1;
 const IDLE: u8 = 2;
 const STREAMING: u8 = 3;
+const SENDING: u8 = 4;
 
 impl Phase {
-    pub(super) fn new() -> Phase {
-        Phase(Arc::new(AtomicU8::new(HEAD)))
+    pub(super) fn new(sitter: Arc<Sitter>) -> Phase {
+        Phase(Arc::new(Shared { now: AtomicU8::new(HEAD), sitter }))
     }
 
     /// A head was read whole; an answer is being worked on.
     pub(super) fn answering(&self) {
-        self.0.store(ANSWERING, Ordering::Relaxed);
+        self.set(ANSWERING);
     }
 
-    /// The answer is there; the client may send its next request when it likes.
-    pub(super) fn idle(&self) {
-        self.0.store(IDLE, Ordering::Relaxed);
+    /// The answer is there whole, and not yet written.
+    pub(super) fn sending(&self) {
+        self.set(SENDING);
+    }
+
+    /// All is written. After an answer, the client may send its next request when it likes.
+    fn written(&self) {
+        if self.now() == SENDING {
+            self.set(IDLE);
+            self.0.sitter.idle();
+        }
     }
 
     /// The answer has begun and goes on for as long as the client likes: it is waited for only
     /// while it takes nothing of what is written, and it leaves by closing its side.
     pub(super) fn streaming(&self) {
-        self.0.store(STREAMING, Ordering::Relaxed);
+        self.set(STREAMING);
     }
 
     pub(super) fn is_streaming(&self) -> bool {
@@ -53,7 +73,11 @@ impl Phase {
     }
 
     fn now(&self) -> u8 {
-        self.0.load(Ordering::Relaxed)
+        self.0.now.load(Ordering::Relaxed)
+    }
+
+    fn set(&self, phase: u8) {
+        self.0.now.store(phase, Ordering::Relaxed);
     }
 }
 
@@ -96,7 +120,7 @@ impl<S> Timed<S> {
         loop {
             ready!(self.alarm.as_mut().poll(cx));
             if Instant::now() >= self.deadline {
-                if !matches!(phase, ANSWERING | STREAMING) {
+                if !matches!(phase, ANSWERING | STREAMING | SENDING) {
                     return Poll::Ready(too_slow());
                 }
                 // Nobody is given up here, but look again: a reader that was told "nothing yet"
@@ -149,7 +173,7 @@ impl<S: AsyncRead + Unpin> AsyncRead for Timed<S> {
             Poll::Pending => this.poll_patience(cx).map(Err),
             Poll::Ready(result) => {
                 if buf.filled().len() > before && this.phase.now() == IDLE {
-                    this.phase.0.store(HEAD, Ordering::Relaxed);
+                    this.phase.set(HEAD);
                     this.waiting_in = None;
                 }
                 Poll::Ready(result)
@@ -201,7 +225,10 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncWrite for Timed<S> {
         {
             return Poll::Ready(Err(error));
         }
-        Pin::new(&mut this.stream).poll_flush(cx)
+        // HTTP asks for this only when it has written all that it has.
+        ready!(Pin::new(&mut this.stream).poll_flush(cx))?;
+        this.phase.written();
+        Poll::Ready(Ok(()))
     }
 
     fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
@@ -225,7 +252,7 @@ mod tests {
 
     fn pair() -> (DuplexStream, Timed<DuplexStream>, Phase) {
         let (client, server) = duplex(64);
-        let phase = Phase::new();
+        let phase = Phase::new(Sitter::alone());
         let limits = LiveLimits::fixed(HttpLimits {
             header_timeout: HEAD_PATIENCE,
             idle_timeout: IDLE_PATIENCE,
@@ -268,7 +295,8 @@ mod tests {
             client.write_all(b"x").await.unwrap();
             assert_eq!(server.read(&mut [0; 64]).await.unwrap(), 1);
             phase.answering();
-            phase.idle();
+            phase.sending();
+            server.flush().await.unwrap();
             // Nothing comes for most of the time that there is.
             assert!(timeout(IDLE_PATIENCE - SECOND, server.read(&mut [0; 64])).await.is_err());
         }
@@ -278,7 +306,8 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn a_next_head_has_its_time_from_its_first_byte() {
         let (mut client, mut server, phase) = pair();
-        phase.idle();
+        phase.sending();
+        server.flush().await.unwrap();
         assert!(timeout(IDLE_PATIENCE - SECOND, server.read(&mut [0; 64])).await.is_err());
         client.write_all(b"x").await.unwrap();
         assert_eq!(given_up(&mut server).await, HEAD_PATIENCE);
@@ -289,8 +318,10 @@ mod tests {
         let (_client, mut server, phase) = pair();
         phase.answering();
         let made = async {
-            sleep(IDLE_PATIENCE * 10 + SECOND).await;
-            phase.idle();
+            sleep(IDLE_PATIENCE * 5 + SECOND).await;
+            phase.sending();
+            sleep(IDLE_PATIENCE * 5).await;
+            phase.written();
         };
         // One read that was begun before the answer was there notices what follows.
         let (after, ()) = tokio::join!(given_up(&mut server), made);

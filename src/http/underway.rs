@@ -1,4 +1,5 @@
-//! The time from a request's head to the last byte of its answer's body.
+//! The time from a request's head to the end of its answer's body. What is left to do then, the
+//! writing, is watched over by [`super::timed`].
 //!
 //! While a request is under way its connection is not given up for want of a next one. Once
 //! its body is read, too, the connection does not give way to others: from then on something
@@ -44,9 +45,9 @@ impl Underway {
 }
 
 impl Drop for Underway {
+    /// HTTP has taken the answer over, which is not to say that any of it was sent.
     fn drop(&mut self) {
-        self.phase.idle();
-        self.sitter.idle();
+        self.phase.sending();
     }
 }
 

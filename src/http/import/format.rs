@@ -111,10 +111,22 @@ fn fields(text: &[u8]) -> Result<Vec<String>, Problem> {
     }
 }
 
-/// Which column stands where, if this is a header.
+/// Which column stands where, if this is a header. What only looks like one is refused: taken
+/// for a line, it would make an item that nobody meant.
 fn header(fields: &[String]) -> Result<Option<Vec<usize>>, Problem> {
     let names: Vec<String> = fields.iter().map(|field| field.to_ascii_lowercase()).collect();
-    if !names.iter().any(|name| name == "sku") {
+    let is_there = |column: &str| names.iter().any(|name| name == column);
+    if !is_there("sku") {
+        if !is_there("name") && !is_there("quantity") {
+            return Ok(None);
+        }
+        let message = "has no column sku; the columns are sku, name and quantity, in any order";
+        return Err(Problem::field("header", message));
+    }
+    // An item may well be named "sku", but no column is called 5.
+    let is_number = |name: &String| !name.is_empty() && name.bytes().all(|b| b.is_ascii_digit());
+    let is_item = names.first().is_some_and(|first| !COLUMNS.contains(&first.as_str()));
+    if is_item && !is_there("name") && !is_there("quantity") && names.iter().any(is_number) {
         return Ok(None);
     }
     let mut places = Vec::new();
@@ -230,8 +242,22 @@ mod tests {
             let told = read(Format::Ndjson, &[line]);
             assert!(matches!(&told[0], Some(Err(message)) if message.starts_with(field)), "{line}: {told:?}");
         }
-        let line = Line { number: 1, text: Some(Bytes::from_static(b"sku,price")) };
-        assert!(Format::Csv(None).read(&line).is_err());
+    }
+
+    #[test]
+    fn a_first_line_that_only_looks_like_a_header_makes_no_item() {
+        for header in ["sku,price", "item,name", "Article,Quantity", "NAME,quantity", "name", "item,sku"] {
+            let line = Line { number: 1, text: Some(Bytes::from_static(header.as_bytes())) };
+            let problem = Format::Csv(None).read(&line).unwrap_err();
+            assert!(problem.message().starts_with("header"), "{header}: {problem:?}");
+        }
+        for (row, expected) in
+            [("TEE,sku,5", good("TEE", "sku", 5)), ("TEE,Name tag", good("TEE", "Name tag", 0))]
+        {
+            assert_eq!(read(Format::Csv(None), &[row]), [expected]);
+        }
+        // Only the first one can be a header.
+        assert_eq!(read(Format::Csv(None), &["A", "TEE,name,5"])[1], good("TEE", "name", 5));
     }
 
     #[test]

@@ -5,14 +5,21 @@ use std::time::Duration;
 use axum::body::Body;
 use bytes::{Buf, Bytes, BytesMut};
 use http_body_util::BodyExt;
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout, timeout_at};
 
 use crate::http::problem::{Code, Problem};
 
-/// Longest line.
+/// Longest line, without its end and a mark of the byte order before it.
 pub const MAX_LINE_BYTES: usize = 64 * 1024;
 /// How much of a body is read and thrown away before an early answer.
 const MAX_DISCARDED_BYTES: usize = 8 << 20;
+/// What a client must send, at least, in each `body_timeout` for which it is waited for. How
+/// long it is made to wait itself does not count. So a client may make up its lines as it
+/// goes, if that is not all too slow, but cannot hold an import's place with a byte now and
+/// then.
+pub const LEAST_BYTES: usize = 1024;
+
+const BYTE_ORDER_MARK: &str = "\u{feff}";
 
 /// One line, without its end.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -26,15 +33,23 @@ pub(super) struct Line {
 /// The lines of a body.
 pub(super) struct Lines {
     body: Body,
-    /// How long the next piece of the body is waited for.
+    /// How long [`LEAST_BYTES`] of the body are waited for.
     patience: Duration,
+    /// How long it was waited already for those, and how many have come.
+    waited: Duration,
+    came: usize,
+    /// Nothing of the body was asked for yet, and the client sends none before.
+    unasked: bool,
     splitter: Splitter,
     ended: bool,
 }
 
 impl Lines {
-    pub(super) fn new(body: Body, patience: Duration) -> Lines {
-        Lines { body, patience, splitter: Splitter::default(), ended: false }
+    /// `expects`: the client waits for "100 Continue", which it is sent when the body is first
+    /// read.
+    pub(super) fn new(body: Body, patience: Duration, expects: bool) -> Lines {
+        let (waited, came) = (Duration::ZERO, 0);
+        Lines { body, patience, waited, came, unasked: expects, splitter: Splitter::default(), ended: false }
     }
 
     /// The next line; `None` at the end.
@@ -49,17 +64,36 @@ impl Lines {
             if self.ended {
                 return Ok(self.splitter.rest());
             }
-            match self.piece().await? {
+            match self.piece_in_time().await? {
                 Some(piece) => self.splitter.push(&piece),
                 None => self.ended = true,
             }
         }
     }
 
+    async fn piece_in_time(&mut self) -> Result<Option<Bytes>, Problem> {
+        let began = Instant::now();
+        let left = self.patience.saturating_sub(self.waited);
+        let Ok(piece) = timeout(left, self.piece()).await else {
+            // Nor is its rest waited for.
+            self.ended = true;
+            let (patience, least) = (self.patience, LEAST_BYTES);
+            let detail = format!("Of the body came less than {least} bytes in {patience:?}.");
+            return Err(Problem::new(Code::RequestTimeout).detail(detail));
+        };
+        let piece = piece?;
+        self.waited += began.elapsed();
+        self.came += piece.as_ref().map_or(0, Bytes::len);
+        if self.came >= LEAST_BYTES {
+            (self.waited, self.came) = (Duration::ZERO, 0);
+        }
+        Ok(piece)
+    }
+
     async fn piece(&mut self) -> Result<Option<Bytes>, Problem> {
+        self.unasked = false;
         loop {
-            let frame = timeout(self.patience, self.body.frame()).await;
-            match frame.map_err(|_| Problem::new(Code::RequestTimeout))? {
+            match self.body.frame().await {
                 None => return Ok(None),
                 Some(Err(_)) => {
                     let message = "ended early or is not framed as its headers say";
@@ -76,13 +110,15 @@ impl Lines {
         }
     }
 
-    /// Reads on for a while, and throws away what comes.
+    /// Reads on for a while, and throws away what comes. Asks for nothing that would not come
+    /// unasked.
     pub(super) async fn discard(&mut self) {
+        let deadline = Instant::now() + self.patience;
         let mut discarded = 0;
-        while !self.ended && discarded < MAX_DISCARDED_BYTES {
-            match self.piece().await {
-                Ok(Some(piece)) => discarded += piece.len(),
-                Ok(None) | Err(_) => self.ended = true,
+        while !self.ended && !self.unasked && discarded < MAX_DISCARDED_BYTES {
+            match timeout_at(deadline, self.piece()).await {
+                Ok(Ok(Some(piece))) => discarded += piece.len(),
+                Ok(Ok(None) | Err(_)) | Err(_) => self.ended = true,
             }
         }
     }
@@ -101,7 +137,7 @@ struct Splitter {
 
 impl Splitter {
     fn push(&mut self, piece: &[u8]) {
-        if self.buffer.len() > MAX_LINE_BYTES {
+        if self.buffer.len() > MAX_LINE_BYTES + BYTE_ORDER_MARK.len() + "\r".len() {
             self.overlong = true;
             self.buffer.clear();
             self.searched = 0;
@@ -130,13 +166,13 @@ impl Splitter {
     fn numbered(&mut self, mut text: BytesMut) -> Line {
         self.number += 1;
         self.searched = 0;
-        let overlong = std::mem::take(&mut self.overlong) || text.len() > MAX_LINE_BYTES;
         if text.last() == Some(&b'\r') {
             text.truncate(text.len() - 1);
         }
-        if self.number == 1 && text.starts_with("\u{feff}".as_bytes()) {
-            text.advance(3);
+        if self.number == 1 && text.starts_with(BYTE_ORDER_MARK.as_bytes()) {
+            text.advance(BYTE_ORDER_MARK.len());
         }
+        let overlong = std::mem::take(&mut self.overlong) || text.len() > MAX_LINE_BYTES;
         Line { number: self.number, text: (!overlong).then(|| text.freeze()) }
     }
 }
@@ -168,6 +204,18 @@ mod tests {
         }
         assert_eq!(split(b"", 1), []);
         assert_eq!(split(b"a\n", 1), [Some("a".to_owned())]);
+    }
+
+    #[test]
+    fn the_end_of_a_line_does_not_count_for_its_length() {
+        let longest = "x".repeat(MAX_LINE_BYTES);
+        let body = format!("\u{feff}{longest}\r\n{longest}\n{longest}x\r\n{longest}\r");
+        for size in [7, 4_096, MAX_LINE_BYTES + 1, 1 << 20] {
+            let lines: Vec<_> =
+                split(body.as_bytes(), size).into_iter().map(|line| line.map(|line| line.len())).collect();
+            let fits = Some(MAX_LINE_BYTES);
+            assert_eq!(lines, [fits, fits, None, fits], "{size}");
+        }
     }
 
     #[test]

@@ -176,7 +176,13 @@ fn idempotency_key(is_required: bool, description: &str) -> Parameter {
 
 pub fn limit() -> Parameter {
     let schema = shape::integer(1, MAX_LIMIT).default(Some(DEFAULT_LIMIT.into()));
-    parameter(ParameterIn::Query, "limit", false, schema, "Most entries on the page.")
+    parameter(
+        ParameterIn::Query,
+        "limit",
+        false,
+        schema,
+        "Most entries on the page; it may have fewer, and a `next`.",
+    )
 }
 
 fn cursor(description: &str, examples: &[&str]) -> Parameter {

@@ -8,7 +8,7 @@ use utoipa::PartialSchema;
 
 use super::*;
 use crate::http::tests::{Client, Listener, Served, knowing_nothing, request};
-use crate::http::{admin_routes, storefront_routes};
+use crate::http::{HttpLimits, LiveLimits, admin_routes, storefront_routes};
 
 fn document(listener: Listener) -> Value {
     let routes = match listener {
@@ -85,9 +85,9 @@ async fn no_route_is_without_a_description() {
         registry: Default::default(),
         caller: crate::types::Caller::Admin,
         imports: Arc::new(tokio::sync::Semaphore::new(1)),
-        limits: crate::http::LiveLimits::fixed(crate::http::HttpLimits::default()),
+        limits: LiveLimits::fixed(HttpLimits::default()),
         reloads: crate::reload::Reloads::new().0,
-        hub: crate::http::hub::Hub::new(served.handle.clone(), 1),
+        hub: crate::http::hub::Hub::new(served.handle.clone(), LiveLimits::fixed(HttpLimits::default())),
     };
     for (listener, routes) in [(Listener::Storefront, storefront_routes()), (Listener::Admin, admin_routes())]
     {

@@ -175,6 +175,46 @@ async fn reservations_are_listed_by_page() {
 }
 
 #[tokio::test]
+async fn a_page_of_large_entries_ends_early_and_says_where_it_goes_on() {
+    let lines: Vec<_> = (0..1_000).map(|i| line(&format!("SKU-{i:0>100}"), 1)).collect();
+    let large = |name: &String| Reservation {
+        lines: lines.clone(),
+        ..claimed(name, ReservationState::Held, false).reservation
+    };
+    let names: Vec<String> = (0..20).map(|i| format!("R{i:0>2}")).collect();
+    let all: Vec<Reservation> = names.iter().map(large).collect();
+    let mut told = Vec::new();
+    let mut cursor: Option<String> = None;
+    loop {
+        let reservations = match &cursor {
+            None => all.clone(),
+            Some(last) => all.iter().filter(|r| r.id.as_str() > last.as_str()).cloned().collect(),
+        };
+        let (node, region) = (identity().node, identity().region);
+        let next = (told.len() < 15).then(|| id("R99"));
+        let answer = Answer::Reservations { reservations, next, node, region };
+        let (_, response) = exchanged(Storefront, "GET /v1/reservations", "", "", Ok(answer)).await;
+        assert!(response.body.len() < 300 << 10, "{}", response.body.len());
+        let page = response.json();
+        let items = page["items"].as_array().unwrap();
+        told.extend(items.iter().map(|item| item["id"].as_str().unwrap().to_owned()));
+        let Some(next) = page["next"].as_str() else { break };
+        assert_eq!(Some(next), told.last().map(String::as_str));
+        cursor = Some(next.to_owned());
+    }
+    assert_eq!(told, names);
+
+    // An entry that is larger than a page is one.
+    let mut vast = books();
+    vast.policy.name = Some("x".repeat(1 << 20));
+    let next = Books { sku: sku("NEXT"), ..vast.clone() };
+    let answer = Answer::Items { items: vec![vast, next], next: None };
+    let (_, response) = exchanged(Admin, "GET /v1/items", "", "", Ok(answer)).await;
+    let page = response.json();
+    assert_eq!((page["items"].as_array().unwrap().len(), &page["next"]), (1, &json!("MUG")));
+}
+
+#[tokio::test]
 async fn a_batch_answers_each_operation_as_the_single_call_would() {
     let body = r#"{"operations":[
         {"op":"reserve","id":"A","lines":[{"sku":"MUG","quantity":2}],"ttl_seconds":30},

@@ -161,6 +161,28 @@ async fn a_client_that_does_not_take_its_answer_is_given_up() {
 }
 
 #[tokio::test]
+async fn an_answer_that_is_being_sent_is_not_cut_for_a_newcomer() {
+    // More than the system keeps for both sides.
+    const LARGE: usize = 16 << 20;
+    let mut large = books();
+    large.policy.name = Some("x".repeat(LARGE));
+    let outcome: Outcome = Ok(Answer::Books { books: large, created: false });
+    let limits = HttpLimits { admin_connections: 1, ..unhurried() };
+    let served = served(limits, move |_| Some(Reply { outcome: outcome.clone(), replayed: false })).await;
+    let mut slow = Client::to(served.admin).await;
+    slow.send(&request("GET /v1/items/MUG", "", "")).await;
+    slow.stream.readable().await.unwrap();
+    let mut newcomer = Client::to(served.admin).await;
+    newcomer.send(&request("GET /livez", "", "")).await;
+    let early = tokio::time::timeout(SHORT * 3, newcomer.next(false)).await;
+    assert!(early.is_err(), "there is no seat: {early:?}");
+    assert!(slow.response(false).await.body.len() > LARGE);
+    // Now that it is written, its connection gives way.
+    assert_eq!(newcomer.response(false).await.status, 200);
+    slow.closed().await;
+}
+
+#[tokio::test]
 async fn at_the_limit_the_longest_idle_connection_gives_way() {
     let served = with(HttpLimits { connections: 4, ..unhurried() }).await;
     let mut silent = Client::to(served.storefront).await;

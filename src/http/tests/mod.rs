@@ -4,6 +4,8 @@
 mod answers;
 mod connections;
 mod fuzz;
+mod hub;
+mod import;
 mod input;
 mod refusals;
 mod reload;

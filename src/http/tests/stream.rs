@@ -1,19 +1,14 @@
 //! The availability stream: what it says and when, who may break off, and how it ends.
 
-use std::collections::BTreeMap;
-use std::ops::ControlFlow;
-
 use axum::body::Body;
 use http_body_util::BodyExt;
-use rand::{RngExt as _, SeedableRng};
-use rand_chacha::ChaCha8Rng;
 use tokio::time::{Instant, sleep, timeout};
 use tower::ServiceExt;
 
 use super::Listener::Storefront;
 use super::*;
 use crate::http::call::Api;
-use crate::http::hub::{BEAT, Hub, Subscription};
+use crate::http::hub::{BEAT, Hub};
 use crate::http::storefront_routes;
 use crate::http::stream::COMMENT_EVERY;
 use crate::limits::FRESH;
@@ -22,12 +17,12 @@ use crate::types::{Caller, Heard, ItemView};
 const SHORT: Duration = Duration::from_millis(60);
 const STREAM: &str = "/v1/availability/stream";
 
-fn view(name: &str, everywhere: u64) -> ItemView {
+pub(super) fn view(name: &str, everywhere: u64) -> ItemView {
     let (here, everywhere) = (Units(everywhere / 2), Units(everywhere));
     ItemView { sku: sku(name), here, everywhere, low_stock: Some(Units(3)), closed: everywhere == Units(0) }
 }
 
-fn heard(as_of: Timestamp) -> Option<Vec<Heard>> {
+pub(super) fn heard(as_of: Timestamp) -> Option<Vec<Heard>> {
     Some(vec![Heard { node: node("us-1"), as_of: Some(as_of) }])
 }
 
@@ -39,9 +34,16 @@ struct Bed {
     _stop: watch::Sender<bool>,
 }
 
+/// Limits under which so many streams may be open.
+pub(super) fn up_to(streams: usize) -> LiveLimits {
+    let limits = HttpLimits { connections: streams + streams / 3, ..HttpLimits::default() };
+    assert_eq!(limits.streams(), streams);
+    LiveLimits::fixed(limits)
+}
+
 fn bed() -> Bed {
     let (handle, arrivals) = Handle::new(identity(), 1);
-    let hub = Hub::new(handle.clone(), 10);
+    let hub = Hub::new(handle.clone(), up_to(10));
     let (stop, stopped) = watch::channel(false);
     let running = hub.clone();
     tokio::spawn(async move { running.run(stopped).await });
@@ -79,7 +81,7 @@ struct Page {
 }
 
 #[derive(Clone, Debug, PartialEq)]
-enum Block {
+pub(super) enum Block {
     Retry,
     Comment,
     Event { id: String, item: Value },
@@ -115,7 +117,7 @@ impl Page {
     }
 }
 
-fn parse(block: &str) -> Block {
+pub(super) fn parse(block: &str) -> Block {
     if block == ":" {
         return Block::Comment;
     }
@@ -186,6 +188,42 @@ async fn changes_are_told_ten_times_a_second_at_most_and_the_newest_always() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn the_first_second_has_ten_events_of_an_item_too() {
+    let bed = bed();
+    // Beats go on for this one.
+    let _other = bed.open("sku=OTHER", None).await;
+    sleep(BEAT * 5 + BEAT / 2).await;
+    let mut page = bed.open("sku=HOT", None).await;
+    let shelf = bed.shelf.clone();
+    tokio::spawn(async move {
+        for n in 1.. {
+            shelf.publish(vec![view("HOT", n)], None);
+            sleep(BEAT / 10).await;
+        }
+    });
+    let mut told = Vec::new();
+    for _ in 0..20 {
+        page.event().await;
+        told.push(Instant::now());
+    }
+    assert!(told.windows(2).all(|pair| pair[1] - pair[0] >= BEAT), "{told:?}");
+    assert!(told[10] - told[0] <= BEAT * 11 + BEAT / 2, "{told:?}");
+}
+
+#[tokio::test(start_paused = true)]
+async fn an_id_says_nothing_of_other_items() {
+    let bed = bed();
+    bed.shelf.publish(vec![view("MUG", 9), view("TEE", 9)], None);
+    let (mug, _) = bed.open("sku=MUG", None).await.event().await;
+    let mut page = bed.open("sku=TEE&sku=MUG", Some(&mug)).await;
+    assert_eq!(page.event().await.1["sku"], "TEE");
+    let (both, item) = page.event().await;
+    assert_eq!(item["sku"], "MUG");
+    bed.open("sku=MUG&sku=TEE", Some(&both)).await.is_quiet().await;
+    assert_eq!(bed.open("sku=TEE", Some(&both)).await.event().await.1["sku"], "TEE");
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_quiet_stream_says_something_every_fifteen_seconds() {
     let bed = bed();
     let mut page = bed.open("sku=A", None).await;
@@ -231,113 +269,6 @@ async fn one_who_comes_back_gets_what_changed_since() {
             assert_eq!(page.event().await.1["sku"], name, "{foreign}");
         }
     }
-}
-
-/// A client that keeps the newest state of each item and the id of the last event.
-#[derive(Default)]
-struct Shop {
-    last: Option<String>,
-    items: BTreeMap<String, (u64, String)>,
-}
-
-impl Shop {
-    /// Takes events until the connection breaks off.
-    fn take(&mut self, text: &str, breaks_off: &mut dyn FnMut() -> bool) -> ControlFlow<()> {
-        for block in text.split_terminator("\n\n") {
-            let Block::Event { id, item } = parse(block) else { panic!("{block}") };
-            if breaks_off() {
-                return ControlFlow::Break(());
-            }
-            let state = (item["everywhere"].as_u64().unwrap(), item["status"].as_str().unwrap().to_owned());
-            self.items.insert(item["sku"].as_str().unwrap().to_owned(), state);
-            self.last = Some(id);
-        }
-        ControlFlow::Continue(())
-    }
-}
-
-#[tokio::test]
-async fn nothing_is_missed_wherever_a_client_breaks_off() {
-    const NAMES: [&str; 6] = ["A", "B", "C", "D", "E", "F"];
-    let skus: Vec<Sku> = NAMES.iter().map(|name| sku(name)).collect();
-    for seed in 0..300 {
-        let mut dice = ChaCha8Rng::seed_from_u64(seed);
-        let (handle, arrivals) = Handle::new(identity(), 1);
-        let shelf = arrivals.shelf;
-        let hub = Hub::new(handle.clone(), 10);
-        let mut shops: Vec<(Shop, Option<Subscription>)> = vec![Default::default(), Default::default()];
-        for _ in 0..200 {
-            let some = dice.random_range(0..shops.len());
-            match dice.random_range(0..10) {
-                0..4 => {
-                    let name = NAMES[dice.random_range(0..NAMES.len())];
-                    shelf.publish(vec![view(name, dice.random_range(0..3))], None);
-                }
-                4 => {
-                    let age = if dice.random() { FRESH.0 * 10 } else { 0 };
-                    shelf.publish(Vec::new(), heard(Timestamp(handle.now().0 - age)));
-                }
-                5..8 => drop(hub.beat()),
-                _ => {
-                    let (shop, open) = &mut shops[some];
-                    let mut breaks_off = || dice.random_range(0..8) == 0;
-                    let told = match open {
-                        Some(subscription) => subscription.fetch().concat(),
-                        None => {
-                            let (new, first) = hub.subscribe(skus.clone(), shop.last.as_deref()).unwrap();
-                            *open = Some(new);
-                            first.text
-                        }
-                    };
-                    if shop.take(std::str::from_utf8(&told).unwrap(), &mut breaks_off).is_break() {
-                        *open = None;
-                    }
-                }
-            }
-        }
-        // Whoever has got all that was told knows what the shelf shows.
-        shelf.publish(Vec::new(), heard(handle.now()));
-        for (shop, open) in &mut shops {
-            if open.is_none() {
-                let (new, first) = hub.subscribe(skus.clone(), shop.last.as_deref()).unwrap();
-                *open = Some(new);
-                let _ = shop.take(std::str::from_utf8(&first.text).unwrap(), &mut || false);
-            }
-        }
-        drop(hub.beat());
-        for (shop, open) in &mut shops {
-            let told = open.as_ref().unwrap().fetch().concat();
-            let _ = shop.take(std::str::from_utf8(&told).unwrap(), &mut || false);
-            for item in handle.availability(&skus) {
-                let shown = (item.everywhere.0, item.status.as_str().to_owned());
-                assert_eq!(shop.items[item.sku.as_str()], shown, "seed {seed}: {}", item.sku);
-            }
-        }
-    }
-}
-
-#[tokio::test]
-async fn a_slow_reader_has_the_newest_state_of_each_item_waiting_and_no_more() {
-    let (handle, arrivals) = Handle::new(identity(), 1);
-    let hub = Hub::new(handle, 10);
-    let (subscription, _) = hub.subscribe(vec![sku("A"), sku("B")], None).unwrap();
-    for n in 1..=1_000 {
-        arrivals.shelf.publish(vec![view("A", n), view("B", n), view("C", n)], None);
-        hub.beat();
-    }
-    let waiting = subscription.fetch();
-    assert_eq!(waiting.len(), 2);
-    for event in waiting {
-        let Block::Event { item, .. } = parse(std::str::from_utf8(&event).unwrap().trim_end()) else {
-            panic!("an event")
-        };
-        assert_eq!(item["everywhere"], 1_000);
-    }
-    assert!(subscription.fetch().is_empty());
-    // Nobody follows anything any more, and nothing is marked.
-    drop(subscription);
-    arrivals.shelf.publish(vec![view("A", 1)], None);
-    assert!(arrivals.shelf.begin_beat(NOW).dirty.is_empty());
 }
 
 /// One who reads a stream over a socket.
@@ -471,6 +402,35 @@ async fn a_client_that_leaves_makes_room_at_once() {
     readers.pop();
     open_streams(&served, 2).await;
     Reader::open(&served, "sku=A", "").await;
+}
+
+#[tokio::test]
+async fn under_lowered_limits_the_newest_streams_end_and_there_is_room_to_buy() {
+    let (limits, live) = watch::channel(HttpLimits { connections: 8, ..unhurried() });
+    let (handle, arrivals) = Handle::new(identity(), 1);
+    let served =
+        started_under(handle, arrivals.shelf.clone(), Arc::default(), Arc::default(), LiveLimits::new(live))
+            .await;
+    let mut readers = Vec::new();
+    for _ in 0..6 {
+        readers.push(Reader::open(&served, "sku=A", "").await);
+    }
+    limits.send_modify(|limits| limits.connections = 4);
+    assert_eq!(served.get(Storefront, "/livez").await.status, 200);
+    open_streams(&served, 3).await;
+    for mut reader in readers.drain(3..) {
+        reader.ended().await;
+    }
+    assert_eq!(served.get(Storefront, &format!("{STREAM}?sku=A")).await.code(), "overloaded");
+    arrivals.shelf.publish(vec![view("A", 7)], None);
+    for mut reader in readers {
+        reader.until("in_stock").await;
+    }
+    limits.send_modify(|limits| limits.connections = 8);
+    open_streams(&served, 0).await;
+    for _ in 0..4 {
+        std::mem::forget(Reader::open(&served, "sku=A", "").await);
+    }
 }
 
 #[tokio::test]
