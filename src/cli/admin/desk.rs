@@ -206,7 +206,7 @@ impl Node {
     }
 
     pub fn silence(&self, side: Side, error: &NoAnswer) -> anyhow::Error {
-        let (called, why, advice) = (self.target.called(side), &error.why, self.target.advice());
+        let (called, why, advice) = (self.target.called(side), &error.why, self.target.advice(side));
         match error.sent {
             true => anyhow!("no answer from {called}: {why}.\n{advice}"),
             false => anyhow!("no connection to {called}: {why}.\n{advice}"),
