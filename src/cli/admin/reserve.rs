@@ -203,8 +203,9 @@ impl FromStr for Line {
     fn from_str(text: &str) -> Result<Line, String> {
         let (sku, quantity) = text.split_once('=').unwrap_or((text, "1"));
         let sku = Sku::new(sku).map_err(|e| format!("the sku {sku:?} {e}"))?;
+        // The whole argument stands before this in what is told.
         let quantity = quantity.parse().ok().filter(|quantity| (1..=MAX_QUANTITY).contains(quantity));
-        let quantity = quantity.ok_or_else(|| format!("write SKU=QUANTITY, such as {sku}=2"))?;
+        let quantity = quantity.ok_or_else(|| format!("the quantity must be 1 to {MAX_QUANTITY}"))?;
         Ok(Line { sku, quantity })
     }
 }
