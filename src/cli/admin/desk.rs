@@ -179,7 +179,10 @@ impl Node {
         let answer = result.map_err(|e| anyhow!("{:#}{repeat}", self.silence(change.side, &e)))?;
         match answer.is_success() {
             true => Ok(answer),
-            false => Err(Refused(self.refusal(change.side, &answer) + &repeat).into()),
+            false => {
+                let called = self.target.called(change.side).to_string();
+                Err(Refused(problem::story_of(&called, &change.path, &answer) + &repeat).into())
+            }
         }
     }
 
