@@ -385,5 +385,10 @@ mod tests {
         for bad in ["", "=2", "MUG=", "MUG=0", "MUG=-1", "MUG=x", "MUG=1000000001", "a b=1"] {
             assert!(bad.parse::<Line>().is_err(), "{bad}");
         }
+        assert_eq!("MUG=0".parse::<Line>(), Err("the quantity must be 1 to 1000000000".to_owned()));
+        for bad in ["1.5", "lots", "0", "1000000001"] {
+            let wanted = "must be a whole number from 1 to 1000000000";
+            assert_eq!(crate::cli::admin::quantity(bad), Err(wanted.to_owned()), "{bad}");
+        }
     }
 }
