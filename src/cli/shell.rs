@@ -12,7 +12,8 @@ use super::terminal::say;
 
 const COMPLETIONS_EXAMPLE: &str = "\
 Examples:
-  stockade completions bash > ~/.local/share/bash-completion/completions/stockade
+  cd ~/.local/share/bash-completion/completions
+  stockade completions bash > stockade
   stockade completions zsh > ~/.zfunc/_stockade
   stockade completions fish > ~/.config/fish/completions/stockade.fish";
 

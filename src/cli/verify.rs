@@ -50,6 +50,9 @@ pub fn run(args: &VerifyArgs) -> anyhow::Result<Ending> {
             say(format_args!("DAMAGED: {damage}"))?;
             Ok(Ending::Failed)
         }
+        Err(StoreError::Missing { path }) => {
+            anyhow::bail!("{} holds no journal; a node's data is in NODE/data", path.display())
+        }
         Err(error) => Err(error.into()),
     }
 }
@@ -98,7 +101,7 @@ mod tests {
         let data = cluster.nodes[0].config.node.data_dir.clone();
         assert_eq!(run(&VerifyArgs { data }).unwrap(), Ending::Good);
         let text = run(&VerifyArgs { data: dir.path().to_path_buf() }).unwrap_err().to_string();
-        assert!(text.contains("holds no journal"), "{text}");
+        assert!(text.contains("holds no journal") && text.contains("NODE/data"), "{text}");
     }
 
     #[test]

@@ -120,6 +120,10 @@ impl Shortfall {
             "elsewhere" => {
                 format!("{} free at other nodes could not be brought there in time", self.elsewhere)
             }
+            // Nobody is silent: mostly an order that is larger than what is left.
+            _ if self.unreachable.is_empty() && self.available_here > 0 => {
+                "not proved that no other node has more".to_owned()
+            }
             _ if self.unreachable.is_empty() => {
                 "it was not known whether there are more: units were on their way".to_owned()
             }
@@ -244,6 +248,18 @@ mod tests {
         let refusal = refusal.unwrap().unwrap();
         assert_eq!((refusal.at.as_str(), refusal.short.requested), ("t", 2));
         assert!(refusal.short.why().contains("eu-1"));
+    }
+
+    #[test]
+    fn an_order_larger_than_what_is_left_is_no_fault() {
+        let short = Shortfall {
+            sku: "PEN".into(),
+            requested: 10,
+            available_here: 3,
+            verdict: "unknown".into(),
+            ..Shortfall::default()
+        };
+        assert_eq!(short.sentence(), "PEN: 10 wanted, 3 free there; not proved that no other node has more");
     }
 
     #[test]

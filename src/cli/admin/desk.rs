@@ -179,7 +179,10 @@ impl Node {
         let answer = result.map_err(|e| anyhow!("{:#}{repeat}", self.silence(change.side, &e)))?;
         match answer.is_success() {
             true => Ok(answer),
-            false => Err(Refused(self.refusal(change.side, &answer) + &repeat).into()),
+            false => {
+                let called = self.target.called(change.side).to_string();
+                Err(Refused(problem::story_of(&called, &change.path, &answer) + &repeat).into())
+            }
         }
     }
 
@@ -206,7 +209,7 @@ impl Node {
     }
 
     pub fn silence(&self, side: Side, error: &NoAnswer) -> anyhow::Error {
-        let (called, why, advice) = (self.target.called(side), &error.why, self.target.advice());
+        let (called, why, advice) = (self.target.called(side), &error.why, self.target.advice(side));
         match error.sent {
             true => anyhow!("no answer from {called}: {why}.\n{advice}"),
             false => anyhow!("no connection to {called}: {why}.\n{advice}"),

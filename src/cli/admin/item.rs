@@ -91,10 +91,10 @@ struct SetArgs {
     #[arg(long)]
     name: Option<String>,
     /// At so many free units or fewer it is low in stock
-    #[arg(long, value_name = "N", value_parser = quantity_or_zero())]
+    #[arg(long, value_name = "N", value_parser = quantity_or_zero)]
     low_stock: Option<u64>,
     /// Most units in one order
-    #[arg(long, value_name = "N", value_parser = quantity())]
+    #[arg(long, value_name = "N", value_parser = quantity)]
     max_per_order: Option<u64>,
     /// Whether nodes move its units as demand moves
     #[arg(long, value_enum)]

@@ -103,13 +103,18 @@ impl Admin {
 }
 
 /// Reads a count of units that something is done with.
-fn quantity() -> clap::builder::RangedU64ValueParser {
-    clap::value_parser!(u64).range(1..=MAX_QUANTITY)
+fn quantity(text: &str) -> Result<u64, String> {
+    units(text, 1)
 }
 
 /// Reads a count of units that is a limit.
-fn quantity_or_zero() -> clap::builder::RangedU64ValueParser {
-    clap::value_parser!(u64).range(0..=MAX_QUANTITY)
+fn quantity_or_zero(text: &str) -> Result<u64, String> {
+    units(text, 0)
+}
+
+fn units(text: &str, least: u64) -> Result<u64, String> {
+    let count = text.parse().ok().filter(|count| (least..=MAX_QUANTITY).contains(count));
+    count.ok_or_else(|| format!("must be a whole number from {least} to {MAX_QUANTITY}"))
 }
 
 /// A time of the API for a table: to the second, without `T` and `Z`.

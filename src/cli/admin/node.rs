@@ -174,18 +174,12 @@ impl NodeArgs {
                 let question = format!("Drain {drained}");
                 match hold_back(desk, &node, &change, care, &question, effects).await? {
                     Some(ending) => Ok(ending),
-                    None => {
-                        let next = format!(
-                            "{drained} is draining; `stockade node list` shows when it is drained, \
-                             `stockade node resume {drained}` undoes it."
-                        );
-                        turn(desk, &node, &change, &next, format).await
-                    }
+                    None => turn(desk, &node, &change, |state| now_drained(&drained, state), format).await,
                 }
             }
             NodeCommand::Resume { resumed } => {
-                let next = format!("{resumed} takes reservations again.");
-                turn(desk, &node, &moved(&resumed, "resume"), &next, format).await
+                let next = |_: &str| format!("{resumed} takes reservations again.");
+                turn(desk, &node, &moved(&resumed, "resume"), next, format).await
             }
             NodeCommand::Reload => reload(desk, &node, format).await,
         }
@@ -209,19 +203,32 @@ async fn list(desk: &mut Desk<'_>, node: &Node, format: Format) -> anyhow::Resul
     Ok(Ending::Good)
 }
 
-/// Sends a change of a node's state, whose answer is the node's entry.
+/// What comes after a drain, by the state that it answers with.
+fn now_drained(name: &NodeName, state: &str) -> String {
+    match state {
+        "drained" => format!("{name} is drained already; `stockade node resume {name}` undoes it."),
+        _ => format!(
+            "{name} is draining; `stockade node list` shows when it is drained, \
+             `stockade node resume {name}` undoes it."
+        ),
+    }
+}
+
+/// Sends a change of a node's state, whose answer is the node's entry; `next` tells what comes
+/// after it, by the state there.
 async fn turn(
     desk: &mut Desk<'_>,
     node: &Node,
     change: &Change,
-    next: &str,
+    next: impl Fn(&str) -> String,
     format: Format,
 ) -> anyhow::Result<Ending> {
     let answer = node.change(change).await?;
     let member: Member = outcome::after(change, node.understood(Side::Admin, &answer))?;
     let mut rows = Member::columns();
     rows.add(member.row());
-    outcome::after(change, desk.show(format, &String::from_utf8_lossy(&answer.body), &rows, next))?;
+    let next = next(&member.state);
+    outcome::after(change, desk.show(format, &String::from_utf8_lossy(&answer.body), &rows, &next))?;
     Ok(Ending::Good)
 }
 
@@ -244,7 +251,8 @@ async fn drain_effects(node: &Node, drained: &NodeName) -> anyhow::Result<Effect
             held = held.saturating_add(at.held);
         }
     }
-    effects.add(format!("state of {drained}"), &member.state, "draining, then drained");
+    let then = if member.state == "drained" { "drained, as it is already" } else { "draining, then drained" };
+    effects.add(format!("state of {drained}"), &member.state, then);
     effects.add(format!("free units at {drained}"), format!("{free} (of {items} items)"), 0);
     effects.add(format!("held units at {drained}"), held, format!("{held}, until their reservations end"));
     let others =

@@ -38,6 +38,11 @@ pub fn has_code(answer: &Answer) -> bool {
 
 /// The whole story of a refusal, its first line without an indent. `node` is who refused.
 pub fn story(node: &str, answer: &Answer) -> String {
+    story_of(node, "", answer)
+}
+
+/// The same of a request for `path`, which some advice depends on.
+pub fn story_of(node: &str, path: &str, answer: &Answer) -> String {
     let Ok(problem) = answer.json::<Problem>() else {
         return format!("{node} answered {} without saying why", answer.status);
     };
@@ -65,7 +70,12 @@ pub fn story(node: &str, answer: &Answer) -> String {
     lines.dedup();
     let wait = answer.retry_after.map(|wait| format!(" in {} s", wait.as_secs())).unwrap_or_default();
     let advice = if problem.shortfalls.is_empty() {
-        advice(code).map(str::to_owned)
+        match code {
+            "already_confirmed" if path.ends_with("/extend") => {
+                Some("it is sold; there is nothing to extend".to_owned())
+            }
+            _ => advice(code).map(str::to_owned),
+        }
     } else {
         Some(shortfall_advice(&problem.shortfalls))
     };
@@ -174,6 +184,10 @@ mod tests {
             text.contains("reasons: starting") && text.contains("try again in 7 s, or use another node."),
             "{text}"
         );
+        let sold = answer(409, &json!({"code": "already_confirmed"}));
+        let text = story_of("us-1", "/v1/reservations/A/extend", &sold);
+        assert!(text.ends_with("What to do: it is sold; there is nothing to extend."), "{text}");
+        assert!(story_of("us-1", "/v1/reservations/A/cancel", &sold).contains("stock return"));
         let text = story("us-1", &answer(409, &json!({"code": "not_free_here", "free": 3})));
         assert!(text.contains("free there now: 3"), "{text}");
         let text = story("us-1", &answer(503, &json!({"code": "node_unreachable", "unreachable": ["eu-1"]})));

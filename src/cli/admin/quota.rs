@@ -87,13 +87,13 @@ struct SetArgs {
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(0..=1_000))]
     weight: Option<u64>,
     /// So many free units cannot be asked away by others
-    #[arg(long, value_name = "N", value_parser = quantity_or_zero())]
+    #[arg(long, value_name = "N", value_parser = quantity_or_zero)]
     min: Option<u64>,
     /// With so many free units it asks others for no more
-    #[arg(long, value_name = "N", value_parser = quantity_or_zero())]
+    #[arg(long, value_name = "N", value_parser = quantity_or_zero)]
     max: Option<u64>,
     /// Min and max at once
-    #[arg(long, value_name = "N", value_parser = quantity_or_zero())]
+    #[arg(long, value_name = "N", value_parser = quantity_or_zero)]
     pinned: Option<u64>,
     /// Take back what was set; repeat for more
     #[arg(long, value_enum, value_name = "FIELD")]

@@ -203,8 +203,9 @@ impl FromStr for Line {
     fn from_str(text: &str) -> Result<Line, String> {
         let (sku, quantity) = text.split_once('=').unwrap_or((text, "1"));
         let sku = Sku::new(sku).map_err(|e| format!("the sku {sku:?} {e}"))?;
+        // The whole argument stands before this in what is told.
         let quantity = quantity.parse().ok().filter(|quantity| (1..=MAX_QUANTITY).contains(quantity));
-        let quantity = quantity.ok_or_else(|| format!("write SKU=QUANTITY, such as {sku}=2"))?;
+        let quantity = quantity.ok_or_else(|| format!("the quantity must be 1 to {MAX_QUANTITY}"))?;
         Ok(Line { sku, quantity })
     }
 }
@@ -383,6 +384,11 @@ mod tests {
         assert_eq!("A:B=1000000000".parse(), line("A:B", 1_000_000_000));
         for bad in ["", "=2", "MUG=", "MUG=0", "MUG=-1", "MUG=x", "MUG=1000000001", "a b=1"] {
             assert!(bad.parse::<Line>().is_err(), "{bad}");
+        }
+        assert_eq!("MUG=0".parse::<Line>(), Err("the quantity must be 1 to 1000000000".to_owned()));
+        for bad in ["1.5", "lots", "0", "1000000001"] {
+            let wanted = "must be a whole number from 1 to 1000000000";
+            assert_eq!(crate::cli::admin::quantity(bad), Err(wanted.to_owned()), "{bad}");
         }
     }
 }

@@ -95,7 +95,7 @@ struct Movement {
     #[arg(value_parser = Sku::new)]
     sku: Sku,
     /// How many units
-    #[arg(value_parser = quantity())]
+    #[arg(value_parser = quantity)]
     quantity: u64,
     /// Your name for it, such as a delivery's number
     #[arg(long, value_name = "TEXT")]

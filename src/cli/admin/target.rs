@@ -82,6 +82,8 @@ pub struct Target {
     name: Option<String>,
     storefront: Option<BaseUrl>,
     admin: Option<BaseUrl>,
+    /// Nobody named the admin listener: it is looked for at the port after the storefront's.
+    is_admin_guessed: bool,
     cluster: Option<Home>,
 }
 
@@ -136,8 +138,9 @@ impl TargetArgs {
 impl Target {
     fn at(storefront: Option<BaseUrl>, admin: Option<BaseUrl>) -> Target {
         let by_habit = || storefront.as_ref().and_then(|url| url.next_port().ok());
+        let is_admin_guessed = admin.is_none();
         let admin = admin.or_else(by_habit);
-        Target { name: None, storefront, admin, cluster: None }
+        Target { name: None, storefront, admin, is_admin_guessed, cluster: None }
     }
 
     fn in_cluster(dir: &Path, node: Option<&NodeName>) -> anyhow::Result<Target> {
@@ -153,7 +156,8 @@ impl Target {
         let chosen = cluster.nodes.get(place).with_context(|| format!("{} has no nodes", dir.display()))?;
         let (storefront, admin) = (Some(chosen.storefront()), Some(chosen.admin()));
         let name = names.get(place).map(|name| (*name).to_owned());
-        Ok(Target { name, storefront, admin, cluster: Some(Home { dir: dir.to_path_buf(), admins }) })
+        let cluster = Some(Home { dir: dir.to_path_buf(), admins });
+        Ok(Target { name, storefront, admin, is_admin_guessed: false, cluster })
     }
 
     /// # Errors
@@ -188,14 +192,34 @@ impl Target {
         self.cluster.as_ref().map_or(&[], |home| &home.admins)
     }
 
+    /// The options that lead another command to this node's admin listener.
+    pub fn admin_options(&self) -> String {
+        match (&self.name, &self.cluster, &self.admin) {
+            (Some(name), Some(Home { dir, .. }), _) if dir == Path::new(DEV_DIR) => format!("--node {name}"),
+            (Some(name), Some(Home { dir, .. }), _) => format!("--dev {} --node {name}", dir.display()),
+            (_, _, Some(admin)) => format!("--admin {admin}"),
+            _ => String::new(),
+        }
+    }
+
     /// What to do when nobody answers.
-    pub fn advice(&self) -> String {
+    pub fn advice(&self, side: Side) -> String {
         match &self.cluster {
-            Some(Home { dir, .. }) if dir == Path::new(DEV_DIR) => {
-                "Is the cluster running? `stockade dev` starts it.".to_owned()
-            }
             Some(Home { dir, .. }) => {
-                format!("Is the cluster running? `stockade dev --data {}` starts it.", dir.display())
+                let dev = match dir == Path::new(DEV_DIR) {
+                    true => "stockade dev".to_owned(),
+                    false => format!("stockade dev --data {}", dir.display()),
+                };
+                let file = dir.join(self.name.as_deref().unwrap_or("NODE")).join("stockade.toml");
+                format!(
+                    "Is the cluster running? `{dev}` starts it; this node alone:\n  stockade serve --config {}",
+                    file.display()
+                )
+            }
+            None if side == Side::Admin && self.is_admin_guessed => {
+                "It is the port after --url, where an admin listener is by default; --admin names another.\n\
+                 Is the cluster running, and is the address right?"
+                    .to_owned()
             }
             None => "Is the cluster running, and is the address right?".to_owned(),
         }
@@ -239,6 +263,9 @@ mod tests {
         let target = args.resolve(&nowhere()).unwrap();
         assert_eq!(target.base(Side::Admin).unwrap().to_string(), "http://h:7301");
         assert_eq!(target.called(Side::Admin).to_string(), "http://h:7301");
+        assert_eq!(target.admin_options(), "--admin http://h:7301");
+        assert!(target.advice(Side::Admin).contains("the port after --url"));
+        assert!(!target.advice(Side::Storefront).contains("--url"));
         let args = TargetArgs { admin: url("http://h:7301"), ..TargetArgs::default() };
         let error = args.resolve(&nowhere()).unwrap().base(Side::Storefront).unwrap_err().to_string();
         assert!(error.contains("--url") && error.contains("STOCKADE_URL"), "{error}");
@@ -268,7 +295,12 @@ mod tests {
         let node = Some(NodeName::new("eu-2").unwrap());
         let target = TargetArgs { node, ..TargetArgs::default() }.resolve(&told).unwrap();
         assert_eq!(target.called(Side::Storefront).to_string(), "eu-2 (http://127.0.0.1:7320)");
-        assert!(target.advice().contains(&dir.path().display().to_string()));
+        let home = dir.path().display();
+        assert_eq!(target.admin_options(), format!("--dev {home} --node eu-2"));
+        let advice = target.advice(Side::Admin);
+        for wanted in [format!("dev --data {home}"), format!("serve --config {home}/eu-2/stockade.toml")] {
+            assert!(advice.contains(&wanted), "{wanted}: {advice}");
+        }
 
         let told = Surroundings { url: Some("ftp://x".into()), ..here };
         let error = format!("{:#}", TargetArgs::default().resolve(&told).unwrap_err());

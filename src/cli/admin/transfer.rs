@@ -37,7 +37,7 @@ pub struct TransferArgs {
     #[arg(long, value_name = "NODE", value_parser = NodeName::new)]
     to: NodeName,
     /// How many units
-    #[arg(value_parser = quantity())]
+    #[arg(value_parser = quantity)]
     quantity: u64,
     /// Your name for it, for the history
     #[arg(long, value_name = "TEXT")]

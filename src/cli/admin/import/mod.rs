@@ -41,7 +41,14 @@ quantity may be left out. Without a quantity the item is made without stock.
 The units arrive at the node that is asked. Running it again with the same
 file at the same node is safe: lines that were applied are skipped. With lines
 corrected it is another file: then give the --key that the first run names.
+A key holds for one node: sent to another one, all is received again.
 Exit status: 0 all applied, 1 lines failed or it was refused, 2 no connection.";
+
+/// What a key does not prevent.
+const AT_ANOTHER: &str = "sent to another node it is all received again";
+/// A line under a key under which another one was applied in its place.
+const KEY_REUSED: &str =
+    "was applied before with other content, or stands in another line's place; nothing was added";
 
 /// Most times that a file is sent.
 const MOST_TRIES: u32 = 6;
@@ -111,13 +118,15 @@ impl ImportArgs {
             file => Source::of_file(file.as_ref()).with_context(|| format!("cannot read {file}"))?,
         };
         let key = self.key.unwrap_or_else(|| source.key());
-        let sent = send(desk, &node, &source, content, &key, patience).await;
+        // A key holds for one node.
+        let options = format!("--key {key} {}", node.target.admin_options());
+        let sent = send(desk, &node, &source, content, (&key, &options), patience).await;
         let answer = sent.map_err(|failure| match failure.downcast_ref::<Failure>() {
             Some(Failure::Unreadable(why)) => {
                 anyhow::anyhow!(
                     "cannot read {}: {why}\nLines may have been applied. {}",
                     self.file,
-                    source.hint(&key)
+                    source.hint(&options)
                 )
             }
             _ => failure,
@@ -125,7 +134,7 @@ impl ImportArgs {
         if !answer.is_success() {
             return Err(Refused(node.refusal(Side::Admin, &answer)).into());
         }
-        tell(desk, &node, &answer, &key, self.common.format.output)
+        tell(desk, &node, &answer, &options, self.common.format.output)
             .with_context(|| format!("It was done (Idempotency-Key: {key}), but not shown"))
     }
 }
@@ -136,7 +145,7 @@ async fn send(
     node: &Node,
     source: &Source,
     content: Content,
-    key: &str,
+    (key, options): (&str, &str),
     patience: Patience,
 ) -> anyhow::Result<Answer> {
     let base = node.target.base(Side::Admin)?;
@@ -151,7 +160,7 @@ async fn send(
             // Nobody was there to begin with: that is told at once.
             Err(unreadable @ Failure::Unreadable(_)) => return Err(unreadable.into()),
             Err(Failure::Silence(silence)) if is_last || (attempt == 1 && !silence.sent) => {
-                return Err(gone(node, &silence, &source.hint(key)));
+                return Err(gone(node, &silence, &source.hint(options)));
             }
             Err(Failure::Silence(silence)) => (silence.why, pause),
         };
@@ -197,24 +206,30 @@ fn tell(
     desk: &mut Desk<'_>,
     node: &Node,
     answer: &Answer,
-    key: &str,
+    options: &str,
     format: Format,
 ) -> anyhow::Result<Ending> {
     let imported: Imported = node.understood(Side::Admin, answer)?;
     let Imported { lines, applied, failed } = &imported;
     let mut rows = Rows::new(&[Column::number("line"), Column::text("code"), Column::text("message")]);
     for FailedLine { line, code, message } in failed {
-        rows.add([line.to_string(), code.clone(), message.clone()]);
+        let message = if code == "key_reused" { KEY_REUSED } else { message.as_str() };
+        rows.add([line.to_string(), code.clone(), message.to_owned()]);
     }
     let all_failed = lines.saturating_sub(*applied).max(failed.len() as u64);
-    let mut closing = format!("{lines} lines: {applied} applied, {all_failed} failed");
+    let at = match (node.target.name(), node.target.base(Side::Admin)) {
+        (Some(name), _) => name.to_owned(),
+        (None, base) => base?.to_string(),
+    };
+    let mut closing = format!("{lines} lines at {at}: {applied} applied, {all_failed} failed");
     let untold = all_failed.saturating_sub(failed.len() as u64);
     if untold > 0 {
         closing += &format!("; {untold} of them are not listed");
     }
     if all_failed > 0 {
         closing += &format!(
-            "\nCorrect these lines and import the file again; what was applied is skipped with\n  --key {key}"
+            "\nCorrect these lines and import the file again with\n  {options}\n\
+             What was applied there is skipped; {AT_ANOTHER}."
         );
     }
     unless_unread(desk.show(format, &String::from_utf8_lossy(&answer.body), &rows, &closing))?;

@@ -6,6 +6,8 @@ use std::os::unix::fs::FileExt;
 use std::path::Path;
 use std::sync::Arc;
 
+use super::AT_ANOTHER;
+
 /// Bytes read at once.
 pub const CHUNK: usize = 64 << 10;
 
@@ -52,10 +54,12 @@ impl Source {
         format!("import-{}", &self.hash.to_hex()[..32])
     }
 
-    /// How to go on by hand.
-    pub fn hint(&self, key: &str) -> String {
+    /// How to go on by hand; `options` say which key and which node.
+    pub fn hint(&self, options: &str) -> String {
         let which = if self.is_kept { "the same input" } else { "the same file" };
-        format!("Run it again with {which} and --key {key}: what was applied is skipped.")
+        format!(
+            "Run it again with {which} and\n  {options}\nWhat was applied there is skipped; {AT_ANOTHER}."
+        )
     }
 
     /// The bytes from `offset` on, at most [`CHUNK`]; none at the end of what was hashed.

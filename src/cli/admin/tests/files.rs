@@ -32,7 +32,7 @@ async fn a_file_is_sent_as_it_is_under_a_key_of_its_content() {
     for (name, kind) in [("a.csv", "text/csv"), ("b.CSV", "text/csv"), ("c.jsonl", "application/x-ndjson")] {
         let (_dir, path) = file(name, &csv);
         let out = node.run(&["import", &path]).await.good();
-        assert_eq!(out, "4 lines: 4 applied, 0 failed\n");
+        assert_eq!(out, format!("4 lines at {}: 4 applied, 0 failed\n", node.url));
         let seen = node.seen().remove(0);
         assert_eq!((seen.header("content-type"), seen.body == csv), (Some(kind), true));
         keys.push(seen.key.unwrap());
@@ -85,7 +85,8 @@ async fn failed_lines_are_told_with_their_numbers() {
     assert_eq!(ran.status(), 1);
     let out = ran.fitting();
     assert!(out.contains("  17  invalid_request  quantity: must be an integer"), "{out}");
-    assert!(out.contains("20 lines: 19 applied, 1 failed") && out.contains("--key k-1"), "{out}");
+    assert!(out.contains(&format!("20 lines at {}: 19 applied, 1 failed", node.url)), "{out}");
+    assert!(out.contains(&format!("--key k-1 --admin {}\n", node.url)), "{out}");
     let csv = node.run(&["import", &path, "-o", "csv"]).await;
     assert_eq!(csv.out.lines().nth(1), Some("17,invalid_request,quantity: must be an integer"));
     assert_eq!(node.run(&["import", &path, "-o", "json"]).await.json(), imported(20, &failed));
@@ -93,7 +94,13 @@ async fn failed_lines_are_told_with_their_numbers() {
     let many = json!({"lines": 5000, "applied": 0, "failed": failed});
     let node = Script::start(vec![reply(IMPORT, 200, many)]).await;
     let out = node.run(&["import", &path]).await.out;
+    let out = out.split_whitespace().collect::<Vec<_>>().join(" ");
     assert!(out.contains("5000 failed; 4999 of them are not listed"), "{out}");
+
+    let reused = [json!({"line": 1, "code": "key_reused", "message": "The key was used"})];
+    let node = Script::start(vec![reply(IMPORT, 200, imported(1, &reused))]).await;
+    let out = node.run(&["import", &path]).await.fitting();
+    assert!(out.contains("was applied before with other content"), "{out}");
 }
 
 #[tokio::test]
