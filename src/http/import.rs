@@ -11,14 +11,15 @@ use std::collections::HashMap;
 
 use axum::extract::State;
 use hyper::StatusCode;
-use hyper::header::EXPECT;
+use hyper::header::{EXPECT, HeaderValue};
 use serde::Serialize;
 
 use super::call::{Answered, Api, Failure, Streamed};
+use super::headers;
 use super::model::plain;
 use super::openapi::{described, parameters};
 use super::problem::{Code, Errors, Problem};
-use crate::types::{Answer, Command, ImportLine, Refusal, Request, Sku};
+use crate::types::{Answer, Applied, Command, ImportLine, Refusal, Request, Sku};
 use format::Format;
 use lines::Lines;
 
@@ -47,7 +48,14 @@ pub(super) async fn post(State(api): State<Api>, request: Streamed) -> Answered 
     let expects = call.headers.contains_key(EXPECT);
     let mut lines = Lines::new(body, api.limits.now().body_timeout, expects);
     match import(&api, &call, &mut lines).await {
-        Ok(summary) => Ok(plain(StatusCode::OK, &summary)),
+        Ok(summary) => {
+            let mut response = plain(StatusCode::OK, &summary);
+            // Nothing was applied by this request: it is the answer of an earlier one again.
+            if summary.before > 0 && summary.before == summary.applied {
+                response.headers_mut().insert(headers::IDEMPOTENT_REPLAYED, HeaderValue::from_static("true"));
+            }
+            Ok(response)
+        }
         Err(Failure::Problem(problem)) => {
             // Whoever sends first and listens afterwards shall see the answer.
             lines.discard().await;
@@ -102,6 +110,9 @@ struct Summary {
     lines: u64,
     /// By this request, or by an earlier one under the same key.
     applied: u64,
+    /// Of those, by an earlier one.
+    #[serde(skip)]
+    before: u64,
     failed: Vec<Failed>,
     /// Failed lines beyond those listed.
     #[serde(skip_serializing_if = "is_zero")]
@@ -232,7 +243,10 @@ impl Import<'_> {
         };
         for ((number, sku), outcome) in numbers.into_iter().zip(skus).zip(outcomes) {
             match outcome {
-                Ok(_) => self.summary.applied += 1,
+                Ok(applied) => {
+                    self.summary.applied += 1;
+                    self.summary.before += u64::from(applied == Applied::Before);
+                }
                 Err(refusal) => {
                     self.seen(&sku).moved |= refusal == Refusal::KeyReused;
                     self.summary.fail(number, &Problem::refused(refusal, &[]));

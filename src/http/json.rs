@@ -70,6 +70,9 @@ impl Value<'_> {
 pub(super) fn parse(bytes: &[u8]) -> Result<Value<'_>, String> {
     let text =
         std::str::from_utf8(bytes).map_err(|e| format!("is not UTF-8 after byte {}", e.valid_up_to()))?;
+    if text.trim_ascii().is_empty() {
+        return Err("is empty".to_owned());
+    }
     let mut deserializer = serde_json::Deserializer::from_str(text);
     let value =
         ValueSeed { depth: 0 }.deserialize(&mut deserializer).map_err(|e| format!("is not valid: {e}"))?;

@@ -284,7 +284,9 @@ impl Problem {
             Refusal::ReservationNotFound => Problem::new(Code::ReservationNotFound),
             Refusal::AlreadyConfirmed => Problem::new(Code::AlreadyConfirmed),
             Refusal::AlreadyCancelled => Problem::new(Code::AlreadyCancelled),
-            Refusal::KeyReused => Problem::new(Code::KeyReused),
+            Refusal::KeyReused => Problem::new(Code::KeyReused).detail(
+                "Nothing was done. Use a new key, or send what was first sent under this one.".to_owned(),
+            ),
             Refusal::Draining => Problem::new(Code::Draining),
             Refusal::MemoryFull => Problem::new(Code::MemoryFull),
             Refusal::Overloaded => Problem::new(Code::Overloaded),

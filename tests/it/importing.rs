@@ -34,6 +34,7 @@ async fn a_file_is_applied_line_by_line_and_once_under_its_key() {
 
     let again = cluster[0].ask(import(csv).key("k")).await.expect(200);
     assert_eq!(again.body, first.body, "the same file again");
+    assert!(again.is_replayed() && !first.is_replayed());
     let corrected = csv.replace("Mug,x", "Mug,4").replace("bad sku,,1\n", "");
     let third = cluster[0].ask(import(&corrected).key("k")).await.expect(200);
     assert_eq!((&third.body["applied"], &third.body["failed"]), (&json!(4), &json!([])));

@@ -230,7 +230,7 @@ answers! {
 
     DrainOrResume = Answers::default()
         .json::<crate::http::model::NodeView>(202, "It has begun; the node's entry as in `GET /v1/nodes`.")
-        .problems(&[ANY, ASKED, &[Code::UnknownNode, Code::NodeUnreachable, Code::OutcomeUnknown]]);
+        .problems(&[ANY, ASKED, KEYED, &[Code::UnknownNode, Code::NodeUnreachable, Code::OutcomeUnknown]]);
 
     Reload = Answers::default()
         .json::<ReloadResult>(200, "The file was read and is right.")
