@@ -58,6 +58,7 @@ impl Replica {
         self.commit(now, change, out);
         self.views.extend(self.state.items.keys().cloned());
         self.tell_draining(out);
+        self.links.tell_heard();
         let until = now.after(self.state.limits().start_wait);
         self.standing = Standing::Unproven { until, silent };
         self.stand(now, out);

@@ -132,6 +132,11 @@ impl Links {
         [self.pass_at, self.digest_at].into_iter().flatten().min()
     }
 
+    /// Have it said that nobody was heard yet, so that no page takes silence for proof.
+    pub fn tell_heard(&mut self) {
+        self.heard_changed = true;
+    }
+
     pub fn take_heard(&mut self, state: &State) -> Option<Vec<Heard>> {
         if !std::mem::take(&mut self.heard_changed) {
             return None;

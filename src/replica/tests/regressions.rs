@@ -504,3 +504,22 @@ fn a_disk_back_at_its_genesis_waits_for_its_peers() {
     let r = bed.call(0, Command::SetItem { sku: sku("NEW"), policy: Policy::default() });
     assert!(!bed.hosts[0].ready, "answers before any peer vouched: {:?}", r.is_ok());
 }
+
+/// 1. a node starts and hears nobody; 2. its product page, which was told of no member to wait
+/// for, calls an item without free units here sold out.
+#[test]
+fn a_start_tells_the_page_that_nobody_was_heard_yet() {
+    let mut bed = Bed::new(2);
+    bed.item(0, "TEE", 1);
+    let mut replica = bed.replayed(1);
+    let mut effects = Effects::default();
+    replica.handle(bed.now, Input::Start { nonce: 77 }, &mut effects);
+    let mut barrier = Barrier::default();
+    barrier.durable(replica.position());
+    barrier.hold(effects.take_outputs());
+    let heard = std::iter::from_fn(|| barrier.release()).find_map(|output| match output {
+        Output::Heard(heard) => Some(heard),
+        _ => None,
+    });
+    assert_eq!(heard, Some(vec![Heard { node: bed.name(0), as_of: None }]));
+}
