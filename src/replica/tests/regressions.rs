@@ -505,8 +505,8 @@ fn a_disk_back_at_its_genesis_waits_for_its_peers() {
     assert!(!bed.hosts[0].ready, "answers before any peer vouched: {:?}", r.is_ok());
 }
 
-/// 1. a node starts and hears nobody; 2. its product page, which was told of no member to wait
-/// for, calls an item without free units here sold out.
+/// A node starts and hears nobody. Its product page, which was told of no member to wait for,
+/// called an item without free units here sold out.
 #[test]
 fn a_start_tells_the_page_that_nobody_was_heard_yet() {
     let mut bed = Bed::new(2);
