@@ -7,6 +7,9 @@
 //! bulk:   frames
 //! ```
 //!
+//! Nothing of the bulk stream is read before the first urgent message, the hello: whatever comes
+//! from a peer that has not said hello is not believed, and would have to be sent again.
+//!
 //! A writer drains its queue and puts all that waits into one write. A reader gives each message to
 //! the driver before it reads on, so a slow driver fills the windows and thereby slows the peer. A
 //! link runs in one task and ends for one reason, the first that occurs.
@@ -17,7 +20,7 @@ use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::time::Duration;
 
 use quinn::{Connection, ConnectionError, RecvStream, SendStream};
-use tokio::sync::mpsc;
+use tokio::sync::{Notify, mpsc};
 use tokio::time::{Instant, interval, sleep};
 
 use super::choice::Generation;
@@ -209,6 +212,7 @@ impl Link {
     async fn read(&self, urgent_in: RecvStream, ear: &Ear) -> LinkEnd {
         let bulk = async {
             let bulk_in = self.connection.accept_uni().await.map_err(LinkEnd::Closed)?;
+            ear.greeted.notified().await;
             self.read_stream(bulk_in, ear).await
         };
         match tokio::try_join!(self.read_stream(urgent_in, ear), bulk) {
@@ -230,6 +234,7 @@ impl Link {
             while let Some(message) = frames.next_message().map_err(LinkEnd::Malformed)? {
                 self.counters.messages_in.add(1);
                 self.deliver(message, ear).await?;
+                ear.greeted.notify_one();
             }
         }
     }
@@ -259,11 +264,18 @@ struct Ear {
     last: AtomicU64,
     /// Readers that wait for the driver and so cannot hear.
     covered: AtomicU32,
+    /// The first message was taken.
+    greeted: Notify,
 }
 
 impl Ear {
     fn new() -> Ear {
-        Ear { start: Instant::now(), last: AtomicU64::new(0), covered: AtomicU32::new(0) }
+        Ear {
+            start: Instant::now(),
+            last: AtomicU64::new(0),
+            covered: AtomicU32::new(0),
+            greeted: Notify::new(),
+        }
     }
 
     fn heard(&self) {

@@ -69,10 +69,12 @@ impl Log {
         self.keys.range((Excluded(after), Unbounded)).map(|(seq, key)| (*seq, key))
     }
 
-    /// Whether the session that wrote an entry is the one its place in the log asks for.
+    /// Whether the session that wrote an entry is the one its place in the log asks for. Of a log
+    /// without a session there is nothing to take in yet: who holds an entry but not its session
+    /// would, after a crash, look to the log's owner like a witness of an older disk.
     pub fn admits(&self, session: u64, seq: Seq) -> bool {
         match self.session {
-            None => true,
+            None => false,
             Some(latest) if seq < latest.first => true,
             Some(latest) => session == latest.nonce,
         }

@@ -54,6 +54,7 @@ async fn cut_off(isolation: Isolation) {
     let cluster = Cluster::start(3).await;
     cluster[0].stock("TEE", 40).await;
     cluster[1].stock("MUG", 10).await;
+    cluster.known("TEE").await;
     cluster.known("MUG").await;
     // Some rights of each are at several nodes.
     sell(&cluster, 1, "move", ("TEE", 5), 5_000).await.expect(201);

@@ -1,6 +1,7 @@
 //! Schedules that once went wrong.
 
 use super::bed::*;
+use crate::limits::Limits;
 use crate::replica::*;
 use crate::types::*;
 use crate::wire::message::*;
@@ -522,4 +523,23 @@ fn a_start_tells_the_page_that_nobody_was_heard_yet() {
         _ => None,
     });
     assert_eq!(heard, Some(vec![Heard { node: bed.name(0), as_of: None }]));
+}
+
+// 1's first pass is lost; its answer to an ask, with a row, is not; then 0 is killed. What 0
+// holds of 1's log must not look like the memory of an older disk.
+#[test]
+fn a_row_without_its_session_is_no_witness_of_an_older_disk() {
+    let mut bed = Bed::strangers(2, Limits::default());
+    bed.cut_bulk.insert((1, 0));
+    bed.link(0, 1);
+    bed.run(50);
+    bed.item(0, "TEE", 3);
+    bed.item(1, "TEE", 3);
+    let _ = bed.call(0, put("A", &[("TEE", 5)]));
+    bed.restart(0);
+    bed.cut_bulk.clear();
+    bed.link(0, 1);
+    bed.run(3_000);
+    assert_eq!(bed.hosts[1].rolled_back, None);
+    assert_eq!(bed.digests().len(), 1);
 }
