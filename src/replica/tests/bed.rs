@@ -191,8 +191,8 @@ impl Bed {
                 let to = self.hosts.iter().position(|host| host.genesis.name == node).unwrap();
                 // Everything travels as bytes.
                 let message: Message = codec::decode(&codec::encode(&message)).unwrap();
-                let lost = self.cut.contains(&(n, to))
-                    || !message.is_urgent() && self.cut_bulk.contains(&(n, to));
+                let lost =
+                    self.cut.contains(&(n, to)) || !message.is_urgent() && self.cut_bulk.contains(&(n, to));
                 if !lost {
                     self.wire.push_back((n, to, message));
                 }
