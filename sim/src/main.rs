@@ -3,6 +3,7 @@
 #![forbid(unsafe_code)]
 
 mod checks;
+mod commands;
 mod dice;
 mod disk;
 mod faults;
@@ -13,6 +14,7 @@ mod options;
 mod oracle;
 mod phases;
 mod plan;
+mod recording;
 mod run;
 mod time;
 mod trace;
@@ -25,8 +27,8 @@ use clap::Parser;
 
 fn main() -> ExitCode {
     match options::Options::parse().command {
-        options::Command::Run { seed, trace } => run::run(seed, trace),
-        options::Command::Sweep { seeds, json } => run::sweep(&seeds, json),
-        options::Command::Meta { seeds } => run::meta(&seeds),
+        options::Command::Run { seed, trace } => commands::run::run(seed, trace),
+        options::Command::Sweep { seeds, output } => commands::sweep::sweep(&seeds, output),
+        options::Command::Meta { seeds } => commands::meta::meta(&seeds),
     }
 }

@@ -2,6 +2,8 @@
 
 use clap::{Parser, Subcommand};
 
+use crate::commands::Output;
+
 #[derive(Debug, Parser)]
 #[command(name = "stockade-sim", about = "Drives Stockade's replicas through faults, from a seed")]
 pub struct Options {
@@ -24,9 +26,9 @@ pub enum Command {
         /// A count, or a range `A..B`.
         #[arg(long, value_name = "N|A..B")]
         seeds: Seeds,
-        /// One line of JSON at the end instead of a table.
-        #[arg(long)]
-        json: bool,
+        /// How the end is told.
+        #[arg(short, long, value_enum, default_value_t)]
+        output: Output,
     },
     /// Run each seed twice and compare the traces byte for byte.
     Meta {
@@ -40,6 +42,12 @@ pub enum Command {
 pub struct Seeds {
     pub first: u64,
     pub end: u64,
+}
+
+impl Seeds {
+    pub fn count(&self) -> u64 {
+        self.end - self.first
+    }
 }
 
 impl std::str::FromStr for Seeds {

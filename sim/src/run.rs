@@ -1,17 +1,8 @@
-//! Runs worlds and reports.
-#![allow(
-    clippy::disallowed_types,
-    clippy::disallowed_methods,
-    reason = "the rate shown to people is in real time"
-)]
+//! One world, from its plan to its end.
 
-use std::io::Write;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::process::ExitCode;
-use std::time::{Duration, Instant};
 
 use crate::checks::{Property, Violation};
-use crate::options::Seeds;
 use crate::plan::Plan;
 use crate::time::Time;
 use crate::trace::Detail;
@@ -38,126 +29,8 @@ pub fn live(plan: Plan, detail: Detail) -> Outcome {
     Outcome { violation, counts: world.counts, hash: world.trace.hash() }
 }
 
-pub fn run(seed: u64, trace: bool) -> ExitCode {
-    let plan = Plan::draw(seed);
-    let before = format!("{plan:#?}");
-    let outcome = live(plan, if trace { Detail::Print } else { Detail::Hash });
-    say(&format!("{before}\n{:#?}\ntrace {:016x}", outcome.counts, outcome.hash));
-    match outcome.violation {
-        None => ExitCode::SUCCESS,
-        Some((time, violation)) => {
-            say(&format!("at {time}: {violation}"));
-            ExitCode::FAILURE
-        }
-    }
-}
-
-/// Prints a line; whoever reads may have seen enough.
-fn say(line: &str) {
-    let _ = writeln!(std::io::stdout(), "{line}");
-}
-
-pub fn sweep(seeds: &Seeds, json: bool) -> ExitCode {
-    let started = Instant::now();
-    let mut total = Counts::default();
-    let mut failed = 0u64;
-    let mut events: Vec<u64> = Vec::new();
-    let mut progress = Progress::new(seeds);
-    for seed in seeds.first..seeds.end {
-        let outcome = live(Plan::draw(seed), Detail::Hash);
-        total.add(&outcome.counts);
-        events.push(outcome.counts.events);
-        if let Some((time, violation)) = outcome.violation {
-            failed += 1;
-            println!("seed {seed} fails at {time}: {violation}");
-            println!("  cargo run --release -p stockade-sim -- run --seed {seed} --trace");
-        }
-        progress.tell(seed, total.events, failed);
-    }
-    events.sort_unstable();
-    let (median, seconds) = (events[events.len() / 2], started.elapsed().as_secs_f64());
-    report(seeds, json, &total, failed, median, seconds);
-    if failed == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE }
-}
-
-fn report(seeds: &Seeds, json: bool, total: &Counts, failed: u64, median: u64, seconds: f64) {
-    let count = seeds.end - seeds.first;
-    let hours = total.virtual_us as f64 / 3.6e9;
-    let rate = total.events as f64 / seconds;
-    if json {
-        println!(
-            "{{\"seeds\":{count},\"failed\":{failed},\"events\":{},\"median_events\":{median},\
-             \"requests\":{},\"answers\":{},\"crashes\":{},\"cuts\":{},\"sold_out\":{},\"elsewhere\":{},\
-             \"unknown\":{},\"virtual_hours\":{hours:.1},\"seconds\":{seconds:.1},\"events_per_second\":{rate:.0}}}",
-            total.events,
-            total.requests,
-            total.answers,
-            total.crashes,
-            total.cuts,
-            total.sold_out,
-            total.elsewhere,
-            total.unknown,
-        );
-        return;
-    }
-    println!("{count} seeds, {failed} failed, {hours:.1} virtual hours in {seconds:.1} s");
-    println!("{} events, {median} in the median seed, {rate:.0} a second", total.events);
-    println!(
-        "{} requests, {} answers, {} crashes, {} cuts",
-        total.requests, total.answers, total.crashes, total.cuts
-    );
-    println!(
-        "refused lines: {} sold out, {} elsewhere, {} unknown",
-        total.sold_out, total.elsewhere, total.unknown
-    );
-}
-
-pub fn meta(seeds: &Seeds) -> ExitCode {
-    let mut differ = 0u64;
-    let mut progress = Progress::new(seeds);
-    let mut events = 0;
-    for seed in seeds.first..seeds.end {
-        let [first, second] = [(); 2].map(|()| live(Plan::draw(seed), Detail::Lines));
-        events += first.counts.events + second.counts.events;
-        if first.hash != second.hash {
-            differ += 1;
-            println!("seed {seed}: {:016x}, then {:016x}", first.hash, second.hash);
-        }
-        progress.tell(seed, events, differ);
-    }
-    println!("{} seeds twice, {differ} with different traces", seeds.end - seeds.first);
-    if differ == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE }
-}
-
-/// Tells on stderr how far it is, once a second.
-struct Progress {
-    first: u64,
-    end: u64,
-    started: Instant,
-    told: Instant,
-}
-
-impl Progress {
-    fn new(seeds: &Seeds) -> Progress {
-        let now = Instant::now();
-        Progress { first: seeds.first, end: seeds.end, started: now, told: now }
-    }
-
-    fn tell(&mut self, seed: u64, events: u64, failed: u64) {
-        if self.told.elapsed() < Duration::from_secs(1) {
-            return;
-        }
-        self.told = Instant::now();
-        let (done, all) = (seed + 1 - self.first, self.end - self.first);
-        let seconds = self.started.elapsed().as_secs_f64();
-        let left = seconds / done as f64 * (all - done) as f64;
-        let rate = events as f64 / seconds;
-        eprintln!("{done} of {all} seeds, {failed} failed, {rate:.0} events/s, {left:.0} s left");
-    }
-}
-
 impl Counts {
-    fn add(&mut self, other: &Counts) {
+    pub fn add(&mut self, other: &Counts) {
         self.events += other.events;
         self.requests += other.requests;
         self.answers += other.answers;

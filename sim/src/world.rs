@@ -93,6 +93,29 @@ pub enum Event {
         cut: u64,
     },
     Fault,
+    /// The actor's business.
+    Act {
+        what: u64,
+    },
+}
+
+/// Someone besides the chaos who acts in a world and learns what comes of it: a scenario's buyers
+/// and operators.
+pub trait Actor: std::fmt::Debug {
+    /// An [`Event::Act`] that it had put in the queue is due.
+    ///
+    /// # Errors
+    /// When a property does not hold.
+    fn act(&mut self, world: &mut World, what: u64) -> Checked;
+
+    /// An answer left `host`; it may be to a request of the actor's own.
+    fn answered(&mut self, world: &mut World, host: usize, token: Token, open: &Open, reply: &Reply);
+
+    /// The connection broke on a request of its own: it was never answered, or never taken.
+    fn hung_up(&mut self, world: &mut World, token: Token);
+
+    /// A message of so many bytes left.
+    fn sent(&mut self, now: Time, from: usize, to: usize, message: &Message, bytes: usize);
 }
 
 #[derive(Debug)]
@@ -159,6 +182,7 @@ pub struct World {
     pub(crate) calls: BTreeMap<Token, Option<Outcome>>,
     pub(crate) cuts: BTreeMap<u64, (usize, usize)>,
     steps: u64,
+    pub(crate) actor: Option<Box<dyn Actor>>,
 }
 
 impl World {
@@ -196,6 +220,7 @@ impl World {
             calls: BTreeMap::new(),
             cuts: BTreeMap::new(),
             steps: 0,
+            actor: None,
             plan,
         }
     }
@@ -292,7 +317,15 @@ impl World {
                 Ok(())
             }
             Event::Fault => self.fault(),
+            Event::Act { what } => self.with_actor(|actor, world| actor.act(world, what)).unwrap_or(Ok(())),
         }
+    }
+
+    fn with_actor<R>(&mut self, what: impl FnOnce(&mut dyn Actor, &mut World) -> R) -> Option<R> {
+        let mut actor = self.actor.take()?;
+        let result = what(actor.as_mut(), self);
+        self.actor = Some(actor);
+        Some(result)
     }
 
     fn note(&mut self, event: &Event) {
@@ -404,6 +437,9 @@ impl World {
             return;
         }
         let bytes: Rc<[u8]> = codec::encode(message).into();
+        if let Some(actor) = &mut self.actor {
+            actor.sent(self.now, from, to, message, bytes.len());
+        }
         for (time, parcel) in self.network.send(self.now, from, to, bytes, Kind::of(message)) {
             self.push(time, Event::Parcel(parcel));
         }
@@ -469,7 +505,7 @@ impl World {
                 self.push_in(delay, Event::Answer { client, token, outcome: None });
             }
             None => {
-                self.calls.entry(token).and_modify(|_| {});
+                self.with_actor(|actor, world| actor.hung_up(world, token));
             }
         }
     }
@@ -491,6 +527,7 @@ impl World {
         if let Some(call) = self.calls.get_mut(&token) {
             *call = Some(reply.outcome.clone());
         }
+        self.with_actor(|actor, world| actor.answered(world, host, token, &open, &reply));
         if let Some(client) = open.client
             && !self.dice.chance(self.plan.lost_replies)
         {
