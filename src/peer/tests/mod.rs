@@ -34,6 +34,11 @@ fn urgent(id: u64) -> Message {
     Message::Ask(Ask { id, lines: vec![], stamp: Timestamp(1), since: None })
 }
 
+/// Stands for the hello with which every link begins.
+fn hello() -> Message {
+    urgent(u64::MAX)
+}
+
 fn bulk(number: u64) -> Message {
     let origin = ReplicaId(Uuid::nil());
     Message::Pass(Pass { origin, number, from: Seq(0), frame: 0, upto: None, entries: vec![] })
@@ -166,7 +171,7 @@ impl Node {
 }
 
 /// Checks that ups and downs alternate and that messages come over the link that is up; says
-/// something to everybody twice a second.
+/// hello on every link, and something to everybody twice a second.
 async fn drive(mut arrivals: Arrivals, links: Links, tell: mpsc::UnboundedSender<Event>) {
     let mut ticks = tokio::time::interval(Duration::from_millis(500));
     loop {
@@ -185,6 +190,7 @@ async fn drive(mut arrivals: Arrivals, links: Links, tell: mpsc::UnboundedSender
         let event = match arrival {
             Arrival::LinkUp { node, link, outbox } => {
                 assert_eq!(current(&node), None);
+                outbox.send(hello());
                 links.insert(node.clone(), (link, outbox));
                 Event::Up(node)
             }
@@ -196,7 +202,7 @@ async fn drive(mut arrivals: Arrivals, links: Links, tell: mpsc::UnboundedSender
             Arrival::History { .. } => unreachable!("peers ask by messages"),
             Arrival::Message { node, link, message } => {
                 assert_eq!(current(&node), Some(link));
-                if message == digest(0) {
+                if message == digest(0) || message == hello() {
                     continue;
                 }
                 Event::Message(node, Box::new(message))

@@ -7,6 +7,7 @@ use super::*;
 use crate::peer::choice::Greeting;
 use crate::peer::close::{CloseCode, code_of};
 use crate::peer::endpoint::{self, MAX_HANDSHAKES};
+use crate::peer::frame;
 use crate::peer::tls::{self, SERVER_NAME};
 use crate::wire::message::MAX_MESSAGE_BYTES;
 
@@ -95,6 +96,12 @@ async fn a_caller_that_the_peer_table_does_not_list_or_that_is_the_node_itself_i
 
 /// Links to `node` as its arbiter `a` and sends `bytes` where frames should be.
 async fn say(cluster: &Cluster, node: &mut Node, process: u64, bytes: &[u8]) -> Connection {
+    let (connection, mut urgent_out) = linked(cluster, node, process).await;
+    urgent_out.write_all(bytes).await.unwrap();
+    connection
+}
+
+async fn linked(cluster: &Cluster, node: &mut Node, process: u64) -> (Connection, quinn::SendStream) {
     let (endpoint, config) = stranger(cluster, cluster, "a");
     let connection = endpoint.connect_with(config, node.address(), SERVER_NAME).unwrap().await.unwrap();
     let mut urgent_out = connection.open_uni().await.unwrap();
@@ -102,8 +109,21 @@ async fn say(cluster: &Cluster, node: &mut Node, process: u64, bytes: &[u8]) -> 
     urgent_out.write_all(&greeting.encode()).await.unwrap();
     urgent_out.write_all(&1u64.to_le_bytes()).await.unwrap();
     expect(node, up("a")).await;
-    urgent_out.write_all(bytes).await.unwrap();
-    connection
+    (connection, urgent_out)
+}
+
+#[tokio::test]
+async fn a_bulk_message_that_overtook_the_hello_is_taken_after_it() {
+    let cluster = Cluster::new();
+    let mut node = cluster.start("b", &[("a", nowhere().await)]).await;
+    let (connection, mut urgent_out) = linked(&cluster, &mut node, 1).await;
+    let mut bulk_out = connection.open_uni().await.unwrap();
+    for (stream, message) in [(&mut bulk_out, bulk(1)), (&mut urgent_out, urgent(1))] {
+        let mut bytes = Vec::new();
+        frame::append(&message, &mut bytes).unwrap();
+        stream.write_all(&bytes).await.unwrap();
+    }
+    assert_eq!(messages(&mut node, 2).await, [urgent(1), bulk(1)]);
 }
 
 #[tokio::test]
