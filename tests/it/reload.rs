@@ -7,12 +7,18 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::time::{Instant, sleep, timeout};
 
-use super::client::{Answer, get, post};
+use super::client::{Answer, Call, get, post};
 use super::cluster::{AGREE_WITHIN, Cluster};
 use super::node::{LOOK_EVERY, Node};
 
 async fn reload(node: &Node) -> Answer {
-    node.ask(post("/v1/config/reload", json!({}))).await
+    node.ask(alone(post("/v1/config/reload", json!({})))).await
+}
+
+/// Has the call's connection closed after it: a node that closes idle ones soon could close one
+/// that was kept in the very moment in which the next call takes it.
+fn alone(call: Call) -> Call {
+    call.header("connection", "close")
 }
 
 fn config(node: &Node) -> String {
@@ -78,7 +84,7 @@ async fn limits_take_effect_and_a_bad_file_changes_nothing() {
 async fn horizon(node: &Node, seconds: u64) {
     let deadline = Instant::now() + AGREE_WITHIN;
     loop {
-        let version = node.ask(get("/v1/version").at_admin(true)).await.expect(200).body;
+        let version = node.ask(alone(get("/v1/version").at_admin(true))).await.expect(200).body;
         if version["horizon_seconds"] == seconds {
             return;
         }
