@@ -54,6 +54,14 @@ impl Disk {
         self.in_flight.is_none()
     }
 
+    pub fn has_checkpoint(&self) -> bool {
+        !self.checkpoints.is_empty()
+    }
+
+    pub fn is_writing_checkpoint(&self) -> bool {
+        self.writing.is_some()
+    }
+
     pub fn begin(&mut self, batch: Batch, position: Position) {
         let bytes = codec::encode(&batch);
         self.in_flight = Some(InFlight { batch, position, bytes });

@@ -40,8 +40,12 @@ impl World {
         self.run_until(self.now.after(chaos))?;
         self.heal()?;
         self.converge()?;
+        self.be_quiet()?;
         self.mend_bridge()?;
+        self.settle_all()?;
         self.sell_out()?;
+        self.check_rebuilt()?;
+        self.note_end();
         (0..self.plan.hosts).try_for_each(|host| self.check_host(host))?;
         self.oracle.check_end()
     }
@@ -136,6 +140,7 @@ impl World {
             self.must(seller, Command::SetItem { sku: sku.clone(), policy: Policy::default() })?;
         }
         self.run_until(self.now.after(Span::seconds(3)))?;
+        self.cross_baskets()?;
         for sku in &skus {
             loop {
                 let free = self.oracle.free(sku);
@@ -144,8 +149,7 @@ impl World {
                     break;
                 }
                 let units = self.dice.between(1, most);
-                let outcome = self.sell(seller, sku, units)?;
-                reach::check_sale(sku, free, &outcome)?;
+                self.sell_in_time(seller, sku, units, free)?;
                 self.counts.sold += units;
             }
             let outcome = self.sell(seller, sku, 1)?;

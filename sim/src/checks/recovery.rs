@@ -2,11 +2,15 @@
 
 use std::collections::BTreeMap;
 
-use stockade::replica::Replica;
+use stockade::replica::{Cursor, Replica};
 use stockade::types::{CellValue, Reservation, ReservationId, Sku};
+use stockade::wire::Record;
 
 use super::{Checked, Property, ensure};
 use crate::ghost::{Ledger, Row};
+
+/// Things compared at a time.
+const CHUNK: usize = 1_000;
 
 /// # Errors
 /// When `replica` is not what `durable` says.
@@ -16,6 +20,38 @@ pub fn check(replica: &Replica, durable: &Ledger) -> Checked {
     let rows = own.map(|(sku, _, row)| (sku.clone(), cells(&mut row.cells()))).collect();
     let reservations = replica.reservations().map(|r| (r.id.clone(), r.clone())).collect();
     compare(&rows, &reservations, durable)
+}
+
+/// A replica that came back from a checkpoint and the batches since, or never went, is the same
+/// in all as one to which every record was applied from the beginning.
+///
+/// # Errors
+/// When they differ; the first difference is told.
+pub fn check_rebuilt(replica: &Replica, rebuilt: &Replica) -> Checked {
+    let (mut here, mut there) = (contents(replica), contents(rebuilt));
+    ensure(replica.time() == rebuilt.time(), Property::Recovery, || {
+        format!("{} is at {:?}, its records at {:?}", replica.name(), replica.time(), rebuilt.time())
+    })?;
+    loop {
+        let pair = (here.next(), there.next());
+        ensure(pair.0 == pair.1, Property::Recovery, || {
+            format!("{} has {:?}, all its records come to {:?}", replica.name(), pair.0, pair.1)
+        })?;
+        if pair == (None, None) {
+            return Ok(());
+        }
+    }
+}
+
+/// Everything a replica keeps, as records.
+fn contents(replica: &Replica) -> impl Iterator<Item = Record> {
+    let mut cursor = Some(Cursor::default());
+    std::iter::from_fn(move || {
+        let (records, next) = replica.snapshot(cursor.as_ref()?, CHUNK);
+        cursor = next;
+        Some(records)
+    })
+    .flatten()
 }
 
 fn compare(
