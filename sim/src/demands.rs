@@ -10,7 +10,7 @@ use stockade::types::{
     Units,
 };
 
-use crate::checks::{Checked, Violation, answered, quiet, reach, service, sizes};
+use crate::checks::{Checked, Violation, answered, moves, quiet, reach, service, sizes};
 use crate::host::Open;
 use crate::time::Span;
 use crate::workload::sku;
@@ -97,8 +97,23 @@ impl World {
         Ok(())
     }
 
-    /// A sale of units that are free somewhere, measured.
-    pub(crate) fn sell_in_time(&mut self, host: usize, sku: &Sku, units: u64, free: i128) -> Checked {
+    /// Sells all that is free of an item through one host, each sale measured.
+    pub(crate) fn sell_all(&mut self, host: usize, sku: &Sku) -> Checked {
+        let (all, moved) = (self.oracle.free(sku), self.oracle.moves.moved(sku));
+        loop {
+            let free = self.oracle.free(sku);
+            let most = u64::try_from(free).unwrap_or(0).min(5);
+            if most == 0 {
+                break;
+            }
+            let units = self.dice.between(1, most);
+            self.sell_in_time(host, sku, units, free)?;
+            self.counts.sold += units;
+        }
+        moves::check_calm(sku, all, self.oracle.moves.moved(sku) - moved)
+    }
+
+    fn sell_in_time(&mut self, host: usize, sku: &Sku, units: u64, free: i128) -> Checked {
         let id = ReservationId::new(&format!("end-{}", self.now.0)).expect("a valid id");
         let lines = vec![Line { sku: sku.clone(), quantity: Units(units) }];
         let sell = Sell { id, lines, wait: Millis(5_000), reference: None, minted: false };

@@ -8,6 +8,8 @@ use stockade::replica::{Cursor, Replica};
 use stockade::types::{Position, Timestamp};
 use stockade::wire::{Batch, Genesis, Record, codec};
 
+use crate::noting::Start;
+
 /// Checkpoints kept.
 const KEPT: usize = 2;
 
@@ -54,8 +56,9 @@ impl Disk {
         self.in_flight.is_none()
     }
 
-    pub fn has_checkpoint(&self) -> bool {
-        !self.checkpoints.is_empty()
+    /// What a process that starts now would find.
+    pub fn start(&self) -> Start {
+        if self.checkpoints.is_empty() { Start::Journal } else { Start::Checkpoint }
     }
 
     pub fn is_writing_checkpoint(&self) -> bool {

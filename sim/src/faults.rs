@@ -113,7 +113,8 @@ impl World {
             Fault::Stop => return self.stop(host),
             Fault::Pause => {
                 let until = self.now.after(Span::millis(self.faults.between(50, 3_000)));
-                self.hosts[host].paused_until = until;
+                // A pause within a longer one ends with that.
+                self.hosts[host].paused_until = until.max(self.hosts[host].paused_until);
             }
             Fault::StepClock => {
                 let step = skew(&mut self.faults, 60_000);
@@ -244,9 +245,7 @@ impl World {
         if let Err(what) = self.hosts[host].boot(self.now) {
             return Err(Violation::of(Property::Recovery, format!("n-{host}: {what}")));
         }
-        if let Some(process) = &self.hosts[host].process {
-            self.oracle.booted(host, &process.replica, self.hosts[host].disk.has_checkpoint())?;
-        }
+        self.watch_boot(host)?;
         let nonce = self.dice.any();
         self.step(host, Input::Start { nonce })?;
         for peer in (0..self.plan.hosts).filter(|peer| *peer != host) {

@@ -3,9 +3,7 @@
 use std::collections::BTreeMap;
 
 use stockade::limits::ASK_TIMEOUT;
-use stockade::types::{
-    Answer, Applied, Command, IdempotencyKey, Put, Reply, ReservationState, Sell, Timestamp,
-};
+use stockade::types::{Answer, Applied, Command, IdempotencyKey, Reply, ReservationState, Timestamp};
 use stockade::wire::{Body, Cause, Change, Message};
 
 use crate::checks::sizes;
@@ -19,6 +17,15 @@ use crate::workload::node_number;
 
 /// A request that is open for so long is one that waits.
 const LONG: Span = Span::seconds(2);
+
+/// What a process finds on its disk.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Start {
+    /// A checkpoint, and the batches since.
+    Checkpoint,
+    /// All batches since the beginning.
+    Journal,
+}
 
 /// What went by before, as far as a mark depends on it.
 #[derive(Debug, Default)]
@@ -73,16 +80,16 @@ impl Oracle {
         }
     }
 
-    pub(crate) fn note_boot(&mut self, has_checkpoint: bool) {
-        self.coverage.hit(if has_checkpoint { Mark::StartFromCheckpoint } else { Mark::StartFromJournal });
+    pub(crate) fn note_boot(&mut self, from: Start) {
+        self.coverage.hit(match from {
+            Start::Checkpoint => Mark::StartFromCheckpoint,
+            Start::Journal => Mark::StartFromJournal,
+        });
     }
 
     pub(crate) fn note_request(&mut self, node: usize, open: &Open) {
         let command = &open.request.command;
         self.coverage.requested(Kind::of(command));
-        if let Command::Put(Put { lines, .. }) | Command::Sell(Sell { lines, .. }) = command {
-            lines.iter().for_each(|line| self.moves.wanted(&line.sku, line.quantity.0));
-        }
         if let Some(client) = open.client
             && let Some(id) = makes(command).first()
         {

@@ -24,7 +24,7 @@ use crate::claims::{claims, makes, movement, shortfalls};
 use crate::coverage::Coverage;
 use crate::ghost::Ledger;
 use crate::host::Open;
-use crate::noting::Passed;
+use crate::noting::{Passed, Start};
 use crate::time::Time;
 use crate::watch::Watch;
 use crate::workload::{node_number, reservations_of};
@@ -148,14 +148,17 @@ impl Oracle {
         self.check_movements()
     }
 
-    /// A host read its disk.
+    /// A host read its disk; ledger time goes on from `clock`.
     ///
     /// # Errors
     /// When it does not know what was durable.
-    pub fn booted(&mut self, node: usize, replica: &Replica, has_checkpoint: bool) -> Checked {
-        self.watches[node].booted(replica);
-        self.note_boot(has_checkpoint);
+    pub fn booted(&mut self, node: usize, replica: &Replica, clock: Timestamp, from: Start) -> Checked {
+        self.watches[node].booted(replica, clock);
+        self.note_boot(from);
         recovery::check(replica, &self.books[node].durable)?;
+        if let Some(rebuilt) = self.watches[node].rebuilt() {
+            recovery::check_clock(node, clock, rebuilt.time())?;
+        }
         self.check_rebuilt(node, replica)
     }
 

@@ -61,11 +61,11 @@ impl Watch {
         self.is_ready = false;
     }
 
-    /// The host read its disk.
-    pub fn booted(&mut self, replica: &Replica) {
+    /// The host read its disk; its ledger time goes on from `clock`.
+    pub fn booted(&mut self, replica: &Replica, clock: Timestamp) {
         self.page = Page::default();
         self.life += 1;
-        self.started = replica.time();
+        self.started = clock;
         let genesis = replica.genesis();
         self.rebuilt.get_or_insert_with(|| Replica::new(genesis.clone(), Limits::default()));
     }

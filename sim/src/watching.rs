@@ -23,6 +23,13 @@ impl World {
         self.oracle.found.take().map_or(Ok(()), Err)
     }
 
+    /// A host read its disk.
+    pub(crate) fn watch_boot(&mut self, host: usize) -> Checked {
+        let (clock, from) = (self.hosts[host].ledger_time(self.now), self.hosts[host].disk.start());
+        let Some(process) = &self.hosts[host].process else { return Ok(()) };
+        self.oracle.booted(host, &process.replica, clock, from)
+    }
+
     /// An output leaves a host, besides messages and replies.
     pub(crate) fn watch_output(&mut self, host: usize, output: Output) {
         let now = self.hosts[host].ledger_time(self.now);
