@@ -74,6 +74,16 @@ named! {
 const KINDS: usize = Kind::ALL.len();
 const STAGES: usize = Stage::ALL.len();
 
+impl Stage {
+    pub fn title(self) -> &'static str {
+        match self {
+            Stage::Open => "requests open",
+            Stage::Waiting => "of those, waiting for rights or another node",
+            Stage::Answered => "requests just answered",
+        }
+    }
+}
+
 impl Kind {
     pub fn of(command: &Command) -> Kind {
         match command {
