@@ -51,9 +51,9 @@ named! {
 named! {
     /// How a request stood when a fault struck its node.
     Stage {
-        Open: "open",
-        Waiting: "waiting",
-        Answered: "answered",
+        Open: "requests open",
+        Waiting: "of those, waiting for rights or another node",
+        Answered: "requests just answered",
     }
 }
 
@@ -73,16 +73,6 @@ named! {
 
 const KINDS: usize = Kind::ALL.len();
 const STAGES: usize = Stage::ALL.len();
-
-impl Stage {
-    pub fn title(self) -> &'static str {
-        match self {
-            Stage::Open => "requests open",
-            Stage::Waiting => "of those, waiting for rights or another node",
-            Stage::Answered => "requests just answered",
-        }
-    }
-}
 
 impl Kind {
     pub fn of(command: &Command) -> Kind {

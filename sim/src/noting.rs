@@ -42,8 +42,7 @@ impl Oracle {
     pub(crate) fn note_change(&mut self, node: usize, change: &Change) {
         let coverage = &mut self.coverage;
         coverage.hit(Mark::of_cause(change.cause));
-        let gives =
-            [Cause::Transfer, Cause::GiveForBuyer, Cause::GiveForBalance, Cause::GiveForDrain];
+        let gives = [Cause::Transfer, Cause::GiveForBuyer, Cause::GiveForBalance, Cause::GiveForDrain];
         self.transfers += u64::from(gives.contains(&change.cause));
         for entry in &change.entries {
             if let Body::Draining(draining) = entry.body {

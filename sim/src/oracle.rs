@@ -261,7 +261,8 @@ impl Oracle {
 
     fn check_movements(&self) -> Checked {
         let skus: BTreeSet<&Sku> = self.books.iter().flat_map(|books| books.memory.rows.keys()).collect();
-        skus.into_iter().try_for_each(|sku| Kind::ALL.iter().try_for_each(|kind| self.check_movement(*kind, sku)))
+        skus.into_iter()
+            .try_for_each(|sku| Kind::ALL.iter().try_for_each(|kind| self.check_movement(*kind, sku)))
     }
 
     fn note_refusals(&mut self, command: &Command, outcome: &Outcome) {

@@ -169,7 +169,9 @@ mod tests {
     fn a_workload_that_hardly_asks_is_complained_of() {
         let mut tally = Tally::default();
         tally.add(&planned(Fault::Cut), &outcome(3));
-        assert!(tally.complaints().iter().any(|complaint| complaint.starts_with("dead workload: 3 requests")));
+        assert!(
+            tally.complaints().iter().any(|complaint| complaint.starts_with("dead workload: 3 requests"))
+        );
     }
 
     #[test]

@@ -104,12 +104,13 @@ impl Report {
     fn print(&self, tally: &Tally) {
         for stage in Stage::ALL {
             for kinds in Kind::ALL.chunks(COLUMNS) {
-                say(&format!("{}, when a fault struck its node", stage.title()));
+                say(&format!("{}, when a fault struck its node", stage.name()));
                 let head = [Cell::Text("fault".into())].into_iter();
                 let head = head.chain(kinds.iter().map(|kind| Cell::Text(kind.name().into())));
                 let row = |(fault, cells): (&Fault, &[[u64; 3]; Kind::ALL.len()])| {
                     let name = [Cell::Text(fault.name().into())].into_iter();
-                    let counts = kinds.iter().map(|kind| Cell::Number(cells[*kind as usize][*stage as usize]));
+                    let counts =
+                        kinds.iter().map(|kind| Cell::Number(cells[*kind as usize][*stage as usize]));
                     name.chain(counts).collect()
                 };
                 let rows = Fault::ALL.iter().zip(&tally.coverage.cells).map(row).collect::<Vec<_>>();
@@ -119,11 +120,7 @@ impl Report {
         }
         let head = [Cell::Text("mark".into()), Cell::Text("what".into()), Cell::Text("count".into())];
         let row = |marked: &Marked| {
-            vec![
-                Cell::Text(marked.name.clone()),
-                Cell::Text(marked.about.into()),
-                Cell::Number(marked.count),
-            ]
+            vec![Cell::Text(marked.name.clone()), Cell::Text(marked.about.into()), Cell::Number(marked.count)]
         };
         table::print(&head, &self.marks.iter().map(row).collect::<Vec<_>>());
         say("");

@@ -30,9 +30,8 @@ pub fn lines(head: &[Cell], rows: &[Vec<Cell>]) -> Vec<String> {
         rows.iter().map(|row| of(row)).chain([of(head)]).max().unwrap_or(0)
     };
     let widths: Vec<usize> = (0..head.len()).map(width).collect();
-    let is_number = |column: usize| {
-        rows.first().is_some_and(|row| matches!(row.get(column), Some(Cell::Number(_))))
-    };
+    let is_number =
+        |column: usize| rows.first().is_some_and(|row| matches!(row.get(column), Some(Cell::Number(_))));
     let line = |row: &[Cell]| {
         let cells = row.iter().zip(&widths).enumerate().map(|(column, (cell, width))| {
             let text = cell.text();
