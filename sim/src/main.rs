@@ -2,22 +2,31 @@
 //! watches. See `sim/README.md`.
 #![forbid(unsafe_code)]
 
+mod canaries;
 mod checks;
+mod claims;
 mod commands;
+mod coverage;
+mod demands;
 mod dice;
 mod disk;
 mod faults;
 mod ghost;
 mod host;
+mod marks;
 mod network;
+mod noting;
 mod options;
 mod oracle;
 mod phases;
 mod plan;
 mod recording;
 mod run;
+mod tally;
 mod time;
 mod trace;
+mod watch;
+mod watching;
 mod workload;
 mod world;
 
@@ -29,6 +38,7 @@ fn main() -> ExitCode {
     match options::Options::parse().command {
         options::Command::Run { seed, trace } => commands::run::run(seed, trace),
         options::Command::Sweep { seeds, output } => commands::sweep::sweep(&seeds, output),
+        options::Command::Coverage { seeds, output } => commands::coverage::coverage(&seeds, output),
         options::Command::Meta { seeds } => commands::meta::meta(&seeds),
     }
 }

@@ -60,6 +60,8 @@ pub struct Plan {
     pub bridge: bool,
     /// Off only to see that the oracle notices.
     pub barrier: bool,
+    /// Faults are switched on and do nothing: only to see that a sweep notices.
+    pub inert: bool,
 }
 
 impl Plan {
@@ -112,6 +114,7 @@ impl Plan {
             quotas: dice.chance(400),
             bridge: hosts > 2 && dice.chance(200),
             barrier: true,
+            inert: false,
         }
     }
 }

@@ -293,7 +293,11 @@ impl Workload {
 
     fn batch(&mut self, put: Put, order: Option<Order>) -> Command {
         let wait = Millis(0);
-        let id = reservation_id(&format!("{}-b", put.id));
+        // Now and then what was just held is sold.
+        let id = match self.dice.chance(200) {
+            true => put.id.clone(),
+            false => reservation_id(&format!("{}-b", put.id)),
+        };
         let sell = Sell { id, lines: self.lines(), wait, reference: None, minted: false };
         let put = Put { wait, ..put };
         let mut operations = vec![Operation::Reserve(put.clone())];

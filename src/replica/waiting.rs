@@ -68,6 +68,10 @@ impl Shortages {
         self.news.extend(skus);
     }
 
+    pub fn len(&self) -> usize {
+        self.items.len()
+    }
+
     pub fn has_news(&self) -> bool {
         !self.news.is_empty()
     }

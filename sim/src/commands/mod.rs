@@ -1,10 +1,12 @@
 //! The commands, one a file.
 
+pub mod coverage;
 pub mod meta;
 mod parallel;
 mod progress;
 pub mod run;
 pub mod sweep;
+mod table;
 
 use std::io::Write;
 
