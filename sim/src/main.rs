@@ -16,10 +16,13 @@ mod phases;
 mod plan;
 mod recording;
 mod run;
+mod schedule;
 mod time;
 mod trace;
+mod words;
 mod workload;
 mod world;
+mod wounds;
 
 use std::process::ExitCode;
 

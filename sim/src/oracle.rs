@@ -20,7 +20,7 @@ use crate::checks::{
 };
 use crate::ghost::Ledger;
 use crate::host::Open;
-use crate::time::Time;
+use crate::time::{Span, Time};
 use crate::workload::{node_number, reservation_of, reservations_of};
 
 /// What one host has recorded.
@@ -45,10 +45,13 @@ pub struct Oracle {
     touching: BTreeMap<ReservationId, u32>,
     /// Deadlines of acknowledged holds.
     deadlines: BTreeMap<(ReservationId, usize), Timestamp>,
+    /// How long each node's clock stood still, at most: so much older than they look rows may be.
+    pub stood_still: Vec<Span>,
 }
 
 impl Oracle {
     pub fn new(members: Vec<ReplicaId>) -> Oracle {
+        let stood_still = vec![Span(0); members.len()];
         Oracle {
             books: members.iter().map(|_| Books::default()).collect(),
             history: verdicts::History::new(members.clone()),
@@ -59,6 +62,7 @@ impl Oracle {
             refusals: Refusals::default(),
             touching: BTreeMap::new(),
             deadlines: BTreeMap::new(),
+            stood_still,
         }
     }
 
@@ -175,7 +179,7 @@ impl Oracle {
         }
         if !reply.replayed {
             for short in shortfalls(&reply.outcome).filter(|short| short.verdict == Verdict::SoldOut) {
-                let from = open.arrived.before(verdicts::FRESH);
+                let from = open.arrived.before(verdicts::FRESH).before(self.stood_still[node]);
                 self.history.check_sold_out(&short.sku, from, now)?;
             }
         }
