@@ -24,7 +24,7 @@ impl World {
     /// The strikes that are still to come are put in the queue.
     pub(crate) fn plan_strikes(&mut self) {
         for place in 0..self.schedule.0.len() {
-            self.push(self.schedule.0[place].at, Event::Strike { place });
+            self.push(self.schedule.0[place].at.max(self.now), Event::Strike { place });
         }
     }
 

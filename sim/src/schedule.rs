@@ -252,6 +252,12 @@ impl Schedule {
         }
     }
 
+    /// Operators act at no strike.
+    pub fn without_deeds(&mut self) {
+        self.0.retain(|strike| strike.fault != Fault::Deed);
+        self.0.iter_mut().for_each(|strike| strike.deed = false);
+    }
+
     pub fn numbers(&self) -> Vec<u32> {
         self.0.iter().map(|strike| strike.number).collect()
     }

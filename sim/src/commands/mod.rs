@@ -4,6 +4,7 @@ pub mod meta;
 mod parallel;
 mod progress;
 pub mod run;
+pub mod shrink;
 pub mod sweep;
 
 use std::io::Write;
