@@ -9,8 +9,8 @@
 //! What the contract makes impossible is not played here; that the real store keeps it is tested
 //! there: torn pages and power loss at any write in `src/store/faults.rs`, damage to any bit, stale
 //! pages and another node's checkpoint in `src/store/damage.rs`. Another node's directory, or an
-//! empty one, is refused before there is a replica: by `Recovery::finish` (`src/node/recovery.rs`) and
-//! by `check_identity` (`src/server.rs`).
+//! empty one, is refused before there is a replica, by `Recovery::finish` (`src/node/recovery.rs`) and
+//! by `check_identity` (`src/server.rs`): see `tests/it/recovery.rs`.
 
 use std::collections::BTreeMap;
 

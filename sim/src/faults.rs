@@ -120,6 +120,7 @@ impl World {
     /// The moment that an ambush waited for has come.
     pub(crate) fn spring(&mut self, host: usize, mut ambush: Ambush) -> Checked {
         let Ambush { moment, death, .. } = ambush;
+        self.counts.sprung += 1;
         self.trace.note(self.now, &[], &[], || format!("n-{host} crashes {death:?} at {moment:?}"));
         if ambush.deed {
             self.deed(&mut ambush.dice);

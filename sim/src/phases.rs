@@ -80,7 +80,7 @@ impl World {
             let at = self.some(Span::seconds(1));
             self.push_in(at, Event::Boot { host });
         }
-        let first = self.some(Span::seconds(4));
+        let first = self.some(Span::seconds(2));
         self.run_until(self.now.after(first))?;
         let skus: Vec<Sku> = (0..self.plan.items).map(crate::workload::sku).collect();
         for sku in &skus {

@@ -45,6 +45,8 @@ impl Counts {
         self.cuts += other.cuts;
         self.struck.iter_mut().zip(other.struck).for_each(|(all, struck)| *all += struck);
         self.deeds += other.deeds;
+        self.sprung += other.sprung;
+        self.refused_starts += other.refused_starts;
         self.noticed += other.noticed;
         self.sold_out += other.sold_out;
         self.elsewhere += other.elsewhere;
@@ -78,6 +80,20 @@ mod tests {
         let [first, second, other] = [3, 3, 4].map(|seed| live(quick(seed), Detail::Lines).hash);
         assert_eq!(first, second);
         assert_ne!(first, other);
+    }
+
+    /// The canary for an injector that does nothing.
+    #[test]
+    fn every_fault_strikes() {
+        let mut counts = Counts::default();
+        for seed in 0..60 {
+            counts.add(&live(quick(seed), Detail::Hash).counts);
+        }
+        for (fault, struck) in Fault::ALL.iter().zip(counts.struck) {
+            assert!(struck > 0, "{fault:?}");
+        }
+        assert!(counts.crashes > 100 && counts.cuts > 100 && counts.deeds > 10);
+        assert!(counts.sprung > 0 && counts.refused_starts > 0 && counts.noticed > 0);
     }
 
     /// The canary: without the barrier answers and rows leave before they are durable, and an

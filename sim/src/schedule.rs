@@ -13,6 +13,8 @@ use crate::dice::{Dice, Stream};
 use crate::plan::{Plan, Transport};
 use crate::time::{Span, Time};
 
+/// Of a thousand worlds whose faults begin early so many have an opening.
+const OPENINGS: u64 = 600;
 /// Strikes of one world, at most.
 const MOST_STRIKES: usize = 400;
 
@@ -211,6 +213,32 @@ impl fmt::Display for Strike {
     }
 }
 
+/// Some worlds begin with this: the first that a host is sent of the others' logs is lost, while it
+/// trades with them all the same; and then it crashes.
+fn opening(plan: &Plan, dice: &mut Dice) -> Vec<Strike> {
+    if !dice.chance(OPENINGS) {
+        return Vec::new();
+    }
+    let host = dice.place(plan.hosts);
+    let span = Span::millis(dice.between(3_000, 10_000));
+    let crash = Span(dice.between(span.0 / 3, span.0));
+    let strike = |at, fault, (host, peer): (usize, usize), dice: &mut Dice| Strike {
+        number: 0,
+        at,
+        fault,
+        host,
+        peer,
+        span,
+        deed: false,
+        luck: dice.any(),
+    };
+    let others: Vec<usize> = (0..plan.hosts).filter(|other| *other != host).collect();
+    let lost = others.iter().map(|other| strike(Time::ZERO, Fault::LostBulk, (*other, host), dice));
+    let mut strikes: Vec<Strike> = lost.collect();
+    strikes.push(strike(Time::ZERO.after(crash), Fault::Crash, (host, others[0]), dice));
+    strikes
+}
+
 /// All strikes of a world, in order of time.
 #[derive(Clone, Debug, Default)]
 pub struct Schedule(pub Vec<Strike>);
@@ -218,7 +246,7 @@ pub struct Schedule(pub Vec<Strike>);
 impl Schedule {
     pub fn draw(plan: &Plan) -> Schedule {
         let mut dice = Dice::new(plan.seed, Stream::Faults);
-        let mut strikes = Vec::new();
+        let mut strikes = if plan.early { opening(plan, &mut dice) } else { Vec::new() };
         let mut at = plan.chaos_from();
         while !plan.faults.is_empty() && strikes.len() < MOST_STRIKES {
             at = at.after(Span(dice.tailed(plan.fault_every.0)));
@@ -230,8 +258,12 @@ impl Schedule {
             let peer = (host + 1 + dice.place(plan.hosts - 1)) % plan.hosts;
             let span = fault.span(&mut dice);
             let deed = dice.chance(plan.deeds);
-            let number = strikes.len() as u32 + 1;
-            strikes.push(Strike { number, at, fault, host, peer, span, deed, luck: dice.any() });
+            let luck = dice.any();
+            strikes.push(Strike { number: 0, at, fault, host, peer, span, deed, luck });
+        }
+        strikes.sort_by_key(|strike| strike.at);
+        for (strike, number) in strikes.iter_mut().zip(1..) {
+            strike.number = number;
         }
         Schedule(strikes)
     }

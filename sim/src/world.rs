@@ -185,6 +185,10 @@ pub struct Counts {
     pub struck: [u64; Fault::ALL.len()],
     /// Deeds of operators.
     pub deeds: u64,
+    /// Crashes at the moment when something was journalled.
+    pub sprung: u64,
+    /// Starts on a damaged disk, which was refused.
+    pub refused_starts: u64,
     /// Lives on an old disk that ended with its being noticed.
     pub noticed: u64,
     pub sold_out: u64,
@@ -391,6 +395,10 @@ impl World {
                     let message = message.map_or_else(|e| e.to_string(), |message| words::message(&message));
                     format!("n-{} -> n-{}  {message}", parcel.from, parcel.to)
                 });
+            }
+            Event::Strike { place } if self.chaos => {
+                let strike = self.schedule.0[*place];
+                self.trace.note(self.now, &[number], &[], || format!("strike {strike}"));
             }
             other => self.trace.note(self.now, &[number], &[], || words::event(other)),
         }

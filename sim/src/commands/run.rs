@@ -35,10 +35,11 @@ pub fn run(replay: &Replay, trace: bool, output: Output) -> ExitCode {
 
 /// What a world is like.
 pub fn about(plan: &Plan) -> Vec<String> {
+    let delay = plan.delay.0 / 1_000;
     let transport = match plan.transport {
-        Transport::Streams => "streams".into(),
+        Transport::Streams => format!("streams, about {delay} ms"),
         Transport::Datagrams { loss, duplicates, replays, reorders } => format!(
-            "datagrams, of 1000: {loss} lost, {duplicates} doubled, {replays} replayed, {reorders} late"
+            "datagrams, about {delay} ms; of 1000 {loss} lost, {duplicates} twice, {replays} old, {reorders} late"
         ),
     };
     let toggles = Toggle::HARMLESS.iter().filter(|toggle| toggle.is_on(plan));
@@ -53,7 +54,7 @@ pub fn about(plan: &Plan) -> Vec<String> {
             plan.clients,
             plan.chaos.0 / 1_000_000
         ),
-        format!("network: {transport}, about {} ms", plan.delay.0 / 1_000),
+        transport,
     ];
     lines.extend(wrapped("on", &toggles));
     lines.extend(wrapped("faults", &faults));
@@ -76,7 +77,7 @@ fn told(outcome: &Outcome) -> Vec<String> {
     lines
 }
 
-fn numbers(counts: &Counts) -> [(&'static str, u64); 12] {
+fn numbers(counts: &Counts) -> [(&'static str, u64); 14] {
     [
         ("events", counts.events),
         ("requests", counts.requests),
@@ -84,6 +85,8 @@ fn numbers(counts: &Counts) -> [(&'static str, u64); 12] {
         ("crashes", counts.crashes),
         ("cuts", counts.cuts),
         ("deeds", counts.deeds),
+        ("ambushes", counts.sprung),
+        ("starts refused", counts.refused_starts),
         ("old disks noticed", counts.noticed),
         ("lines sold out", counts.sold_out),
         ("elsewhere", counts.elsewhere),

@@ -139,7 +139,10 @@ impl World {
         match (read, rot) {
             (Ok(()), Some((_, true))) => return Err(failed("a damaged disk was taken for a good one")),
             (Ok(()), _) => {}
-            (Err(_), Some((_, true))) => return Ok(false),
+            (Err(_), Some((_, true))) => {
+                self.counts.refused_starts += 1;
+                return Ok(false);
+            }
             (Err(what), _) => return Err(failed(&what)),
         }
         if let Some(process) = &self.hosts[host].process
