@@ -4,6 +4,7 @@
 
 use crate::plan::Plan;
 use crate::run::live;
+use crate::schedule::Fault;
 use crate::tally::{Planned, Tally};
 use crate::time::Span;
 use crate::trace::Detail;
@@ -39,7 +40,7 @@ fn blind() -> Tally {
 
 /// Every fault is on, and none ever strikes.
 fn inert() -> Tally {
-    tally(|plan| Plan { crashes: true, inert: true, ..plan })
+    tally(|plan| Plan { faults: vec![Fault::Crash], inert: true, ..plan })
 }
 
 fn dead() -> Tally {

@@ -5,8 +5,8 @@
 
 use stockade::types::Command;
 
-use crate::faults::Fault;
 use crate::marks::Mark;
+use crate::schedule::Fault;
 
 macro_rules! named {
     ($(#[$doc:meta])* $kind:ident { $($name:ident: $text:literal,)* }) => {
@@ -66,7 +66,6 @@ named! {
         RequestLost: "request_lost",
         ReplyLost: "reply_lost",
         LateRepeat: "late_repeat",
-        SlowSync: "slow_sync",
         CrashAfterSync: "crash_after_sync",
     }
 }

@@ -1,145 +1,217 @@
-//! What goes wrong: hosts die and come back, links are cut, slow and mended, processes stall.
+//! What goes wrong: strikes of the schedule, and what they do to the network. Hosts are struck in
+//! [`life`], people act in [`people`].
+
+mod life;
+mod people;
 
 use stockade::replica::Input;
 
-use crate::checks::{Checked, Property, Violation};
+use crate::checks::Checked;
+use crate::dice::Dice;
+use crate::disk::Fate;
 use crate::network::IDLE;
-use crate::plan::Plan;
-use crate::time::Span;
+use crate::schedule::{Fault, Strike};
+use crate::time::{Span, Time};
+use crate::workload::node;
 use crate::world::{Event, World, skew};
+use crate::wounds::{Ambush, Death, Doom, Moment};
 
-/// A fault that a plan may switch on.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Fault {
-    Cut,
-    OneWayCut,
-    Isolate,
-    SlowLink,
-    Crash,
-    Stop,
-    Pause,
-    StepClock,
-    Checkpoint,
-}
-
-impl Fault {
-    pub const ALL: &[Fault] = &[
-        Fault::Cut,
-        Fault::OneWayCut,
-        Fault::Isolate,
-        Fault::SlowLink,
-        Fault::Crash,
-        Fault::Stop,
-        Fault::Pause,
-        Fault::StepClock,
-        Fault::Checkpoint,
-    ];
-
-    pub fn name(self) -> &'static str {
-        match self {
-            Fault::Cut => "cut",
-            Fault::OneWayCut => "one_way_cut",
-            Fault::Isolate => "isolate",
-            Fault::SlowLink => "slow_link",
-            Fault::Crash => "crash",
-            Fault::Stop => "stop",
-            Fault::Pause => "pause",
-            Fault::StepClock => "step_clock",
-            Fault::Checkpoint => "checkpoint",
-        }
-    }
-
-    /// Whether a plan has it.
-    pub fn is_in(self, plan: &Plan) -> bool {
-        match self {
-            Fault::Cut => plan.cuts,
-            Fault::OneWayCut => plan.one_way_cuts,
-            Fault::Isolate => plan.isolations,
-            Fault::SlowLink => plan.slow_links,
-            Fault::Crash => plan.crashes,
-            Fault::Stop => plan.clean_stops,
-            Fault::Pause => plan.pauses,
-            Fault::StepClock => plan.clock_steps,
-            Fault::Checkpoint => plan.checkpoints,
-        }
-    }
-}
+/// Between two times that a clock stands still: no more than one of them makes rows look fresher
+/// than they are.
+const BETWEEN_FREEZES: Span = Span::seconds(10);
 
 impl World {
-    /// Something goes wrong, and the next time is planned.
-    pub(crate) fn fault(&mut self) -> Checked {
+    /// The strikes that are still to come are put in the queue.
+    pub(crate) fn plan_strikes(&mut self) {
+        for place in 0..self.schedule.0.len() {
+            self.push(self.schedule.0[place].at.max(self.now), Event::Strike { place });
+        }
+    }
+
+    pub(crate) fn strike(&mut self, place: usize) -> Checked {
         if !self.chaos {
             return Ok(());
         }
-        let pause = Span(self.faults.tailed(self.plan.fault_every.0));
-        self.push_in(pause, Event::Fault);
-        let on: Vec<Fault> = Fault::ALL.iter().filter(|fault| fault.is_in(&self.plan)).copied().collect();
-        if on.is_empty() {
-            return Ok(());
-        }
-        let fault = on[self.faults.place(on.len())];
-        let host = self.faults.place(self.plan.hosts);
-        self.strike(fault, host)
-    }
-
-    fn strike(&mut self, fault: Fault, host: usize) -> Checked {
+        let strike = self.schedule.0[place];
+        self.counts.struck[strike.fault as usize] += 1;
         if self.plan.inert {
             return Ok(());
         }
-        let peer = (host + 1 + self.faults.place(self.plan.hosts - 1)) % self.plan.hosts;
-        self.trace.note(self.now, &[], &[], || format!("fault {fault:?} at n-{host} (n-{peer})"));
-        self.note_fault(fault, host);
-        match fault {
-            Fault::Cut => {
-                let span = self.cut_span();
-                self.cut(host, peer, span);
-                self.cut(peer, host, span);
-            }
-            Fault::OneWayCut => {
-                let span = self.cut_span();
-                self.cut(host, peer, span);
-            }
-            Fault::Isolate => {
-                let (span, one_way) = (self.cut_span(), self.faults.chance(300));
-                for other in (0..self.plan.hosts).filter(|other| *other != host) {
-                    self.cut(host, other, span);
-                    if !one_way {
-                        self.cut(other, host, span);
-                    }
-                }
-            }
-            Fault::SlowLink => {
-                let until = self.now.after(Span::millis(self.faults.between(200, 5_000)));
-                self.network.slow(host, peer, until);
-            }
-            Fault::Crash => return self.crash(host),
-            Fault::Stop => return self.stop(host),
-            Fault::Pause => {
-                let until = self.now.after(Span::millis(self.faults.between(50, 3_000)));
-                // A pause within a longer one ends with that.
-                self.hosts[host].paused_until = until.max(self.hosts[host].paused_until);
-            }
-            Fault::StepClock => {
-                let step = skew(&mut self.faults, 60_000);
-                self.hosts[host].clock.step(step);
-            }
-            Fault::Checkpoint => {
-                if self.hosts[host].process.is_some() {
-                    self.hosts[host].disk.begin_checkpoint();
-                    let life = self.hosts[host].life;
-                    self.push_in(Span(1), Event::Chunk { host, life });
-                }
-            }
+        self.note_fault(strike.fault, strike.host);
+        let dice = &mut strike.dice();
+        self.strike_with(&strike, dice)?;
+        // At an ambush the operator waits, too.
+        if strike.fault == Fault::Deed || (strike.deed && strike.fault != Fault::CrashAtRecord) {
+            self.deed(dice);
         }
         Ok(())
     }
 
-    fn cut_span(&mut self) -> Span {
-        Span::millis(match self.faults.below(3) {
-            0 => self.faults.between(50, 1_000),
-            1 => self.faults.between(1_000, 4_500),
-            _ => self.faults.between(4_500, 10_000),
-        })
+    fn strike_with(&mut self, strike: &Strike, dice: &mut Dice) -> Checked {
+        let Strike { fault, host, peer, span, .. } = *strike;
+        let until = self.now.after(span);
+        match fault {
+            Fault::Cut => self.cut_both(host, peer, span),
+            Fault::OneWayCut => self.cut(host, peer, span),
+            Fault::Isolate => self.isolate(host, span, dice),
+            Fault::Bridge | Fault::Ring | Fault::Partial => self.partition(strike, dice),
+            Fault::Flap => self.flap(strike, dice),
+            Fault::SlowLink => self.network.slow(host, peer, until),
+            Fault::LossBurst => self.network.burst(host, peer, until, dice.between(600, 1_000)),
+            Fault::LostBulk => self.network.lose_bulk(host, peer, until),
+            Fault::OldMessages => {
+                let count = dice.between(5, 40);
+                for (time, parcel) in self.network.replay(self.now, (host, peer), count, dice) {
+                    self.push(time, Event::Parcel(parcel));
+                }
+            }
+            Fault::Crash => return self.crash(host, dice),
+            Fault::CrashMany => {
+                let first = dice.place(self.plan.hosts);
+                for n in 0..dice.between(2, self.plan.hosts as u64) as usize {
+                    self.crash((first + n) % self.plan.hosts, dice)?;
+                }
+            }
+            Fault::CrashAtSync | Fault::CrashAtRecord | Fault::CrashInCheckpoint => {
+                self.lie_in_wait(strike, dice);
+            }
+            Fault::CrashInBoot => return self.crash_in_boot(host, dice),
+            Fault::Stop => return self.stop(host, dice),
+            Fault::Pause => self.hosts[host].paused_until = until,
+            Fault::StepClock => self.hosts[host].clock.step(skew(dice, 60_000)),
+            Fault::FreezeClock => self.freeze(host, until),
+            Fault::Checkpoint => self.begin_checkpoint(host),
+            Fault::DiskError => {
+                let fate = [Fate::Kept, Fate::Lost, Fate::Torn][dice.place(3)];
+                self.hosts[host].wounds.disk_error = Some((fate, dice.clone()));
+            }
+            Fault::DiskFull => self.hosts[host].wounds.full_until = until,
+            Fault::SlowDisk => self.hosts[host].wounds.slow_until = until,
+            Fault::BitRot => return self.rot(host, dice),
+            Fault::StaleDisk => self.copy_disk(strike, dice),
+            Fault::Storm => self.storm(dice),
+            Fault::Silence => self.silence(until, dice),
+            Fault::OldRequests => self.old_requests(dice),
+            Fault::Deed => {}
+        }
+        Ok(())
+    }
+
+    // Hosts.
+
+    fn lie_in_wait(&mut self, strike: &Strike, dice: &mut Dice) {
+        let wounds = &mut self.hosts[strike.host].wounds;
+        match strike.fault {
+            Fault::CrashAtSync => {
+                let outputs = dice.place(4);
+                let position = stockade::types::Position(0);
+                wounds.at_sync = Some(Doom { position, outputs, dice: dice.clone() });
+            }
+            Fault::CrashInCheckpoint => {
+                let chunks = dice.between(1, 12) as u32;
+                wounds.at_chunk = Some((chunks, dice.clone()));
+                self.begin_checkpoint(strike.host);
+            }
+            _ => {
+                let moment = Moment::ALL[dice.place(Moment::ALL.len())];
+                let durable = Death::Durable(dice.place(3));
+                let death = [Death::AtOnce, Death::InFlight, durable][dice.place(3)];
+                wounds.at_record = Some(Ambush { moment, death, dice: dice.clone(), deed: strike.deed });
+            }
+        }
+    }
+
+    /// The moment that an ambush waited for has come.
+    pub(crate) fn spring(&mut self, host: usize, mut ambush: Ambush) -> Checked {
+        let Ambush { moment, death, .. } = ambush;
+        self.counts.sprung += 1;
+        self.trace.note(self.now, &[], &[], || format!("n-{host} crashes {death:?} at {moment:?}"));
+        if ambush.deed {
+            self.deed(&mut ambush.dice);
+        }
+        match death {
+            Death::AtOnce => self.crash(host, &mut ambush.dice),
+            Death::InFlight => {
+                self.flush(host);
+                self.crash(host, &mut ambush.dice)
+            }
+            Death::Durable(outputs) => {
+                let Some(process) = &self.hosts[host].process else { return Ok(()) };
+                let position = process.replica.position();
+                self.hosts[host].wounds.at_sync = Some(Doom { position, outputs, dice: ambush.dice });
+                Ok(())
+            }
+        }
+    }
+
+    fn begin_checkpoint(&mut self, host: usize) {
+        if self.hosts[host].process.is_some() {
+            self.hosts[host].disk.begin_checkpoint();
+            let life = self.hosts[host].life;
+            self.push_in(Span(1), Event::Chunk { host, life });
+        }
+    }
+
+    fn freeze(&mut self, host: usize, until: Time) {
+        let node = host;
+        let host = &mut self.hosts[node];
+        // An old disk must be noticed before the wait at the start is over.
+        if host.wounds.stale.is_some() || self.now < host.wounds.thawed.after(BETWEEN_FREEZES) {
+            return;
+        }
+        host.clock.freeze(self.now, until);
+        host.wounds.thawed = until;
+        let stood_still = &mut self.oracle.stood_still[node];
+        *stood_still = until.since(self.now).max(*stood_still);
+    }
+
+    // The network.
+
+    fn cut_both(&mut self, a: usize, b: usize, span: Span) {
+        self.cut(a, b, span);
+        self.cut(b, a, span);
+    }
+
+    fn isolate(&mut self, host: usize, span: Span, dice: &mut Dice) {
+        let (hears, is_heard) = [(false, false), (false, false), (true, false), (false, true)][dice.place(4)];
+        for other in (0..self.plan.hosts).filter(|other| *other != host) {
+            if !is_heard {
+                self.cut(host, other, span);
+            }
+            if !hears {
+                self.cut(other, host, span);
+            }
+        }
+    }
+
+    fn partition(&mut self, strike: &Strike, dice: &mut Dice) {
+        let hosts = self.plan.hosts;
+        let sides: Vec<u64> = (0..hosts).map(|_| dice.below(2)).collect();
+        for a in 0..hosts {
+            for b in a + 1..hosts {
+                let cut = match strike.fault {
+                    Fault::Bridge => sides[a] != sides[b] && a != strike.host && b != strike.host,
+                    Fault::Ring => b - a != 1 && b - a != hosts - 1,
+                    _ => dice.chance(400),
+                };
+                if cut {
+                    self.cut_both(a, b, strike.span);
+                }
+            }
+        }
+    }
+
+    fn flap(&mut self, strike: &Strike, dice: &mut Dice) {
+        let Strike { host, peer, .. } = *strike;
+        let end = self.now.after(strike.span);
+        let mut at = self.now;
+        while at < end {
+            let span = Span::millis(dice.between(5, 300));
+            for (from, to) in [(host, peer), (peer, host)] {
+                self.push(at, Event::Cut { from, to, span });
+            }
+            at = at.after(span).after(Span::millis(dice.between(5, 400)));
+        }
     }
 
     pub(crate) fn cut(&mut self, from: usize, to: usize, span: Span) {
@@ -157,7 +229,7 @@ impl World {
             self.push(time, Event::Parcel(parcel));
         }
         if !self.network.is_cut(from, to) && self.network.standing(from, to).is_none() {
-            let soon = Span::millis(self.faults.between(10, 1_500));
+            let soon = Span::millis(self.dice.between(10, 1_500));
             self.push_in(soon, Event::Connect { a: from, b: to });
         }
     }
@@ -193,7 +265,7 @@ impl World {
         }
         end.epoch = epoch;
         end.up = true;
-        self.step(host, Input::LinkUp { node: crate::workload::node(peer) })
+        self.step(host, Input::LinkUp { node: node(peer) })
     }
 
     pub(crate) fn link_down(&mut self, host: usize, peer: usize, epoch: u64) -> Checked {
@@ -202,59 +274,6 @@ impl World {
             return Ok(());
         }
         end.up = false;
-        self.step(host, Input::LinkDown { node: crate::workload::node(peer) })
-    }
-
-    /// Power fails, or `kill -9`.
-    pub(crate) fn crash(&mut self, host: usize) -> Checked {
-        let kept = self.faults.chance(self.plan.kept_at_crash);
-        self.note_crash(host, kept);
-        let (process, in_flight) = self.hosts[host].crash(kept);
-        let Some(process) = process else { return Ok(()) };
-        self.counts.crashes += 1;
-        if let Some(in_flight) = in_flight {
-            self.oracle.synced(host, &in_flight.batch);
-        }
-        self.oracle.crashed(self.now, host)?;
-        process.open.into_iter().for_each(|(token, open)| self.hang_up(token, open.client));
-        for peer in (0..self.plan.hosts).filter(|peer| *peer != host) {
-            if let Some(epoch) = self.network.disconnect(host, peer) {
-                let noticed = self.some(IDLE);
-                self.push_in(noticed, Event::LinkDown { host: peer, peer: host, epoch });
-            }
-        }
-        let down = Span::millis(match self.faults.below(3) {
-            0 => self.faults.between(1, 50),
-            1 => self.faults.between(50, 1_000),
-            _ => self.faults.between(1_000, 5_000),
-        });
-        self.push_in(down, Event::Boot { host });
-        Ok(())
-    }
-
-    /// A clean stop: what was decided is made durable and let out, then the process ends.
-    fn stop(&mut self, host: usize) -> Checked {
-        self.step(host, Input::Stop)?;
-        if let Some(process) = &mut self.hosts[host].process {
-            process.stopping = true;
-            if self.hosts[host].disk.is_idle() {
-                return self.crash(host);
-            }
-        }
-        Ok(())
-    }
-
-    pub(crate) fn boot(&mut self, host: usize) -> Checked {
-        if let Err(what) = self.hosts[host].boot(self.now) {
-            return Err(Violation::of(Property::Recovery, format!("n-{host}: {what}")));
-        }
-        self.watch_boot(host)?;
-        let nonce = self.dice.any();
-        self.step(host, Input::Start { nonce })?;
-        for peer in (0..self.plan.hosts).filter(|peer| *peer != host) {
-            let soon = Span::millis(self.faults.between(1, 500));
-            self.push_in(soon, Event::Connect { a: host, b: peer });
-        }
-        Ok(())
+        self.step(host, Input::LinkDown { node: node(peer) })
     }
 }

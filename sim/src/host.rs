@@ -9,8 +9,9 @@ use stockade::replica::{Barrier, Effects, Input, Output, Replica, Token};
 use stockade::types::{Position, Request, Timestamp};
 use stockade::wire::{Batch, Genesis, Record};
 
-use crate::disk::{Disk, InFlight};
+use crate::disk::{Disk, Fate, InFlight};
 use crate::time::{Clock, Time};
+use crate::wounds::Wounds;
 
 /// A request that the host has not answered.
 #[derive(Clone, Debug)]
@@ -41,6 +42,8 @@ pub struct Host {
     /// Starts so far: what was meant for an earlier life is void.
     pub life: u64,
     pub paused_until: Time,
+    /// What strikes have left to happen here.
+    pub wounds: Wounds,
     /// The link to each other host.
     pub ends: Vec<End>,
     barrier_on: bool,
@@ -73,6 +76,7 @@ impl Host {
             process: None,
             life: 0,
             paused_until: Time::ZERO,
+            wounds: Wounds::default(),
             ends: vec![End::default(); hosts],
             barrier_on,
         }
@@ -107,11 +111,16 @@ impl Host {
         Ok(())
     }
 
-    /// The process and what it had not made durable are gone. `kept`: the batch in flight had
-    /// reached the platter; it is given back.
-    pub fn crash(&mut self, kept: bool) -> (Option<Process>, Option<InFlight>) {
+    /// The process and what it had not made durable are gone. The batch in flight is given back if
+    /// it had reached the platter.
+    pub fn crash(&mut self, fate: Fate) -> (Option<Process>, Option<InFlight>) {
         self.ends.fill(End::default());
-        (self.process.take(), self.disk.crash(kept))
+        (self.process.take(), self.disk.crash(fate))
+    }
+
+    /// Whether it runs and takes requests.
+    pub fn is_up(&self) -> bool {
+        self.process.as_ref().is_some_and(|process| !process.stopping)
     }
 
     /// One step of the replica. Its records wait for the disk, its outputs for them. Gives the
@@ -131,7 +140,14 @@ impl Host {
             open.hold(outputs);
             process.loose.extend(std::iter::from_fn(|| open.release()));
         }
-        &process.pending[first..]
+        let records = &process.pending[first..];
+        self.wounds.look(records);
+        records
+    }
+
+    /// Whether anything waits to be written.
+    pub fn has_pending(&self) -> bool {
+        self.process.as_ref().is_some_and(|process| !process.pending.is_empty())
     }
 
     /// Gives what is pending to the disk, if it is idle. True when a batch is on its way.

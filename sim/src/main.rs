@@ -21,14 +21,18 @@ mod oracle;
 mod phases;
 mod plan;
 mod recording;
+mod replay;
 mod run;
+mod schedule;
 mod tally;
 mod time;
 mod trace;
 mod watch;
 mod watching;
+mod words;
 mod workload;
 mod world;
+mod wounds;
 
 use std::process::ExitCode;
 
@@ -36,7 +40,8 @@ use clap::Parser;
 
 fn main() -> ExitCode {
     match options::Options::parse().command {
-        options::Command::Run { seed, trace } => commands::run::run(seed, trace),
+        options::Command::Run { replay, trace, output } => commands::run::run(&replay, trace, output),
+        options::Command::Shrink { replay, seeds } => commands::shrink::shrink(&replay, seeds),
         options::Command::Sweep { seeds, output } => commands::sweep::sweep(&seeds, output),
         options::Command::Coverage { seeds, output } => commands::coverage::coverage(&seeds, output),
         options::Command::Meta { seeds } => commands::meta::meta(&seeds),

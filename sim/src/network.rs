@@ -1,5 +1,5 @@
-//! The network between hosts: delays with a tail, loss, repeats, cuts in one direction or both,
-//! and links that go up and down over it as the shell's do.
+//! The network between hosts: delays, each way's own, loss, repeats, old messages, cuts in one
+//! direction or both, and links that go up and down over it as the shell's do.
 //!
 //! A link between two hosts has an epoch. It stands until one of them dies or nothing passes for
 //! [`IDLE`]; then what was on its way is lost, and a later link has a new epoch.
@@ -17,8 +17,10 @@ use crate::time::{Span, Time};
 pub const IDLE: Span = Span::seconds(4);
 /// No message takes longer: the link would be given up.
 const LONGEST: Span = Span::seconds(3);
-/// Messages remembered for replays, each direction.
+/// Messages remembered for replays, each direction: a fair sample of all since the link began.
 const REMEMBERED: usize = 64;
+/// A message that is reordered comes so much later, at most.
+const HELD_BACK: Span = Span::millis(700);
 
 pub type Bytes = Rc<[u8]>;
 
@@ -53,17 +55,33 @@ impl Kind {
     }
 }
 
+/// How a way's delays spread.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+enum Spread {
+    #[default]
+    Constant,
+    Jitters,
+    HeavyTail,
+}
+
 /// One way between two hosts.
 #[derive(Debug, Default)]
 struct Way {
     delay: Span,
+    spread: Spread,
     /// Cuts in force: they may overlap.
     cuts: u32,
     slow_until: Time,
+    /// Until then so many in a thousand messages are lost.
+    burst: (Time, u64),
+    /// Until then nothing but urgent messages passes.
+    no_bulk_until: Time,
     /// When the newest urgent message, and the newest other one, arrives.
     last: [Time; 2],
     stalled: VecDeque<Parcel>,
-    recent: VecDeque<Bytes>,
+    /// A fair sample of the messages of the link that stands, and how many it is of.
+    sample: Vec<Bytes>,
+    sent: u64,
 }
 
 #[derive(Debug, Default)]
@@ -87,9 +105,11 @@ impl Network {
     pub fn new(plan: &Plan) -> Network {
         let mut dice = Dice::new(plan.seed, Stream::Network);
         let squared = plan.hosts * plan.hosts;
-        let way = |dice: &mut Dice| Way {
-            delay: Span(dice.between(plan.delay.0 / 2, plan.delay.0 * 3)),
-            ..Way::default()
+        let way = |dice: &mut Dice| {
+            let delay = Span(dice.between(plan.delay.0 / 2, plan.delay.0 * 3));
+            let spread = [Spread::Constant, Spread::Jitters, Spread::HeavyTail, Spread::HeavyTail];
+            let spread = spread[dice.place(spread.len())];
+            Way { delay, spread: if plan.tails { spread } else { Spread::Constant }, ..Way::default() }
         };
         let ways = (0..squared).map(|_| way(&mut dice)).collect();
         let links = (0..squared).map(|_| Link::default()).collect();
@@ -126,7 +146,8 @@ impl Network {
         }
         for (from, to) in [(a, b), (b, a)] {
             let way = self.way(from, to);
-            way.recent.clear();
+            way.sample.clear();
+            way.sent = 0;
             way.last = [Time::ZERO; 2];
         }
         let link = self.link(a, b);
@@ -172,6 +193,38 @@ impl Network {
         self.way(from, to).slow_until = until;
     }
 
+    /// Until then `loss` in a thousand messages are lost.
+    pub fn burst(&mut self, from: usize, to: usize, until: Time, loss: u64) {
+        self.way(from, to).burst = (until, loss);
+    }
+
+    /// Until then digests and passes are lost.
+    pub fn lose_bulk(&mut self, from: usize, to: usize, until: Time) {
+        self.way(from, to).no_bulk_until = until;
+    }
+
+    /// So many messages of the link that stands come once more; when each arrives. `dice`: of
+    /// whoever wants it.
+    pub fn replay(
+        &mut self,
+        now: Time,
+        (from, to): (usize, usize),
+        count: u64,
+        dice: &mut Dice,
+    ) -> Vec<(Time, Parcel)> {
+        let Some(epoch) = self.standing(from, to) else { return Vec::new() };
+        let sample = &self.ways[from * self.hosts + to].sample;
+        if sample.is_empty() || self.transport == Transport::Streams {
+            return Vec::new();
+        }
+        let again = |_| {
+            let bytes = sample[dice.place(sample.len())].clone();
+            let late = Span(dice.below(200_000));
+            (now.after(late), Parcel { from, to, epoch, kind: Kind::Bulk, bytes })
+        };
+        (0..count).map(again).collect()
+    }
+
     /// Whether the path has been cut without a break since `since`.
     pub fn cut_since(&mut self, a: usize, b: usize, since: Time) -> bool {
         self.link(a, b).cut_since.is_some_and(|time| time <= since)
@@ -181,14 +234,24 @@ impl Network {
     pub fn calm(&mut self) {
         self.transport = Transport::Streams;
         self.calm = true;
-        self.ways.iter_mut().for_each(|way| way.slow_until = Time::ZERO);
+        for way in &mut self.ways {
+            way.slow_until = Time::ZERO;
+            way.burst = (Time::ZERO, 0);
+            way.no_bulk_until = Time::ZERO;
+        }
     }
 
     fn arrival(&mut self, now: Time, parcel: &Parcel) -> Time {
         let (from, to) = (parcel.from, parcel.to);
         let way = &self.ways[from * self.hosts + to];
         let typical = if now < way.slow_until { way.delay.0 * 20 } else { way.delay.0 };
-        let delay = if self.calm { typical } else { self.dice.tailed(typical).min(LONGEST.0) };
+        let delay = match way.spread {
+            _ if self.calm => typical,
+            Spread::Constant => typical,
+            Spread::Jitters => typical / 2 + self.dice.below(typical),
+            Spread::HeavyTail => self.dice.tailed(typical),
+        };
+        let delay = delay.min(LONGEST.0);
         let arrival = now.after(Span(delay));
         if self.transport != Transport::Streams {
             return arrival;
@@ -210,40 +273,68 @@ impl Network {
     ) -> Vec<(Time, Parcel)> {
         let Some(epoch) = self.standing(from, to) else { return Vec::new() };
         let parcel = Parcel { from, to, epoch, kind, bytes };
-        let Transport::Datagrams { loss, duplicates, replays } = self.transport else {
-            let way = self.way(from, to);
-            if way.cuts > 0 || !way.stalled.is_empty() {
-                way.stalled.push_back(parcel);
-                return Vec::new();
-            }
-            return vec![(self.arrival(now, &parcel), parcel)];
-        };
-        let mut copies = Vec::new();
-        if kind == Kind::Hello && self.way(from, to).cuts > 0 {
-            self.way(from, to).stalled.push_back(parcel);
+        if kind == Kind::Bulk && now < self.way(from, to).no_bulk_until {
             return Vec::new();
         }
-        if self.way(from, to).cuts == 0 {
-            if !self.dice.chance(loss) || kind == Kind::Hello {
-                copies.push((self.arrival(now, &parcel), parcel.clone()));
-            }
-            if self.dice.chance(duplicates) {
-                copies.push((self.arrival(now, &parcel), parcel.clone()));
-            }
-            if self.dice.chance(replays) {
-                let place = self.dice.place(REMEMBERED);
-                if let Some(old) = self.way(from, to).recent.get(place).cloned() {
-                    let old = Parcel { bytes: old, kind: Kind::Bulk, ..parcel.clone() };
-                    copies.push((self.arrival(now, &parcel), old));
+        match self.transport {
+            Transport::Streams => {
+                let way = self.way(from, to);
+                if way.cuts > 0 || !way.stalled.is_empty() {
+                    way.stalled.push_back(parcel);
+                    return Vec::new();
                 }
+                vec![(self.arrival(now, &parcel), parcel)]
             }
+            Transport::Datagrams { .. } => self.send_datagram(now, parcel),
         }
-        let recent = &mut self.way(from, to).recent;
-        recent.push_back(parcel.bytes);
-        if recent.len() > REMEMBERED {
-            recent.pop_front();
+    }
+
+    fn send_datagram(&mut self, now: Time, parcel: Parcel) -> Vec<(Time, Parcel)> {
+        let Transport::Datagrams { loss, duplicates, replays, reorders } = self.transport else {
+            return Vec::new();
+        };
+        let (from, to) = (parcel.from, parcel.to);
+        if self.way(from, to).cuts > 0 {
+            if parcel.kind == Kind::Hello {
+                self.way(from, to).stalled.push_back(parcel);
+            } else {
+                self.remember(from, to, parcel.bytes);
+            }
+            return Vec::new();
         }
+        let mut copies = Vec::new();
+        let (burst_until, burst) = self.way(from, to).burst;
+        let loss = if now < burst_until { burst } else { loss };
+        if !self.dice.chance(loss) || parcel.kind == Kind::Hello {
+            let mut arrival = self.arrival(now, &parcel);
+            if parcel.kind != Kind::Hello && self.dice.chance(reorders) {
+                arrival = arrival.after(Span(self.dice.below(HELD_BACK.0)));
+            }
+            copies.push((arrival, parcel.clone()));
+        }
+        if self.dice.chance(duplicates) {
+            copies.push((self.arrival(now, &parcel), parcel.clone()));
+        }
+        let sample = &self.ways[from * self.hosts + to].sample;
+        if !sample.is_empty() && self.dice.chance(replays) {
+            let bytes = sample[self.dice.place(sample.len())].clone();
+            let old = Parcel { bytes, kind: Kind::Bulk, ..parcel.clone() };
+            copies.push((self.arrival(now, &old), old));
+        }
+        self.remember(from, to, parcel.bytes);
         copies
+    }
+
+    fn remember(&mut self, from: usize, to: usize, bytes: Bytes) {
+        let way = &mut self.ways[from * self.hosts + to];
+        way.sent += 1;
+        if way.sample.len() < REMEMBERED {
+            way.sample.push(bytes);
+        } else if let Ok(place) = usize::try_from(self.dice.below(way.sent))
+            && place < REMEMBERED
+        {
+            way.sample[place] = bytes;
+        }
     }
 
     /// A message arrives, unless its link is gone or its way was cut meanwhile.
@@ -301,8 +392,33 @@ mod tests {
 
     #[test]
     fn datagrams_are_lost_and_repeated() {
-        let mut network = network(Transport::Datagrams { loss: 500, duplicates: 500, replays: 0 });
+        let mut network =
+            network(Transport::Datagrams { loss: 500, duplicates: 500, replays: 0, reorders: 0 });
         let copies: Vec<usize> = (0..100).map(|n| send(&mut network, n).len()).collect();
         assert!(copies.contains(&0) && copies.contains(&1) && copies.contains(&2));
+    }
+
+    #[test]
+    fn old_messages_are_of_the_whole_life_of_a_link() {
+        let mut network = network(Transport::Datagrams { loss: 0, duplicates: 0, replays: 0, reorders: 0 });
+        (0..=255).for_each(|n| drop(send(&mut network, n)));
+        let dice = &mut Dice::new(1, Stream::Faults);
+        let old = network.replay(Time(9), (0, 1), 200, dice);
+        let from = |first: u8, last: u8| {
+            old.iter().filter(|(_, parcel)| (first..=last).contains(&parcel.bytes[0])).count()
+        };
+        assert!(from(0, 63) > 20 && from(192, 255) > 20, "{} and {}", from(0, 63), from(192, 255));
+        network.disconnect(0, 1);
+        network.connect(0, 1);
+        assert!(network.replay(Time(9), (0, 1), 200, dice).is_empty());
+    }
+
+    #[test]
+    fn lost_bulk_leaves_the_urgent_messages() {
+        let mut network = network(Transport::Streams);
+        network.lose_bulk(0, 1, Time(10));
+        assert!(network.send(Time(5), 0, 1, Rc::new([1]), Kind::Bulk).is_empty());
+        assert_eq!(send(&mut network, 1).len(), 1);
+        assert_eq!(network.send(Time(10), 0, 1, Rc::new([1]), Kind::Bulk).len(), 1);
     }
 }

@@ -3,6 +3,7 @@
 use clap::{Parser, Subcommand};
 
 use crate::commands::Output;
+use crate::replay::Replay;
 
 #[derive(Debug, Parser)]
 #[command(name = "stockade-sim", about = "Drives Stockade's replicas through faults, from a seed")]
@@ -15,11 +16,22 @@ pub struct Options {
 pub enum Command {
     /// Run one seed.
     Run {
-        #[arg(long)]
-        seed: u64,
+        #[command(flatten)]
+        replay: Replay,
         /// Print every event.
         #[arg(long)]
         trace: bool,
+        /// How the world is told.
+        #[arg(short, long, value_enum, default_value_t)]
+        output: Output,
+    },
+    /// Find the smallest world that fails as this seed does.
+    Shrink {
+        #[command(flatten)]
+        replay: Replay,
+        /// Take the first of these seeds that fails.
+        #[arg(long = "in", value_name = "N|A..B")]
+        seeds: Option<Seeds>,
     },
     /// Run many seeds; exit code 1 when one fails.
     Sweep {

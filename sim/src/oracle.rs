@@ -25,7 +25,7 @@ use crate::coverage::Coverage;
 use crate::ghost::Ledger;
 use crate::host::Open;
 use crate::noting::{Passed, Start};
-use crate::time::Time;
+use crate::time::{Span, Time};
 use crate::watch::Watch;
 use crate::workload::{node_number, reservations_of};
 
@@ -63,11 +63,14 @@ pub struct Oracle {
     pub coverage: Coverage,
     /// Found where nobody could be told.
     pub found: Option<Violation>,
+    /// How long each node's clock stood still, at most: so much older than they look rows may be.
+    pub stood_still: Vec<Span>,
 }
 
 impl Oracle {
     pub fn new(members: Vec<ReplicaId>) -> Oracle {
         let hosts = members.len();
+        let stood_still = vec![Span(0); members.len()];
         Oracle {
             books: members.iter().map(|_| Books::default()).collect(),
             history: verdicts::History::new(members.clone()),
@@ -86,6 +89,7 @@ impl Oracle {
             passed: Passed::default(),
             coverage: Coverage::default(),
             found: None,
+            stood_still,
         }
     }
 
@@ -230,7 +234,7 @@ impl Oracle {
         }
         if !reply.replayed {
             for short in shortfalls(&reply.outcome).filter(|short| short.verdict == Verdict::SoldOut) {
-                let from = open.arrived.before(verdicts::FRESH);
+                let from = open.arrived.before(verdicts::FRESH).before(self.stood_still[node]);
                 self.history.check_sold_out(&short.sku, from, now)?;
             }
         }

@@ -22,6 +22,8 @@ const HOLDS: Span = Span::seconds(25);
 const CONVERGE: Span = Span::seconds(10);
 /// Longer than a world lasts.
 const FOREVER: Span = Span::seconds(100_000);
+/// How often a request is tried while faults rage. None of them lasts so long.
+const TRIES: u32 = 400;
 /// How often a wait looks again.
 const SLICE: Span = Span::millis(100);
 
@@ -36,8 +38,7 @@ impl World {
 
     fn phases(&mut self) -> Checked {
         self.set_up()?;
-        let chaos = self.plan.chaos;
-        self.run_until(self.now.after(chaos))?;
+        self.run_until(self.plan.chaos_end().max(self.now))?;
         self.heal()?;
         self.converge()?;
         self.be_quiet()?;
@@ -52,6 +53,9 @@ impl World {
     }
 
     fn set_up(&mut self) -> Checked {
+        if self.plan.early {
+            return self.set_up_in_a_storm();
+        }
         (0..self.plan.hosts).try_for_each(|host| self.boot(host))?;
         // A replica that not everybody greets serves after three seconds.
         self.run_until(Time::ZERO.after(Span::seconds(4)))?;
@@ -60,7 +64,7 @@ impl World {
             let policy = self.workload.policy();
             self.must(0, Command::SetItem { sku: sku.clone(), policy })?;
         }
-        self.run_until(self.now.after(Span::seconds(2)))?;
+        self.run_until(self.now.after(Span::seconds(1)))?;
         for sku in skus.iter().chain(&skus) {
             let host = self.dice.place(self.plan.hosts);
             let quantity = Units(self.dice.between(1, self.plan.most_units));
@@ -69,19 +73,57 @@ impl World {
                 self.must(0, receive(sku, quantity))?;
             }
         }
+        self.run_until(self.plan.chaos_from().max(self.now))?;
+        self.rage();
+        Ok(())
+    }
+
+    /// Faults and clients are there from the first start on.
+    fn set_up_in_a_storm(&mut self) -> Checked {
+        self.rage();
+        for host in 0..self.plan.hosts {
+            let at = self.some(Span::seconds(1));
+            self.push_in(at, Event::Boot { host });
+        }
+        let first = self.some(Span::seconds(2));
+        self.run_until(self.now.after(first))?;
+        let skus: Vec<Sku> = (0..self.plan.items).map(crate::workload::sku).collect();
+        for sku in &skus {
+            let policy = self.workload.policy();
+            self.insist(Command::SetItem { sku: sku.clone(), policy })?;
+            let quantity = Units(self.dice.between(1, self.plan.most_units));
+            self.insist(receive(sku, quantity))?;
+        }
+        for sku in &skus {
+            let quantity = Units(self.dice.between(1, self.plan.most_units));
+            self.insist(receive(sku, quantity))?;
+        }
+        Ok(())
+    }
+
+    /// Faults and clients begin.
+    fn rage(&mut self) {
         self.chaos = true;
         for client in 0..self.plan.clients {
             let pause = self.some(Span::seconds(1));
             self.push_in(pause, Event::Wake { client });
         }
-        self.push_in(Span::seconds(1), Event::Fault);
-        Ok(())
+        self.plan_strikes();
     }
 
     fn heal(&mut self) -> Checked {
         self.trace.note(self.now, &[], &[], || "heal".into());
         self.chaos = false;
         self.network.calm();
+        for host in 0..self.plan.hosts {
+            self.hosts[host].clock.thaw(self.now);
+            self.hosts[host].wounds.heal();
+            if self.hosts[host].wounds.rot.take().is_some() {
+                self.hosts[host].disk.mend_rot();
+            }
+            let mistake = self.hosts[host].wounds.mistakes;
+            self.right_disk(host, mistake)?;
+        }
         let cuts: Vec<u64> = self.cuts.keys().copied().collect();
         cuts.into_iter().for_each(|cut| self.mend(cut));
         if self.plan.bridge {
@@ -164,6 +206,20 @@ impl World {
             Ok(_) => Ok(()),
             Err(no) => Err(Violation::of(Property::Answered, format!("n-{node} refused {text}: {no:?}"))),
         }
+    }
+
+    /// Asks one host after the other, until one does it.
+    fn insist(&mut self, command: Command) -> Checked {
+        let mut last = None;
+        for _ in 0..TRIES {
+            let host = self.dice.place(self.plan.hosts);
+            match self.call(host, command.clone())? {
+                Ok(_) => return Ok(()),
+                Err(no) => last = Some(no),
+            }
+            self.run_until(self.now.after(Span::millis(200)))?;
+        }
+        Err(Violation::of(Property::Answered, format!("nobody did {command:?}: {last:?}")))
     }
 
     /// A request that reaches its node at once, and its answer.

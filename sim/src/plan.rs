@@ -4,7 +4,11 @@
 use stockade::types::Millis;
 
 use crate::dice::{Dice, Stream};
-use crate::time::Span;
+use crate::schedule::Fault;
+use crate::time::{Span, Time};
+
+/// When the faults begin in a world that is set up in peace.
+const SET_UP: Time = Time(8_000_000);
 
 /// How messages between two hosts fare, besides cuts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -12,7 +16,7 @@ pub enum Transport {
     /// As QUIC streams: in order, none lost while the link stands; a short cut delays them.
     Streams,
     /// Anything may happen to each: the protocol promises to bear it.
-    Datagrams { loss: u64, duplicates: u64, replays: u64 },
+    Datagrams { loss: u64, duplicates: u64, replays: u64, reorders: u64 },
 }
 
 /// Chances are in thousandths.
@@ -30,23 +34,23 @@ pub struct Plan {
     pub transport: Transport,
     /// Typical one-way delay, each link's own drawn around it.
     pub delay: Span,
-    /// Typical pause between two faults.
+    /// Each link's delays are constant, or jitter, or have a heavy tail; else all are constant.
+    pub tails: bool,
+    /// Faults that strike; see [`Schedule`](crate::schedule::Schedule).
+    pub faults: Vec<Fault>,
+    /// Typical pause between two strikes.
     pub fault_every: Span,
-    pub cuts: bool,
-    pub one_way_cuts: bool,
-    pub isolations: bool,
-    pub slow_links: bool,
-    pub crashes: bool,
-    pub pauses: bool,
-    pub clean_stops: bool,
-    pub clock_steps: bool,
+    /// An operator acts at the moment of a strike.
+    pub deeds: u64,
+    /// Faults begin with the first start of the hosts, not when all is set up.
+    pub early: bool,
     pub skew_ms: u64,
     pub drift_ppm: u64,
     pub sync: Span,
-    pub slow_disks: bool,
-    pub checkpoints: bool,
     /// A batch that was in flight at a crash had reached the platter.
     pub kept_at_crash: u64,
+    /// Of one that had not, a piece had.
+    pub torn_at_crash: u64,
     /// A sync is followed by a crash before all it lets out has left.
     pub crash_after_sync: u64,
     pub lost_requests: u64,
@@ -55,6 +59,10 @@ pub struct Plan {
     pub late_repeats: u64,
     pub start_wait: Millis,
     pub quotas: bool,
+    /// Nearly everybody wants one item.
+    pub hot_item: bool,
+    /// Holds expire together.
+    pub mass_expiry: bool,
     /// Two hosts stay cut off from each other after the heal, until the books have converged
     /// by way of the others.
     pub bridge: bool,
@@ -77,11 +85,12 @@ impl Plan {
                 loss: some(700, dice, 200),
                 duplicates: some(600, dice, 100),
                 replays: some(400, dice, 30),
+                reorders: some(400, dice, 100),
             }
         };
         let hosts = [2, 3, 3, 3, 3, 4, 5][dice.place(7)];
         let (lost_requests, lost_replies) = (some(500, dice, 60), some(500, dice, 60));
-        Plan {
+        let mut plan = Plan {
             seed,
             hosts,
             items: dice.between(1, 4) as usize,
@@ -91,30 +100,39 @@ impl Plan {
             most_units: [3, 10, 30, 100][dice.place(4)],
             transport,
             delay: Span::millis([1, 5, 20, 80][dice.place(4)]),
+            tails: dice.chance(800),
+            faults: Vec::new(),
             fault_every: Span::millis([300, 1_000, 3_000][dice.place(3)]),
-            cuts: dice.chance(500),
-            one_way_cuts: dice.chance(400),
-            isolations: dice.chance(400),
-            slow_links: dice.chance(300),
-            crashes: dice.chance(600),
-            pauses: dice.chance(300),
-            clean_stops: dice.chance(200),
-            clock_steps: dice.chance(200),
+            deeds: some(400, dice, 300),
+            early: dice.chance(250),
             skew_ms: some(500, dice, 5_000),
             drift_ppm: some(500, dice, 500),
             sync: Span([100, 500, 2_000, 10_000][dice.place(4)]),
-            slow_disks: dice.chance(200),
-            checkpoints: dice.chance(400),
             kept_at_crash: dice.below(1_001),
+            torn_at_crash: some(500, dice, 1_000),
             crash_after_sync: some(300, dice, 5),
             lost_requests,
             lost_replies,
             late_repeats: some(400, dice, 50),
             start_wait: Millis([0, 500, 3_000][dice.place(3)]),
             quotas: dice.chance(400),
+            hot_item: dice.chance(200),
+            mass_expiry: dice.chance(200),
             bridge: hosts > 2 && dice.chance(200),
             barrier: true,
             inert: false,
-        }
+        };
+        plan.faults = Fault::some(&plan, dice);
+        plan
+    }
+
+    /// When faults and clients begin.
+    pub fn chaos_from(&self) -> Time {
+        if self.early { Time::ZERO } else { SET_UP }
+    }
+
+    /// When faults and clients end, if the world is set up by then.
+    pub fn chaos_end(&self) -> Time {
+        self.chaos_from().after(self.chaos)
     }
 }

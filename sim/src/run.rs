@@ -5,6 +5,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use crate::checks::{Property, Violation};
 use crate::coverage::Coverage;
 use crate::plan::Plan;
+use crate::schedule::Schedule;
 use crate::time::Time;
 use crate::trace::Detail;
 use crate::world::{Counts, World};
@@ -20,7 +21,13 @@ pub struct Outcome {
 
 /// Runs a world to its end or its first violation.
 pub fn live(plan: Plan, detail: Detail) -> Outcome {
-    let mut world = World::new(plan, detail);
+    let schedule = Schedule::draw(&plan);
+    live_through(plan, schedule, detail)
+}
+
+/// The same, through this schedule instead of the one that the plan's seed gives.
+pub fn live_through(plan: Plan, schedule: Schedule, detail: Detail) -> Outcome {
+    let mut world = World::with(plan, schedule, detail);
     let result = catch_unwind(AssertUnwindSafe(|| world.live()));
     let result = result.unwrap_or_else(|panic| {
         let text = panic.downcast_ref::<String>().map(String::as_str);
@@ -47,6 +54,11 @@ impl Counts {
         self.answers += other.answers;
         self.crashes += other.crashes;
         self.cuts += other.cuts;
+        self.struck.iter_mut().zip(other.struck).for_each(|(all, struck)| *all += struck);
+        self.deeds += other.deeds;
+        self.sprung += other.sprung;
+        self.refused_starts += other.refused_starts;
+        self.noticed += other.noticed;
         self.sold_out += other.sold_out;
         self.elsewhere += other.elsewhere;
         self.unknown += other.unknown;
@@ -58,6 +70,7 @@ impl Counts {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::schedule::Fault;
     use crate::time::Span;
 
     fn quick(seed: u64) -> Plan {
@@ -80,6 +93,20 @@ mod tests {
         assert_ne!(first, other);
     }
 
+    /// The canary for an injector that does nothing.
+    #[test]
+    fn every_fault_strikes() {
+        let mut counts = Counts::default();
+        for seed in 0..60 {
+            counts.add(&live(quick(seed), Detail::Hash).counts);
+        }
+        for (fault, struck) in Fault::ALL.iter().zip(counts.struck) {
+            assert!(struck > 0, "{fault:?}");
+        }
+        assert!(counts.crashes > 100 && counts.cuts > 100 && counts.deeds > 10);
+        assert!(counts.sprung > 0 && counts.refused_starts > 0 && counts.noticed > 0);
+    }
+
     /// The canary: without the barrier answers and rows leave before they are durable, and an
     /// oracle that does not see that is blind.
     #[test]
@@ -95,7 +122,7 @@ mod tests {
     fn hosts_without_the_output_barrier_lose_what_they_promised() {
         let faults = |seed| Plan {
             barrier: false,
-            crashes: true,
+            faults: vec![Fault::Crash],
             sync: Span::millis(10),
             fault_every: Span::millis(300),
             kept_at_crash: 0,

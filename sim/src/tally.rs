@@ -2,9 +2,9 @@
 //! switched on and never struck, clients that hardly asked.
 
 use crate::coverage::{Coverage, Mishap};
-use crate::faults::Fault;
 use crate::plan::{Plan, Transport};
 use crate::run::Outcome;
+use crate::schedule::Fault;
 use crate::world::Counts;
 
 /// Fewer seeds may miss a floor by chance.
@@ -38,16 +38,17 @@ impl Mishap {
     pub fn is_in(self, plan: &Plan) -> bool {
         let datagrams = match plan.transport {
             Transport::Streams => None,
-            Transport::Datagrams { loss, duplicates, replays } => Some((loss, duplicates + replays)),
+            Transport::Datagrams { loss, duplicates, replays, .. } => Some((loss, duplicates + replays)),
         };
         match self {
             Mishap::MessageLost => datagrams.is_some_and(|(loss, _)| loss > 0),
             Mishap::MessageRepeated => datagrams.is_some_and(|(_, repeats)| repeats > 0),
-            Mishap::MessageStalled => plan.cuts || plan.one_way_cuts || plan.isolations,
+            Mishap::MessageStalled => {
+                [Fault::Cut, Fault::OneWayCut, Fault::Isolate].iter().any(|fault| fault.is_in(plan))
+            }
             Mishap::RequestLost => plan.lost_requests > 0,
             Mishap::ReplyLost => plan.lost_replies > 0,
             Mishap::LateRepeat => plan.late_repeats > 0,
-            Mishap::SlowSync => plan.slow_disks,
             Mishap::CrashAfterSync => plan.crash_after_sync > 0,
         }
     }

@@ -54,17 +54,32 @@ pub struct Clock {
     drift_ppm: i64,
     base: u64,
     at: Time,
+    /// From the one to the other it stands still; then it tells the right time again.
+    frozen: (Time, Time),
 }
 
 impl Clock {
     pub fn new(skew_ms: i64, drift_ppm: i64) -> Clock {
-        Clock { skew_ms, drift_ppm, base: 0, at: Time::ZERO }
+        Clock { skew_ms, drift_ppm, base: 0, at: Time::ZERO, frozen: (Time::ZERO, Time::ZERO) }
     }
 
     /// A process starts: ledger time begins anew, no earlier than `earliest`.
     pub fn start(&mut self, now: Time, earliest: Timestamp) {
         self.base = (EPOCH + now.0 / 1_000).saturating_add_signed(self.skew_ms).max(earliest.0);
         self.at = now;
+        self.frozen = (now, now);
+    }
+
+    /// Stands still from now until then, unless it does already.
+    pub fn freeze(&mut self, now: Time, until: Time) {
+        if self.frozen.1 <= now {
+            self.frozen = (now, until);
+        }
+    }
+
+    /// It goes on, and tells the right time.
+    pub fn thaw(&mut self, now: Time) {
+        self.frozen.1 = self.frozen.1.min(now);
     }
 
     /// The wall clock is set to another error; ledger time heeds it at the next start.
@@ -73,6 +88,8 @@ impl Clock {
     }
 
     pub fn now(&self, now: Time) -> Timestamp {
+        let (from, until) = self.frozen;
+        let now = if (from..until).contains(&now) { from } else { now };
         let elapsed = i128::from(now.since(self.at).0);
         let told = elapsed * i128::from(1_000_000 + self.drift_ppm) / 1_000_000_000;
         Timestamp(self.base + u64::try_from(told).unwrap_or(0))
@@ -84,7 +101,8 @@ impl Clock {
         let elapsed = ahead * 1_000_000_000 / i128::from(1_000_000 + self.drift_ppm);
         let mut time = self.at.after(Span(u64::try_from(elapsed).unwrap_or(u64::MAX / 2)));
         while self.now(time) < then {
-            time = time.after(Span(1));
+            let (from, until) = self.frozen;
+            time = if (from..until).contains(&time) { until } else { time.after(Span(1)) };
         }
         time
     }
@@ -93,6 +111,18 @@ impl Clock {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_frozen_clock_stands_still_and_then_jumps() {
+        let mut clock = Clock::new(0, 0);
+        clock.start(Time::ZERO, Timestamp(0));
+        let [one, two, three] = [1, 2, 3].map(|s| Time::ZERO.after(Span::seconds(s)));
+        clock.freeze(one, three);
+        assert_eq!((clock.now(two), clock.now(three)), (Timestamp(EPOCH + 1_000), Timestamp(EPOCH + 3_000)));
+        assert_eq!(clock.when(Timestamp(EPOCH + 2_000)), three);
+        clock.thaw(two);
+        assert_eq!(clock.now(two), Timestamp(EPOCH + 2_000));
+    }
 
     #[test]
     fn ledger_time_never_goes_below_what_is_durable_and_deadlines_are_met() {

@@ -5,8 +5,8 @@ use stockade::wire::Message;
 
 use crate::checks::{Checked, sizes};
 use crate::coverage::{Kind, Mishap, Stage};
-use crate::faults::Fault;
 use crate::marks::Mark;
+use crate::schedule::Fault;
 use crate::time::Span;
 use crate::watch::note_life;
 use crate::world::World;
@@ -65,6 +65,9 @@ impl World {
     }
 
     pub(crate) fn watch_message(&mut self, from: usize, to: usize, message: &Message) {
+        if self.hosts[to].wounds.stale.is_some() {
+            return;
+        }
         let clock = self.hosts[to].ledger_time(self.now);
         self.oracle.message_heard(from, to, message, clock);
     }
@@ -102,6 +105,9 @@ impl World {
     pub(crate) fn note_crash(&mut self, host: usize, kept: bool) {
         let (disk, watch) = (&self.hosts[host].disk, &self.oracle.watches[host]);
         let Some(process) = &self.hosts[host].process else { return };
+        if self.hosts[host].wounds.stale.is_some() {
+            return;
+        }
         let coverage = &mut self.oracle.coverage;
         note_life(&process.replica.stats(), coverage);
         coverage.hit(match (disk.is_idle(), kept) {

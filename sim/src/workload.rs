@@ -2,6 +2,7 @@
 //! answered, there or elsewhere, and now and then go silent; and admins who receive, write off,
 //! move and set items.
 
+use std::collections::BTreeMap;
 use std::rc::Rc;
 
 use stockade::types::{
@@ -12,8 +13,12 @@ use stockade::types::{
 
 use crate::dice::{Dice, Stream};
 use crate::plan::Plan;
-use crate::time::Span;
+use crate::time::{Span, Time};
 
+/// Where nearly everybody wants one item, so many in a thousand do.
+const HOT: u64 = 900;
+/// Where holds expire together, they do so at multiples of this.
+const TOGETHER: Span = Span::seconds(4);
 /// Orders a client remembers.
 const ORDERS: usize = 12;
 
@@ -80,6 +85,9 @@ pub struct Workload {
     items: usize,
     most_units: u64,
     quotas: bool,
+    hot_item: bool,
+    mass_expiry: bool,
+    now: Time,
     attempts: u64,
 }
 
@@ -100,6 +108,9 @@ impl Workload {
             items: plan.items,
             most_units: plan.most_units,
             quotas: plan.quotas,
+            hot_item: plan.hot_item,
+            mass_expiry: plan.mass_expiry,
+            now: Time::ZERO,
             attempts: 0,
         }
     }
@@ -114,7 +125,8 @@ impl Workload {
     }
 
     /// A client's next request.
-    pub fn next(&mut self, client: usize) -> Sending {
+    pub fn next(&mut self, client: usize, now: Time) -> Sending {
+        self.now = now;
         let errand = self.errand(client);
         self.clients[client].errand = Some(errand);
         self.attempt(client)
@@ -183,7 +195,7 @@ impl Workload {
 
     fn lines(&mut self) -> Vec<Line> {
         let count = self.dice.between(1, 3).min(self.items as u64);
-        let first = self.dice.place(self.items);
+        let first = self.item();
         let quantity =
             |dice: &mut Dice| if dice.chance(100) { dice.between(1, 12) } else { dice.between(1, 3) };
         let line = |n: usize, dice: &mut Dice| Line {
@@ -193,7 +205,14 @@ impl Workload {
         (0..count as usize).map(|n| line(n, &mut self.dice)).collect()
     }
 
+    fn item(&mut self) -> usize {
+        if self.hot_item && self.dice.chance(HOT) { 0 } else { self.dice.place(self.items) }
+    }
+
     fn ttl(&mut self) -> Millis {
+        if self.mass_expiry {
+            return Millis((TOGETHER.0 - self.now.0 % TOGETHER.0) / 1_000 + 500);
+        }
         Millis(self.dice.between(500, 20_000))
     }
 
@@ -202,7 +221,7 @@ impl Workload {
     }
 
     fn movement(&mut self, most: u64) -> Movement {
-        let sku = sku(self.dice.place(self.items));
+        let sku = sku(self.item());
         Movement { sku, quantity: Units(self.dice.between(1, most)), reason: None, reference: None }
     }
 
@@ -346,22 +365,7 @@ impl Workload {
         if self.dice.chance(100) {
             policy.rebalance = Rebalance::Manual;
         }
-        for n in 0..self.hosts {
-            if self.dice.chance(300) {
-                let units = |dice: &mut Dice| dice.chance(400).then(|| Units(dice.between(0, 8)));
-                let (one, other) = (units(&mut self.dice), units(&mut self.dice));
-                // A minimum above the maximum is refused.
-                let swap = one.zip(other).is_some_and(|(one, other)| one > other);
-                let (min, max) = if swap { (other, one) } else { (one, other) };
-                let quota = Quota {
-                    weight: self.dice.chance(400).then(|| self.dice.between(0, 5)),
-                    min,
-                    max,
-                    pinned: self.dice.chance(100).then_some(Units(2)),
-                };
-                policy.quotas.insert(node(n), quota);
-            }
-        }
+        policy.quotas = quotas(self.hosts, &mut self.dice);
         policy
     }
 
@@ -372,6 +376,24 @@ impl Workload {
         }
         Errand { request, node, altered: true, movable: false, tries: 0 }
     }
+}
+
+/// Quotas of some hosts.
+pub fn quotas(hosts: usize, dice: &mut Dice) -> BTreeMap<NodeName, Quota> {
+    let mut quotas = BTreeMap::new();
+    for n in 0..hosts {
+        if dice.chance(300) {
+            let units = |dice: &mut Dice| dice.chance(400).then(|| Units(dice.between(0, 8)));
+            let (one, other) = (units(dice), units(dice));
+            // A minimum above the maximum is refused.
+            let swap = one.zip(other).is_some_and(|(one, other)| one > other);
+            let (min, max) = if swap { (other, one) } else { (one, other) };
+            let weight = dice.chance(400).then(|| dice.between(0, 5));
+            let pinned = dice.chance(100).then_some(Units(2));
+            quotas.insert(node(n), Quota { weight, min, max, pinned });
+        }
+    }
+    quotas
 }
 
 fn name_of(command: &Command) -> &'static str {

@@ -3,13 +3,15 @@
 //! Nothing but the seed decides what happens: events at one moment come in the order in which
 //! they were put in the queue.
 
+mod clients;
+
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BinaryHeap};
 use std::rc::Rc;
 
 use stockade::limits::Limits;
 use stockade::replica::{Input, Output, Token};
-use stockade::types::{ClusterId, Outcome, Region, ReplicaId, Reply, Request, Timestamp};
+use stockade::types::{ClusterId, Outcome, Region, ReplicaId, Reply};
 use stockade::wire::{Genesis, Member, Message, codec};
 use uuid::Uuid;
 
@@ -20,9 +22,12 @@ use crate::host::{Host, Open};
 use crate::network::{Kind, Network, Parcel};
 use crate::oracle::Oracle;
 use crate::plan::Plan;
+use crate::schedule::{Fault, Schedule};
 use crate::time::{Clock, Span, Time};
 use crate::trace::{Detail, Trace};
+use crate::words;
 use crate::workload::{Sending, Workload, node, node_number};
+use crate::wounds::Death;
 
 /// Whole-state checks come after so many steps.
 const CHECK_EVERY: u64 = 128;
@@ -30,6 +35,8 @@ const CHECK_EVERY: u64 = 128;
 const MAX_EVENTS: u64 = 3_000_000;
 /// The longest a disk takes over one batch.
 const LONGEST_SYNC: Span = Span::seconds(5);
+/// A batch for which there was no room is tried again after this, as by the node's driver.
+const NO_ROOM_PAUSE: Span = Span::millis(250);
 /// Things in a checkpoint's chunk: few, so that much happens between two.
 const CHUNK: usize = 7;
 
@@ -93,7 +100,29 @@ pub enum Event {
     Mend {
         cut: u64,
     },
-    Fault,
+    /// A strike of the schedule, by its place in it.
+    Strike {
+        place: usize,
+    },
+    Cut {
+        from: usize,
+        to: usize,
+        span: Span,
+    },
+    /// The disk may have room again.
+    Room {
+        host: usize,
+        life: u64,
+    },
+    /// Somebody starts a host on the copy of its disk that was made some time ago.
+    WrongDisk {
+        host: usize,
+    },
+    /// And puts it right.
+    RightDisk {
+        host: usize,
+        mistake: u64,
+    },
     /// The actor's business.
     Act {
         what: u64,
@@ -153,6 +182,16 @@ pub struct Counts {
     pub answers: u64,
     pub crashes: u64,
     pub cuts: u64,
+    /// Strikes, by fault in the order of [`Fault::ALL`].
+    pub struck: [u64; Fault::ALL.len()],
+    /// Deeds of operators.
+    pub deeds: u64,
+    /// Crashes at the moment when something was journalled.
+    pub sprung: u64,
+    /// Starts on a damaged disk, which was refused.
+    pub refused_starts: u64,
+    /// Lives on an old disk that ended with its being noticed.
+    pub noticed: u64,
     pub sold_out: u64,
     pub elsewhere: u64,
     pub unknown: u64,
@@ -171,13 +210,16 @@ pub struct World {
     pub(crate) workload: Workload,
     pub(crate) oracle: Oracle,
     pub(crate) dice: Dice,
-    pub(crate) faults: Dice,
+    pub(crate) schedule: Schedule,
     pub trace: Trace,
     pub counts: Counts,
     /// Clients and faults go on.
     pub(crate) chaos: bool,
     /// The attempt each client waits for.
     current: Vec<Option<(Token, Sending)>>,
+    /// Until when each client is silent.
+    silent: Vec<Time>,
+    past: clients::Past,
     tokens: u64,
     /// Answers to requests that no client made.
     pub(crate) calls: BTreeMap<Token, Option<Outcome>>,
@@ -188,6 +230,12 @@ pub struct World {
 
 impl World {
     pub fn new(plan: Plan, detail: Detail) -> World {
+        let schedule = Schedule::draw(&plan);
+        World::with(plan, schedule, detail)
+    }
+
+    /// With this schedule instead of the one that the plan's seed gives.
+    pub fn with(plan: Plan, schedule: Schedule, detail: Detail) -> World {
         let mut dice = Dice::new(plan.seed, Stream::Hosts);
         let founders: Vec<Member> = (0..plan.hosts).map(member).collect();
         let limits = Limits { start_wait: plan.start_wait, ..Limits::default() };
@@ -212,11 +260,13 @@ impl World {
             workload: Workload::new(&plan),
             oracle: Oracle::new(founders.iter().map(|member| member.replica).collect()),
             dice,
-            faults: Dice::new(plan.seed, Stream::Faults),
+            schedule,
             trace: Trace::new(detail),
             counts: Counts::default(),
             chaos: false,
             current: vec![None; plan.clients],
+            silent: vec![Time::ZERO; plan.clients],
+            past: clients::Past::default(),
             tokens: 0,
             calls: BTreeMap::new(),
             cuts: BTreeMap::new(),
@@ -254,6 +304,7 @@ impl World {
             self.counts.events += 1;
             ensure(self.counts.events < MAX_EVENTS, Property::Answered, || "it turns in circles".into())?;
             self.happen(event)?;
+            self.end_unseen_mistakes()?;
         }
         self.now = end;
         Ok(())
@@ -275,10 +326,7 @@ impl World {
                 Ok(())
             }
             Event::Wake { client } => {
-                if self.chaos {
-                    let sending = self.workload.next(client);
-                    self.send(client, sending);
-                }
+                self.wake(client);
                 Ok(())
             }
             Event::GiveUp { client, token } => {
@@ -297,11 +345,12 @@ impl World {
                 self.step(host, Input::Tick)
             }
             Event::Synced { host, life } if self.hosts[host].life == life => self.synced(host),
-            Event::Chunk { host, life } if self.hosts[host].life == life => {
-                self.checkpoint(host);
+            Event::Chunk { host, life } if self.hosts[host].life == life => self.checkpoint(host),
+            Event::Room { host, life } if self.hosts[host].life == life => {
+                self.flush(host);
                 Ok(())
             }
-            Event::Synced { .. } | Event::Chunk { .. } => Ok(()),
+            Event::Synced { .. } | Event::Chunk { .. } | Event::Room { .. } => Ok(()),
             Event::Boot { host } => self.boot(host),
             Event::Connect { a, b } => {
                 self.connect(a, b);
@@ -317,7 +366,15 @@ impl World {
                 self.mend(cut);
                 Ok(())
             }
-            Event::Fault => self.fault(),
+            Event::Strike { place } => self.strike(place),
+            Event::Cut { from, to, span } => {
+                if self.chaos {
+                    self.cut(from, to, span);
+                }
+                Ok(())
+            }
+            Event::WrongDisk { host } => self.wrong_disk(host),
+            Event::RightDisk { host, mistake } => self.right_disk(host, mistake),
             Event::Act { what } => self.with_actor(|actor, world| actor.act(world, what)).unwrap_or(Ok(())),
         }
     }
@@ -336,11 +393,15 @@ impl World {
                 let words = [number, parcel.from as u64, parcel.to as u64, parcel.epoch];
                 self.trace.note(self.now, &words, &parcel.bytes, || {
                     let message = codec::decode::<Message>(&parcel.bytes);
-                    let message = message.map_or_else(|e| e.to_string(), |message| format!("{message:?}"));
-                    format!("n-{} -> n-{}: {message}", parcel.from, parcel.to)
+                    let message = message.map_or_else(|e| e.to_string(), |message| words::message(&message));
+                    format!("n-{} -> n-{}  {message}", parcel.from, parcel.to)
                 });
             }
-            other => self.trace.note(self.now, &[number], &[], || format!("{other:?}")),
+            Event::Strike { place } if self.chaos => {
+                let strike = self.schedule.0[*place];
+                self.trace.note(self.now, &[number], &[], || format!("strike {strike}"));
+            }
+            other => self.trace.note(self.now, &[number], &[], || words::event(other)),
         }
     }
 
@@ -349,9 +410,19 @@ impl World {
         if self.hosts[host].process.as_ref().is_none_or(|process| process.stopping) {
             return Ok(());
         }
+        let is_stale = self.hosts[host].wounds.stale.is_some();
         let records = self.hosts[host].step(self.now, input);
-        self.oracle.recorded(self.now, host, records)?;
-        self.watch_step(host)?;
+        if !is_stale {
+            self.oracle.recorded(self.now, host, records)?;
+            self.watch_step(host)?;
+        }
+        if let Some(ambush) = self.hosts[host].wounds.sprung.take() {
+            let is_over = ambush.death != Death::AtOnce && ambush.death != Death::InFlight;
+            self.spring(host, ambush)?;
+            if !is_over {
+                return Ok(());
+            }
+        }
         self.flush(host);
         self.let_out(host, usize::MAX)?;
         self.plan_tick(host);
@@ -367,46 +438,74 @@ impl World {
     }
 
     pub(crate) fn flush(&mut self, host: usize) {
+        let Host { wounds, life, disk, .. } = &self.hosts[host];
+        let (life, slow) = (*life, self.now < wounds.slow_until);
+        if self.now < wounds.full_until {
+            if disk.is_idle() && self.hosts[host].has_pending() {
+                self.push_in(NO_ROOM_PAUSE, Event::Room { host, life });
+            }
+            return;
+        }
         if self.hosts[host].flush(self.now) {
             let mut sync = self.plan.sync.0;
             if self.chaos {
-                sync = self.dice.tailed(sync).min(LONGEST_SYNC.0);
-                if self.plan.slow_disks && self.dice.chance(50) {
-                    self.oracle.coverage.mishap(Mishap::SlowSync);
-                    sync = (sync * 50).min(LONGEST_SYNC.0);
-                }
+                sync = self.dice.tailed(sync);
             }
-            let life = self.hosts[host].life;
-            self.push_in(Span(sync), Event::Synced { host, life });
+            if slow {
+                sync *= 50;
+            }
+            self.push_in(Span(sync).min(LONGEST_SYNC), Event::Synced { host, life });
         }
     }
 
     fn synced(&mut self, host: usize) -> Checked {
+        if let Some((fate, mut dice)) = self.hosts[host].wounds.disk_error.take() {
+            // As the node's driver: whatever the platter has, nothing more is let out.
+            return self.die(host, fate, &mut dice);
+        }
         let Some(done) = self.hosts[host].synced() else { return Ok(()) };
-        self.oracle.synced(host, &done.batch);
-        if self.chaos && self.faults.chance(self.plan.crash_after_sync) {
+        let wounds = &mut self.hosts[host].wounds;
+        if wounds.stale.is_none() {
+            self.oracle.synced(host, &done.batch);
+        }
+        if let Some(mut doom) = wounds.at_sync.take_if(|doom| done.position >= doom.position) {
+            self.let_out(host, doom.outputs)?;
+            return self.crash(host, &mut doom.dice);
+        }
+        if self.chaos && self.dice.chance(self.plan.crash_after_sync) {
             self.oracle.coverage.mishap(Mishap::CrashAfterSync);
-            let some = self.faults.place(4);
-            self.let_out(host, some)?;
-            return self.crash(host);
+            let mut dice = self.luck();
+            self.let_out(host, dice.place(4))?;
+            return self.crash(host, &mut dice);
         }
         self.let_out(host, usize::MAX)?;
         self.flush(host);
         let stopped = self.hosts[host].process.as_ref().is_some_and(|process| process.stopping);
         if stopped && self.hosts[host].disk.is_idle() {
-            return self.crash(host);
+            let mut dice = self.luck();
+            return self.crash(host, &mut dice);
         }
         Ok(())
     }
 
-    fn checkpoint(&mut self, host: usize) {
+    fn checkpoint(&mut self, host: usize) -> Checked {
         let now = self.hosts[host].ledger_time(self.now);
-        let Host { disk, process, life, .. } = &mut self.hosts[host];
-        let (Some(process), life) = (process, *life) else { return };
-        if disk.go_on(&process.replica, CHUNK, now, process.durable) {
+        let Host { disk, process, life, wounds, .. } = &mut self.hosts[host];
+        let (Some(process), life) = (process, *life) else { return Ok(()) };
+        let goes_on = disk.go_on(&process.replica, CHUNK, now, process.durable);
+        if let Some((chunks, _)) = &mut wounds.at_chunk {
+            *chunks = chunks.saturating_sub(1);
+            if (*chunks == 0 || !goes_on)
+                && let Some((_, mut dice)) = wounds.at_chunk.take()
+            {
+                return self.crash(host, &mut dice);
+            }
+        }
+        if goes_on {
             let pause = self.some(Span::millis(5));
             self.push_in(pause, Event::Chunk { host, life });
         }
+        Ok(())
     }
 
     fn plan_tick(&mut self, host: usize) {
@@ -425,15 +524,27 @@ impl World {
     /// Lets out what is durable, at most so many outputs.
     pub(crate) fn let_out(&mut self, host: usize, most: usize) -> Checked {
         for _ in 0..most {
-            let Some(output) = self.hosts[host].release() else { return self.watch_page(host) };
-            alarms::check(host, &output)?;
+            let Some(output) = self.hosts[host].release() else {
+                return if self.hosts[host].wounds.stale.is_none() { self.watch_page(host) } else { Ok(()) };
+            };
+            if self.hosts[host].wounds.stale.is_some() {
+                self.stale_output(host, &output)?;
+            } else if !self.is_about_a_mistake(&output) {
+                alarms::check(host, &output)?;
+            }
             match output {
                 Output::Reply { token, reply } => self.replied(host, token, reply)?,
                 Output::Send { node, message } => self.transmit(host, node_number(&node), &message),
-                other => self.watch_output(host, other),
+                other if self.hosts[host].wounds.stale.is_none() => self.watch_output(host, other),
+                _ => {}
             }
         }
         Ok(())
+    }
+
+    /// Dice for what is drawn as it happens.
+    pub(crate) fn luck(&mut self) -> Dice {
+        Dice::new(self.dice.any(), Stream::Faults)
     }
 
     fn transmit(&mut self, from: usize, to: usize, message: &Message) {
@@ -471,121 +582,6 @@ impl World {
             Err(e) => Err(Violation::of(Property::Recovery, format!("a message cannot be read: {e}"))),
         }
     }
-
-    // Clients.
-
-    pub(crate) fn token(&mut self) -> Token {
-        self.tokens += 1;
-        Token(self.tokens)
-    }
-
-    fn send(&mut self, client: usize, sending: Sending) {
-        let token = self.token();
-        let Sending { node, request, altered } = sending.clone();
-        self.current[client] = Some((token, sending));
-        if !self.dice.chance(self.plan.lost_requests) {
-            let open = Open { request, arrived: self.now, client: Some(client), altered };
-            let delay = Span(self.dice.tailed(2_000));
-            self.push_in(delay, Event::Request { node, token, open });
-        } else {
-            self.oracle.coverage.mishap(Mishap::RequestLost);
-        }
-        let patience = self.workload.patience();
-        self.push_in(patience, Event::GiveUp { client, token });
-    }
-
-    fn request(&mut self, host: usize, token: Token, open: Open) -> Checked {
-        let up = self.hosts[host].process.as_ref().is_some_and(|process| !process.stopping);
-        if !up {
-            self.hang_up(token, open.client);
-            return Ok(());
-        }
-        self.counts.requests += 1;
-        let open = Open { arrived: self.now, ..open };
-        self.oracle.reached(host, &open);
-        let request = Request::clone(&open.request);
-        if let Some(process) = &mut self.hosts[host].process {
-            process.open.insert(token, open);
-        }
-        self.step(host, Input::Request { token, request })
-    }
-
-    /// The connection breaks.
-    pub(crate) fn hang_up(&mut self, token: Token, client: Option<usize>) {
-        match client {
-            Some(client) => {
-                let delay = Span(self.dice.tailed(2_000));
-                self.push_in(delay, Event::Answer { client, token, outcome: None });
-            }
-            None => {
-                self.with_actor(|actor, world| actor.hung_up(world, token));
-            }
-        }
-    }
-
-    fn replied(&mut self, host: usize, token: Token, reply: Reply) -> Checked {
-        let process = self.hosts[host].process.as_mut();
-        let Some(open) = process.and_then(|process| process.open.remove(&token)) else {
-            let detail = format!("n-{host} answered {token:?}, which is not open: {reply:?}");
-            return Err(Violation::of(Property::Answered, detail));
-        };
-        self.counts.answers += 1;
-        self.counts.note(&reply.outcome);
-        let at = self.now;
-        self.trace.note(at, &[token.0], &codec::encode(&reply.outcome), || {
-            format!("n-{host} answers {token:?}: {reply:?}")
-        });
-        let clocks: Vec<Timestamp> = self.hosts.iter().map(|host| host.ledger_time(at)).collect();
-        self.oracle.answered(self.now, host, &open, &reply, &clocks)?;
-        if let Some(call) = self.calls.get_mut(&token) {
-            *call = Some(reply.outcome.clone());
-        }
-        self.with_actor(|actor, world| actor.answered(world, host, token, &open, &reply));
-        if let Some(client) = open.client
-            && !self.dice.chance(self.plan.lost_replies)
-        {
-            let delay = Span(self.dice.tailed(2_000));
-            self.push_in(delay, Event::Answer { client, token, outcome: Some(reply.outcome) });
-        } else if open.client.is_some() {
-            self.oracle.coverage.mishap(Mishap::ReplyLost);
-        }
-        Ok(())
-    }
-
-    /// A client learns its answer; `None`: none came, and none will.
-    fn answer(&mut self, client: usize, token: Token, outcome: Option<Outcome>) {
-        let Some((current, sending)) = self.current[client].clone() else { return };
-        if current != token {
-            return;
-        }
-        self.current[client] = None;
-        let pause = self.workload.pause(self.plan.think);
-        if !self.chaos {
-            return;
-        }
-        match outcome {
-            Some(outcome) => {
-                self.workload.answered(client, &outcome);
-                if self.dice.chance(self.plan.late_repeats) {
-                    self.repeat_later(sending);
-                }
-                self.push_in(pause, Event::Wake { client });
-            }
-            None => match self.workload.again(client) {
-                Some(sending) => self.send(client, sending),
-                None => self.push_in(pause, Event::Wake { client }),
-            },
-        }
-    }
-
-    fn repeat_later(&mut self, sending: Sending) {
-        self.oracle.coverage.mishap(Mishap::LateRepeat);
-        let token = self.token();
-        let Sending { node, request, altered } = sending;
-        let open = Open { request, arrived: self.now, client: None, altered };
-        let delay = self.some(Span::seconds(10));
-        self.push_in(delay, Event::Request { node, token, open });
-    }
 }
 
 impl Counts {
@@ -611,6 +607,7 @@ fn host_of(event: &Event) -> Option<usize> {
         Event::Tick { host, .. }
         | Event::Synced { host, .. }
         | Event::Chunk { host, .. }
+        | Event::Room { host, .. }
         | Event::LinkUp { host, .. }
         | Event::LinkDown { host, .. } => Some(*host),
         _ => None,

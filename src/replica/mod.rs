@@ -59,7 +59,7 @@ use self::state::State;
 use self::sync::Links;
 use self::waiting::Shortages;
 use crate::limits::{LINES_AT_ONCE, Limits};
-use crate::types::{NodeName, Position, Region, ReplicaId, Reservation, ReservationId, Sku, Timestamp};
+use crate::types::{NodeName, Position, Region, ReplicaId, Reservation, ReservationId, Seq, Sku, Timestamp};
 use crate::wire::{Change, Genesis, Message, Record};
 
 /// A replica of the ledger. See the module's text for the order of calls.
@@ -170,6 +170,11 @@ impl Replica {
     /// Position of the last record applied.
     pub fn position(&self) -> Position {
         self.position
+    }
+
+    /// How far a member's log is here without a gap.
+    pub fn watermark(&self, member: ReplicaId) -> Seq {
+        self.state.logs.get(&member).map_or(Seq::ZERO, |log| log.watermark)
     }
 
     /// The newest ledger time in any record: a restart goes on from here.

@@ -10,11 +10,11 @@ use super::table::{self, Cell};
 use super::{Output, say};
 use crate::canaries;
 use crate::coverage::{Kind, Stage};
-use crate::faults::Fault;
 use crate::marks::Mark;
 use crate::options::Seeds;
 use crate::plan::Plan;
 use crate::run::live;
+use crate::schedule::Fault;
 use crate::tally::{ENOUGH_SEEDS, Planned, Tally};
 use crate::trace::Detail;
 

@@ -5,6 +5,7 @@ pub mod meta;
 mod parallel;
 mod progress;
 pub mod run;
+pub mod shrink;
 pub mod sweep;
 mod table;
 
