@@ -1,7 +1,7 @@
 //! What requests would do and what answers say, taken apart for the oracle.
 
 use stockade::types::{
-    Answer, Claimed, Command, Operation, Outcome, Refusal, Request, ReservationId, Shortfall, Sku,
+    Answer, Claimed, Command, Line, Operation, Outcome, Refusal, Request, ReservationId, Shortfall, Sku,
 };
 
 use crate::checks::overselling::{Kind, MovementId};
@@ -17,6 +17,24 @@ pub fn makes(command: &Command) -> Vec<&ReservationId> {
             operations.iter().filter(makes).map(reservation_of).collect()
         }
         _ => Vec::new(),
+    }
+}
+
+/// The lines that a command asks for.
+pub fn wishes(command: &Command) -> Vec<&[Line]> {
+    match command {
+        Command::Put(put) => vec![&put.lines],
+        Command::Sell(sell) => vec![&sell.lines],
+        Command::Batch(operations) => operations.iter().filter_map(wish).collect(),
+        _ => Vec::new(),
+    }
+}
+
+fn wish(operation: &Operation) -> Option<&[Line]> {
+    match operation {
+        Operation::Reserve(put) => Some(&put.lines),
+        Operation::Sell(sell) => Some(&sell.lines),
+        _ => None,
     }
 }
 

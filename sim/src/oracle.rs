@@ -20,7 +20,7 @@ use crate::checks::{
     Checked, Violation, acknowledged::Promises, changes, conservation, copies, keys::Answers, recovery,
     refused::Refusals, settled, verdicts,
 };
-use crate::claims::{claims, makes, movement, shortfalls};
+use crate::claims::{claims, makes, movement, shortfalls, wishes};
 use crate::coverage::Coverage;
 use crate::ghost::Ledger;
 use crate::host::Open;
@@ -197,6 +197,7 @@ impl Oracle {
             }
         }
         makes(&open.request.command).into_iter().for_each(|id| self.refusals.attempted(id));
+        wishes(&open.request.command).into_iter().for_each(|lines| self.moves.asked(lines));
         self.note_request(node, open);
         if let Some((id, sku, units)) = movement(node, &open.request) {
             self.sales.attempted(id, sku, units);

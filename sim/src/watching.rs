@@ -18,7 +18,9 @@ impl World {
     /// A host made a step.
     pub(crate) fn watch_step(&mut self, host: usize) -> Checked {
         let clock = &self.hosts[host].clock;
-        let (now, awake) = (clock.now(self.now), clock.now(self.hosts[host].paused_until));
+        // A clock that stood still goes on later than it stopped, and is then right at once.
+        let awake = self.hosts[host].paused_until.max(self.hosts[host].wounds.thawed);
+        let (now, awake) = (clock.now(self.now), clock.now(awake));
         self.oracle.watches[host].due.check(host, now, awake)?;
         self.oracle.found.take().map_or(Ok(()), Err)
     }

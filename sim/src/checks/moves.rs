@@ -1,14 +1,15 @@
 //! Rights go where buyers are, and stay there: units that the policy moves between hosts are
-//! held against units that buyers took. Operators' transfers and drains do not count.
+//! held against units that buyers took and asked for. Operators' transfers and drains do not count.
 //!
 //! A unit that a buyer takes may have come to him by two moves: one ahead of need to where demand
-//! was, one to where it is. Besides these, each host may once have gathered all there is for a
-//! buyer who then could not be served, or for demand that then ceased; that is the constant, hosts
-//! times units that ever came in. In the calm, with one host that sells, a unit moves once: there.
+//! was, one to where it is. One that he asks for may come too late for him, on a slow disk or over
+//! a slow link, and then moved once for nothing. Besides these, each host may once have gathered
+//! all there is for demand that then ceased; that is the constant, hosts times units that ever
+//! came in. In the calm, with one host that sells, a unit moves once: there.
 
 use std::collections::BTreeMap;
 
-use stockade::types::{Cell, Sku};
+use stockade::types::{Cell, Line, Sku};
 use stockade::wire::{Batch, Cause, Record};
 
 use super::{Checked, Property, ensure};
@@ -19,6 +20,8 @@ pub struct Sums {
     pub moved: u64,
     pub taken: u64,
     pub came: u64,
+    /// By buyers, served or not.
+    pub asked: u64,
 }
 
 /// Moves that a unit which a buyer takes may make.
@@ -50,6 +53,13 @@ impl Moves {
         }
     }
 
+    /// A buyer asks for these.
+    pub fn asked(&mut self, lines: &[Line]) {
+        for line in lines {
+            self.0.entry(line.sku.clone()).or_default().asked += line.quantity.0;
+        }
+    }
+
     pub fn moved(&self, sku: &Sku) -> u64 {
         self.0.get(sku).map_or(0, |sums| sums.moved)
     }
@@ -57,10 +67,11 @@ impl Moves {
     /// # Errors
     /// When units of an item went to and fro.
     pub fn check(&self, hosts: usize) -> Checked {
-        for (sku, Sums { moved, taken, came }) in &self.0 {
-            ensure(*moved <= MOVES * taken + hosts as u64 * came, Property::Moves, || {
+        for (sku, Sums { moved, taken, came, asked }) in &self.0 {
+            ensure(*moved <= MOVES * taken + asked + hosts as u64 * came, Property::Moves, || {
                 format!(
-                    "{sku}: {moved} units were moved between {hosts} hosts, {taken} taken, {came} came in"
+                    "{sku}: {moved} units were moved between {hosts} hosts, {asked} asked for, {taken} \
+                     taken, {came} came in"
                 )
             })?;
         }
@@ -88,9 +99,9 @@ mod tests {
 
     #[test]
     fn units_that_go_to_and_fro_are_found() {
-        let with = |moved| Moves([(sku(), Sums { moved, taken: 5, came: 10 })].into());
-        assert_eq!(with(40).check(3), Ok(()));
-        assert!(with(41).check(3).is_err());
+        let with = |moved| Moves([(sku(), Sums { moved, taken: 5, came: 10, asked: 3 })].into());
+        assert_eq!(with(43).check(3), Ok(()));
+        assert!(with(44).check(3).is_err());
         assert_eq!(check_calm(&sku(), 5, 5), Ok(()));
         assert!(check_calm(&sku(), 5, 6).is_err());
     }
@@ -123,7 +134,8 @@ mod tests {
             change(Cause::Sell, Cell::Taken, 1),
             change(Cause::WriteOff, Cell::Taken, 6),
         ];
+        moves.asked(&[Line { sku: sku(), quantity: Units(2) }]);
         moves.synced(&Batch { time: Timestamp(1), records });
-        assert_eq!(moves.0[&sku()], Sums { moved: 5, taken: 1, came: 7 });
+        assert_eq!(moves.0[&sku()], Sums { moved: 5, taken: 1, came: 7, asked: 2 });
     }
 }
