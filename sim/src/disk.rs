@@ -4,6 +4,7 @@
 use std::collections::BTreeMap;
 
 use stockade::limits::Limits;
+use stockade::planted::{self, Bug};
 use stockade::replica::{Cursor, Replica};
 use stockade::types::{Position, Timestamp};
 use stockade::wire::{Batch, Genesis, Record, codec};
@@ -95,7 +96,7 @@ impl Disk {
                 true
             }
             // A checkpoint must not know more than the journal.
-            Err(position) if *position > durable => true,
+            Err(position) if *position > durable && !planted::is_on(Bug::CheckpointAheadOfJournal) => true,
             Err(_) => {
                 if let Some(done) = self.writing.take() {
                     self.checkpoints.insert(done.covers, done.chunks);
@@ -128,7 +129,8 @@ impl Disk {
             Some((covers, chunks)) => (*covers, chunks.as_slice()),
             None => (0, [].as_slice()),
         };
-        let batches = self.batches.range(covers + 1..).map(|(_, bytes)| bytes);
+        let skipped = u64::from(covers > 0 && planted::is_on(Bug::ReplaySkipsBatch));
+        let batches = self.batches.range(covers + 1 + skipped..).map(|(_, bytes)| bytes);
         for bytes in chunks.iter().chain(batches) {
             let batch: Batch = codec::decode(bytes).map_err(|e| e.to_string())?;
             time = time.max(batch.time);

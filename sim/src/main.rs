@@ -29,6 +29,7 @@ fn main() -> ExitCode {
     match options::Options::parse().command {
         options::Command::Run { seed, trace } => commands::run::run(seed, trace),
         options::Command::Sweep { seeds, output } => commands::sweep::sweep(&seeds, output),
+        options::Command::Planted(planted) => commands::planted::planted(&planted),
         options::Command::Meta { seeds } => commands::meta::meta(&seeds),
     }
 }

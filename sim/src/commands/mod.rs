@@ -2,6 +2,7 @@
 
 pub mod meta;
 mod parallel;
+pub mod planted;
 mod progress;
 pub mod run;
 pub mod sweep;
