@@ -9,6 +9,8 @@ use stockade::replica::{Cursor, Replica};
 use stockade::types::{Position, Timestamp};
 use stockade::wire::{Batch, Genesis, Record, codec};
 
+use crate::noting::Start;
+
 /// Checkpoints kept.
 const KEPT: usize = 2;
 
@@ -53,6 +55,15 @@ impl Disk {
 
     pub fn is_idle(&self) -> bool {
         self.in_flight.is_none()
+    }
+
+    /// What a process that starts now would find.
+    pub fn start(&self) -> Start {
+        if self.checkpoints.is_empty() { Start::Journal } else { Start::Checkpoint }
+    }
+
+    pub fn is_writing_checkpoint(&self) -> bool {
+        self.writing.is_some()
     }
 
     pub fn begin(&mut self, batch: Batch, position: Position) {

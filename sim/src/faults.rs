@@ -5,12 +5,13 @@ use stockade::replica::Input;
 
 use crate::checks::{Checked, Property, Violation};
 use crate::network::IDLE;
+use crate::plan::Plan;
 use crate::time::Span;
 use crate::world::{Event, World, skew};
 
 /// A fault that a plan may switch on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Fault {
+pub enum Fault {
     Cut,
     OneWayCut,
     Isolate,
@@ -22,6 +23,49 @@ enum Fault {
     Checkpoint,
 }
 
+impl Fault {
+    pub const ALL: &[Fault] = &[
+        Fault::Cut,
+        Fault::OneWayCut,
+        Fault::Isolate,
+        Fault::SlowLink,
+        Fault::Crash,
+        Fault::Stop,
+        Fault::Pause,
+        Fault::StepClock,
+        Fault::Checkpoint,
+    ];
+
+    pub fn name(self) -> &'static str {
+        match self {
+            Fault::Cut => "cut",
+            Fault::OneWayCut => "one_way_cut",
+            Fault::Isolate => "isolate",
+            Fault::SlowLink => "slow_link",
+            Fault::Crash => "crash",
+            Fault::Stop => "stop",
+            Fault::Pause => "pause",
+            Fault::StepClock => "step_clock",
+            Fault::Checkpoint => "checkpoint",
+        }
+    }
+
+    /// Whether a plan has it.
+    pub fn is_in(self, plan: &Plan) -> bool {
+        match self {
+            Fault::Cut => plan.cuts,
+            Fault::OneWayCut => plan.one_way_cuts,
+            Fault::Isolate => plan.isolations,
+            Fault::SlowLink => plan.slow_links,
+            Fault::Crash => plan.crashes,
+            Fault::Stop => plan.clean_stops,
+            Fault::Pause => plan.pauses,
+            Fault::StepClock => plan.clock_steps,
+            Fault::Checkpoint => plan.checkpoints,
+        }
+    }
+}
+
 impl World {
     /// Something goes wrong, and the next time is planned.
     pub(crate) fn fault(&mut self) -> Checked {
@@ -30,19 +74,7 @@ impl World {
         }
         let pause = Span(self.faults.tailed(self.plan.fault_every.0));
         self.push_in(pause, Event::Fault);
-        let plan = &self.plan;
-        let switched = [
-            (plan.cuts, Fault::Cut),
-            (plan.one_way_cuts, Fault::OneWayCut),
-            (plan.isolations, Fault::Isolate),
-            (plan.slow_links, Fault::SlowLink),
-            (plan.crashes, Fault::Crash),
-            (plan.clean_stops, Fault::Stop),
-            (plan.pauses, Fault::Pause),
-            (plan.clock_steps, Fault::StepClock),
-            (plan.checkpoints, Fault::Checkpoint),
-        ];
-        let on: Vec<Fault> = switched.into_iter().filter(|(on, _)| *on).map(|(_, fault)| fault).collect();
+        let on: Vec<Fault> = Fault::ALL.iter().filter(|fault| fault.is_in(&self.plan)).copied().collect();
         if on.is_empty() {
             return Ok(());
         }
@@ -54,6 +86,7 @@ impl World {
     fn strike(&mut self, fault: Fault, host: usize) -> Checked {
         let peer = (host + 1 + self.faults.place(self.plan.hosts - 1)) % self.plan.hosts;
         self.trace.note(self.now, &[], &[], || format!("fault {fault:?} at n-{host} (n-{peer})"));
+        self.note_fault(fault, host);
         match fault {
             Fault::Cut => {
                 let span = self.cut_span();
@@ -81,7 +114,8 @@ impl World {
             Fault::Stop => return self.stop(host),
             Fault::Pause => {
                 let until = self.now.after(Span::millis(self.faults.between(50, 3_000)));
-                self.hosts[host].paused_until = until;
+                // A pause within a longer one ends with that.
+                self.hosts[host].paused_until = until.max(self.hosts[host].paused_until);
             }
             Fault::StepClock => {
                 let step = skew(&mut self.faults, 60_000);
@@ -172,6 +206,7 @@ impl World {
     /// Power fails, or `kill -9`.
     pub(crate) fn crash(&mut self, host: usize) -> Checked {
         let kept = self.faults.chance(self.plan.kept_at_crash);
+        self.note_crash(host, kept);
         let (process, in_flight) = self.hosts[host].crash(kept);
         let Some(process) = process else { return Ok(()) };
         self.counts.crashes += 1;
@@ -217,9 +252,7 @@ impl World {
         if let Err(what) = self.hosts[host].boot(self.now) {
             return Err(Violation::of(Property::Recovery, format!("n-{host}: {what}")));
         }
-        if let Some(process) = &self.hosts[host].process {
-            self.oracle.booted(host, &process.replica)?;
-        }
+        self.watch_boot(host)?;
         let nonce = self.dice.any();
         self.step(host, Input::Start { nonce })?;
         for peer in (0..self.plan.hosts).filter(|peer| *peer != host) {

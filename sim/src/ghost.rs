@@ -4,7 +4,9 @@
 use std::collections::BTreeMap;
 
 use stockade::types::{Cell, ReplicaId, Reservation, ReservationId, Sku};
-use stockade::wire::{Change, Record};
+use stockade::wire::{Cause, Change, Record};
+
+use crate::checks::overselling::Kind;
 
 /// One replica's row about one item.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -15,6 +17,8 @@ pub struct Row(pub BTreeMap<Cell, u64>);
 pub struct Ledger {
     pub rows: BTreeMap<Sku, Row>,
     pub reservations: BTreeMap<ReservationId, Reservation>,
+    /// Units that admins moved away.
+    pub transferred: BTreeMap<Sku, u64>,
 }
 
 impl Row {
@@ -53,6 +57,17 @@ impl Row {
 }
 
 impl Ledger {
+    /// Units of an item that came, left or were moved in this way, in all.
+    pub fn moved(&self, kind: Kind, sku: &Sku) -> i128 {
+        let of = |cell| self.rows.get(sku).map_or(0, |row| row.of(cell));
+        match kind {
+            Kind::Receipt => of(Cell::Received),
+            Kind::Return => of(Cell::Returned),
+            Kind::WriteOff => of(Cell::Retired),
+            Kind::Transfer => i128::from(self.transferred.get(sku).copied().unwrap_or(0)),
+        }
+    }
+
     pub fn apply(&mut self, record: &Record) {
         if let Record::Change(change) = record {
             self.apply_change(change);
@@ -63,6 +78,12 @@ impl Ledger {
         for raise in &change.rows {
             let row = self.rows.entry(raise.sku.clone()).or_default();
             row.0.extend(raise.cells.iter().map(|raised| (raised.new.cell, raised.new.value)));
+        }
+        if change.cause == Cause::Transfer {
+            for raise in &change.rows {
+                let by = raise.cells.iter().map(|raised| raised.by.0).sum::<u64>();
+                *self.transferred.entry(raise.sku.clone()).or_default() += by;
+            }
         }
         if let Some(reservation) = &change.reservation {
             self.reservations.insert(reservation.id.clone(), reservation.clone());

@@ -3,13 +3,18 @@
 #![forbid(unsafe_code)]
 
 mod checks;
+mod claims;
 mod commands;
+mod coverage;
+mod demands;
 mod dice;
 mod disk;
 mod faults;
 mod ghost;
 mod host;
+mod marks;
 mod network;
+mod noting;
 mod options;
 mod oracle;
 mod phases;
@@ -18,6 +23,8 @@ mod recording;
 mod run;
 mod time;
 mod trace;
+mod watch;
+mod watching;
 mod workload;
 mod world;
 

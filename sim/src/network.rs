@@ -114,6 +114,11 @@ impl Network {
         link.stands.then_some(link.epoch)
     }
 
+    /// The slowest way's delay, when nothing is wrong.
+    pub fn slowest(&self) -> Span {
+        self.ways.iter().map(|way| way.delay).max().unwrap_or_default()
+    }
+
     /// A new link, if none stands and nothing is in the way.
     pub fn connect(&mut self, a: usize, b: usize) -> Option<u64> {
         if self.is_cut(a, b) || self.link(a, b).stands {

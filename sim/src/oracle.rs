@@ -3,25 +3,31 @@
 //!
 //! A request that was not answered is unknown: it may be done or not.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use stockade::replica::Replica;
 use stockade::types::{
-    Answer, Claimed, Command, Operation, Outcome, Refusal, ReplicaId, Reply, Request, Reservation,
-    ReservationId, ReservationState, Shortfall, Sku, Timestamp, Verdict,
+    Answer, Claimed, Command, Outcome, Refusal, ReplicaId, Reply, Reservation, ReservationId,
+    ReservationState, Sku, Timestamp, Verdict,
 };
 use stockade::wire::{Batch, Record};
 
 use crate::checks::conservation::Both;
-use crate::checks::overselling::{Kind, MovementId, Sales};
+use crate::checks::moves::Moves;
+use crate::checks::overselling::{Kind, Sales};
+use crate::checks::quiet::Sent;
 use crate::checks::{
-    Checked, acknowledged::Promises, changes, conservation, copies, keys::Answers, recovery,
-    refused::Refusals, verdicts,
+    Checked, Violation, acknowledged::Promises, changes, conservation, copies, keys::Answers, recovery,
+    refused::Refusals, settled, verdicts,
 };
+use crate::claims::{claims, makes, movement, shortfalls};
+use crate::coverage::Coverage;
 use crate::ghost::Ledger;
 use crate::host::Open;
+use crate::noting::{Passed, Start};
 use crate::time::Time;
-use crate::workload::{node_number, reservation_of, reservations_of};
+use crate::watch::Watch;
+use crate::workload::{node_number, reservations_of};
 
 /// What one host has recorded.
 #[derive(Debug, Default)]
@@ -45,10 +51,23 @@ pub struct Oracle {
     touching: BTreeMap<ReservationId, u32>,
     /// Deadlines of acknowledged holds.
     deadlines: BTreeMap<(ReservationId, usize), Timestamp>,
+    pub watches: Vec<Watch>,
+    pub moves: Moves,
+    /// Changes that sent units away.
+    pub transfers: u64,
+    /// Messages from each host to each, row by row.
+    pub sent: Vec<Sent>,
+    /// The reservation each client asked for last, answered or not.
+    last: BTreeMap<usize, ReservationId>,
+    pub passed: Passed,
+    pub coverage: Coverage,
+    /// Found where nobody could be told.
+    pub found: Option<Violation>,
 }
 
 impl Oracle {
     pub fn new(members: Vec<ReplicaId>) -> Oracle {
+        let hosts = members.len();
         Oracle {
             books: members.iter().map(|_| Books::default()).collect(),
             history: verdicts::History::new(members.clone()),
@@ -59,6 +78,14 @@ impl Oracle {
             refusals: Refusals::default(),
             touching: BTreeMap::new(),
             deadlines: BTreeMap::new(),
+            watches: (0..hosts).map(|_| Watch::default()).collect(),
+            moves: Moves::default(),
+            transfers: 0,
+            sent: vec![Sent::default(); hosts * hosts],
+            last: BTreeMap::new(),
+            passed: Passed::default(),
+            coverage: Coverage::default(),
+            found: None,
         }
     }
 
@@ -67,10 +94,15 @@ impl Oracle {
     /// # Errors
     /// When they should not be.
     pub fn recorded(&mut self, now: Time, node: usize, records: &[Record]) -> Checked {
+        self.watches[node].recorded(now, records.len());
         for record in records {
             let Record::Change(change) = record else { continue };
             changes::check(&self.books[node].memory, change)?;
+            self.note_change(node, change);
             self.books[node].memory.apply_change(change);
+            if change.cause == stockade::wire::Cause::GiveForDrain {
+                self.note_drained(node);
+            }
             for raise in &change.rows {
                 let row = self.books[node].memory.rows[&raise.sku].clone();
                 self.history.became(now, &raise.sku, self.members[node], &row);
@@ -92,6 +124,8 @@ impl Oracle {
     /// A batch reached the disk.
     pub fn synced(&mut self, node: usize, batch: &Batch) {
         batch.records.iter().for_each(|record| self.books[node].durable.apply(record));
+        self.watches[node].synced(batch);
+        self.moves.synced(batch);
     }
 
     /// A host died; what was not durable is forgotten.
@@ -108,15 +142,32 @@ impl Oracle {
             }
         }
         books.memory = books.durable.clone();
-        self.promises.check(node, &books.durable)
+        self.watches[node].died();
+        self.watches[node].due.died(&books.durable);
+        self.promises.check(node, &books.durable)?;
+        self.check_movements()
     }
 
-    /// A host read its disk.
+    /// A host read its disk; ledger time goes on from `clock`.
     ///
     /// # Errors
     /// When it does not know what was durable.
-    pub fn booted(&self, node: usize, replica: &Replica) -> Checked {
-        recovery::check(replica, &self.books[node].durable)
+    pub fn booted(&mut self, node: usize, replica: &Replica, clock: Timestamp, from: Start) -> Checked {
+        self.watches[node].booted(replica, clock);
+        self.note_boot(from);
+        recovery::check(replica, &self.books[node].durable)?;
+        if let Some(rebuilt) = self.watches[node].rebuilt() {
+            recovery::check_clock(node, clock, rebuilt.time())?;
+        }
+        self.check_rebuilt(node, replica)
+    }
+
+    /// Compares a replica with what all durable records come to.
+    ///
+    /// # Errors
+    /// When they differ.
+    pub fn check_rebuilt(&self, node: usize, replica: &Replica) -> Checked {
+        self.watches[node].rebuilt().map_or(Ok(()), |rebuilt| recovery::check_rebuilt(replica, rebuilt))
     }
 
     /// Compares what a host knows of the others with their disks.
@@ -142,6 +193,7 @@ impl Oracle {
             }
         }
         makes(&open.request.command).into_iter().for_each(|id| self.refusals.attempted(id));
+        self.note_request(node, open);
         if let Some((id, sku, units)) = movement(node, &open.request) {
             self.sales.attempted(id, sku, units);
         }
@@ -162,9 +214,12 @@ impl Oracle {
         self.check_key(node, open, reply)?;
         self.untouch(&open.request.command, &reply.outcome);
         if let Some((id, sku, _)) = movement(node, &open.request) {
-            self.sales.answered(&id, reply.outcome.is_ok());
+            if !matches!(reply.outcome, Err(Refusal::OutcomeUnknown)) {
+                self.sales.answered(&id, reply.outcome.is_ok());
+            }
             self.check_movement(id.0, sku)?;
         }
+        self.note_answer(now, node, open, reply);
         self.note_refusals(&open.request.command, &reply.outcome);
         for claimed in claims(&reply.outcome) {
             // Old by now may be what another node passes on, and what a batch did that had to wait.
@@ -200,14 +255,13 @@ impl Oracle {
     }
 
     fn check_movement(&self, kind: Kind, sku: &Sku) -> Checked {
-        use stockade::types::Cell::{Received, Retired, Returned};
-        let cell = match kind {
-            Kind::Receipt => Received,
-            Kind::Return => Returned,
-            Kind::WriteOff => Retired,
-        };
-        let of = |books: &Books| books.memory.rows.get(sku).map_or(0, |row| row.of(cell));
+        let of = |books: &Books| books.memory.moved(kind, sku);
         self.sales.check_rows(sku, kind, self.books.iter().map(of).sum())
+    }
+
+    fn check_movements(&self) -> Checked {
+        let skus: BTreeSet<&Sku> = self.books.iter().flat_map(|books| books.memory.rows.keys()).collect();
+        skus.into_iter().try_for_each(|sku| Kind::ALL.iter().try_for_each(|kind| self.check_movement(*kind, sku)))
     }
 
     fn note_refusals(&mut self, command: &Command, outcome: &Outcome) {
@@ -261,13 +315,38 @@ impl Oracle {
             self.promises.check(node, &books.durable)?;
             self.refusals.check(&books.durable)?;
         }
-        let skus = self.books.iter().flat_map(|books| books.durable.rows.keys());
-        for sku in skus {
-            for kind in [Kind::Receipt, Kind::Return, Kind::WriteOff] {
-                self.check_movement(kind, sku)?;
-            }
-        }
-        Ok(())
+        self.check_movements()
+    }
+
+    pub fn member(&self, node: usize) -> ReplicaId {
+        self.members[node]
+    }
+
+    pub fn last_asked_by(&mut self, client: usize, id: &ReservationId) {
+        self.last.insert(client, id.clone());
+    }
+
+    /// The reservations that clients asked for last.
+    pub fn last_asked(&self) -> Vec<ReservationId> {
+        self.last.values().cloned().collect()
+    }
+
+    /// Two nodes were asked for a reservation.
+    ///
+    /// # Errors
+    /// When they disagree, with each other or with the disks.
+    pub fn check_settled(&self, id: &ReservationId, said: [&Outcome; 2]) -> Checked {
+        let owned = self.books.iter().filter_map(|books| books.durable.reservations.get(id));
+        settled::check(id, said, &owned.collect::<Vec<_>>())
+    }
+
+    /// A page says that these items are sold out; the oldest row it knows is as of `from`.
+    ///
+    /// # Errors
+    /// When units were free all along.
+    pub fn check_pages(&self, node: usize, skus: &[Sku], from: Time, now: Time) -> Checked {
+        let from = from.min(self.watches[node].durable_at(now));
+        skus.iter().try_for_each(|sku| self.history.check_sold_out(sku, from, now))
     }
 
     /// Units of an item that are free at a host or on their way to one.
@@ -279,60 +358,5 @@ impl Oracle {
     pub fn held(&self) -> usize {
         let held = |reservation: &&Reservation| reservation.state == ReservationState::Held;
         self.books.iter().map(|books| books.memory.reservations.values().filter(held).count()).sum()
-    }
-}
-
-/// Reservations that a command would make.
-fn makes(command: &Command) -> Vec<&ReservationId> {
-    match command {
-        Command::Put(put) => vec![&put.id],
-        Command::Sell(sell) => vec![&sell.id],
-        Command::Batch(operations) => {
-            let makes = |op: &&Operation| matches!(op, Operation::Reserve(_) | Operation::Sell(_));
-            operations.iter().filter(makes).map(reservation_of).collect()
-        }
-        _ => Vec::new(),
-    }
-}
-
-fn movement(node: usize, request: &Request) -> Option<(MovementId, &Sku, i128)> {
-    if let Command::Import { key, lines } = &request.command {
-        // All lines of one are about one item; see the workload.
-        let units = lines.iter().filter_map(|line| line.quantity).map(|units| i128::from(units.0)).sum();
-        let id = format!("{}/import", key.as_deref().unwrap_or_default());
-        return Some(((Kind::Receipt, node, id), &lines.first()?.sku, units));
-    }
-    let (kind, movement) = match &request.command {
-        Command::Receive(movement) => (Kind::Receipt, movement),
-        Command::Return(movement) => (Kind::Return, movement),
-        Command::WriteOff(movement) => (Kind::WriteOff, movement),
-        _ => return None,
-    };
-    let units = movement.quantity.0;
-    let key = request.key.as_ref().map_or("", |key| key.key.as_str());
-    Some(((kind, node, format!("{key}/{units}")), &movement.sku, i128::from(units)))
-}
-
-fn claims(outcome: &Outcome) -> Box<dyn Iterator<Item = &Claimed> + '_> {
-    match outcome {
-        Ok(Answer::Reservation(claimed)) => Box::new(std::iter::once(claimed)),
-        Ok(Answer::Batch(results)) => Box::new(results.iter().filter_map(|result| result.as_ref().ok())),
-        _ => Box::new(std::iter::empty()),
-    }
-}
-
-fn shortfalls(outcome: &Outcome) -> Box<dyn Iterator<Item = &Shortfall> + '_> {
-    fn of(refusal: &Refusal) -> &[Shortfall] {
-        match refusal {
-            Refusal::InsufficientStock(short) | Refusal::Expired(short) => short,
-            _ => &[],
-        }
-    }
-    match outcome {
-        Err(refusal) => Box::new(of(refusal).iter()),
-        Ok(Answer::Batch(results)) => {
-            Box::new(results.iter().filter_map(|result| result.as_ref().err()).flat_map(of))
-        }
-        _ => Box::new(std::iter::empty()),
     }
 }

@@ -40,9 +40,14 @@ impl World {
         self.run_until(self.now.after(chaos))?;
         self.heal()?;
         self.converge()?;
+        self.be_quiet()?;
         self.mend_bridge()?;
+        self.settle_all()?;
         self.sell_out()?;
+        self.check_rebuilt()?;
+        self.note_end();
         (0..self.plan.hosts).try_for_each(|host| self.check_host(host))?;
+        self.oracle.moves.check(self.plan.hosts)?;
         self.oracle.check_end()
     }
 
@@ -136,18 +141,9 @@ impl World {
             self.must(seller, Command::SetItem { sku: sku.clone(), policy: Policy::default() })?;
         }
         self.run_until(self.now.after(Span::seconds(3)))?;
+        self.cross_baskets()?;
         for sku in &skus {
-            loop {
-                let free = self.oracle.free(sku);
-                let most = u64::try_from(free).unwrap_or(0).min(5);
-                if most == 0 {
-                    break;
-                }
-                let units = self.dice.between(1, most);
-                let outcome = self.sell(seller, sku, units)?;
-                reach::check_sale(sku, free, &outcome)?;
-                self.counts.sold += units;
-            }
+            self.sell_all(seller, sku)?;
             let outcome = self.sell(seller, sku, 1)?;
             reach::check_end(sku, &outcome)?;
         }

@@ -3,6 +3,7 @@
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use crate::checks::{Property, Violation};
+use crate::coverage::Coverage;
 use crate::plan::Plan;
 use crate::time::Time;
 use crate::trace::Detail;
@@ -13,6 +14,7 @@ use crate::world::{Counts, World};
 pub struct Outcome {
     pub violation: Option<(Time, Violation)>,
     pub counts: Counts,
+    pub coverage: Coverage,
     pub hash: u64,
 }
 
@@ -26,7 +28,8 @@ pub fn live(plan: Plan, detail: Detail) -> Outcome {
         Err(Violation::of(Property::Panic, text))
     });
     let violation = result.err().map(|violation| (world.now, violation));
-    Outcome { violation, counts: world.counts, hash: world.trace.hash() }
+    let coverage = std::mem::take(&mut world.oracle.coverage);
+    Outcome { violation, counts: world.counts, coverage, hash: world.trace.hash() }
 }
 
 impl Counts {

@@ -14,6 +14,7 @@ use stockade::wire::{Genesis, Member, Message, codec};
 use uuid::Uuid;
 
 use crate::checks::{Checked, Property, Violation, alarms, ensure, whole_state};
+use crate::coverage::Mishap;
 use crate::dice::{Dice, Stream};
 use crate::host::{Host, Open};
 use crate::network::{Kind, Network, Parcel};
@@ -350,6 +351,7 @@ impl World {
         }
         let records = self.hosts[host].step(self.now, input);
         self.oracle.recorded(self.now, host, records)?;
+        self.watch_step(host)?;
         self.flush(host);
         self.let_out(host, usize::MAX)?;
         self.plan_tick(host);
@@ -360,6 +362,7 @@ impl World {
     pub(crate) fn check_host(&self, host: usize) -> Checked {
         let Some(process) = &self.hosts[host].process else { return Ok(()) };
         whole_state::check(&process.replica.check())?;
+        self.check_sizes(host)?;
         self.oracle.check_copies(&process.replica)
     }
 
@@ -369,6 +372,7 @@ impl World {
             if self.chaos {
                 sync = self.dice.tailed(sync).min(LONGEST_SYNC.0);
                 if self.plan.slow_disks && self.dice.chance(50) {
+                    self.oracle.coverage.mishap(Mishap::SlowSync);
                     sync = (sync * 50).min(LONGEST_SYNC.0);
                 }
             }
@@ -381,6 +385,7 @@ impl World {
         let Some(done) = self.hosts[host].synced() else { return Ok(()) };
         self.oracle.synced(host, &done.batch);
         if self.chaos && self.faults.chance(self.plan.crash_after_sync) {
+            self.oracle.coverage.mishap(Mishap::CrashAfterSync);
             let some = self.faults.place(4);
             self.let_out(host, some)?;
             return self.crash(host);
@@ -420,12 +425,12 @@ impl World {
     /// Lets out what is durable, at most so many outputs.
     pub(crate) fn let_out(&mut self, host: usize, most: usize) -> Checked {
         for _ in 0..most {
-            let Some(output) = self.hosts[host].release() else { return Ok(()) };
+            let Some(output) = self.hosts[host].release() else { return self.watch_page(host) };
             alarms::check(host, &output)?;
             match output {
                 Output::Reply { token, reply } => self.replied(host, token, reply)?,
                 Output::Send { node, message } => self.transmit(host, node_number(&node), &message),
-                _ => {}
+                other => self.watch_output(host, other),
             }
         }
         Ok(())
@@ -440,7 +445,10 @@ impl World {
         if let Some(actor) = &mut self.actor {
             actor.sent(self.now, from, to, message, bytes.len());
         }
-        for (time, parcel) in self.network.send(self.now, from, to, bytes, Kind::of(message)) {
+        self.oracle.message_sent(from, to, message, bytes.len());
+        let copies = self.network.send(self.now, from, to, bytes, Kind::of(message));
+        self.note_copies(from, to, copies.len());
+        for (time, parcel) in copies {
             self.push(time, Event::Parcel(parcel));
         }
     }
@@ -456,7 +464,10 @@ impl World {
             return Ok(());
         }
         match codec::decode(&parcel.bytes) {
-            Ok(message) => self.step(parcel.to, Input::Message { node: node(parcel.from), message }),
+            Ok(message) => {
+                self.watch_message(parcel.from, parcel.to, &message);
+                self.step(parcel.to, Input::Message { node: node(parcel.from), message })
+            }
             Err(e) => Err(Violation::of(Property::Recovery, format!("a message cannot be read: {e}"))),
         }
     }
@@ -476,6 +487,8 @@ impl World {
             let open = Open { request, arrived: self.now, client: Some(client), altered };
             let delay = Span(self.dice.tailed(2_000));
             self.push_in(delay, Event::Request { node, token, open });
+        } else {
+            self.oracle.coverage.mishap(Mishap::RequestLost);
         }
         let patience = self.workload.patience();
         self.push_in(patience, Event::GiveUp { client, token });
@@ -533,6 +546,8 @@ impl World {
         {
             let delay = Span(self.dice.tailed(2_000));
             self.push_in(delay, Event::Answer { client, token, outcome: Some(reply.outcome) });
+        } else if open.client.is_some() {
+            self.oracle.coverage.mishap(Mishap::ReplyLost);
         }
         Ok(())
     }
@@ -564,6 +579,7 @@ impl World {
     }
 
     fn repeat_later(&mut self, sending: Sending) {
+        self.oracle.coverage.mishap(Mishap::LateRepeat);
         let token = self.token();
         let Sending { node, request, altered } = sending;
         let open = Open { request, arrived: self.now, client: None, altered };

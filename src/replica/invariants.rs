@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 
 use super::Replica;
 use super::state::{Item, totals};
-use super::stats::Stats;
+use super::stats::{Sizes, Stats};
 use crate::limits::MAX_REPLICAS;
 use crate::types::{CheckReport, ReservationState, Seq, Sku, Units, Violation};
 use crate::wire::{Key, codec};
@@ -106,6 +106,19 @@ impl Replica {
             }
         }
         hasher.finalize().to_hex().to_string()
+    }
+
+    /// How large the volatile tables are.
+    pub fn sizes(&self) -> Sizes {
+        let rows = self.state.items.values().map(|item| item.rows.len());
+        Sizes {
+            rows_of_one: rows.max().unwrap_or(0),
+            shortages: self.shortages.len(),
+            refusals: self.refusals.len(),
+            doubly_sold: self.doubly_sold.len(),
+            pass_bytes_to_one: self.links.most_in_flight(),
+            ..self.jobs.sizes()
+        }
     }
 
     pub(super) fn measure(&self, stats: &mut Stats) {

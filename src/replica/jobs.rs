@@ -8,6 +8,7 @@ use super::commands::Attempt;
 use super::effects::{Effects, Output, Token};
 use super::forward::Find;
 use super::requests::{Fingerprint, RequestId};
+use super::stats::Sizes;
 use crate::limits::BATCH_PATIENCE;
 use crate::planted::{self, Bug};
 use crate::types::{
@@ -80,6 +81,24 @@ pub struct Jobs {
 impl Jobs {
     pub fn len(&self) -> usize {
         self.parked.len()
+    }
+
+    pub fn sizes(&self) -> Sizes {
+        Sizes {
+            jobs: self.parked.len(),
+            waiting_for_one: self.waiting.values().map(BTreeSet::len).max().unwrap_or(0),
+            twins_of_one: self.parked.values().map(|job| job.twins.len()).max().unwrap_or(0),
+            numbers: self.numbers.len(),
+            ..Sizes::default()
+        }
+    }
+
+    /// Clients whose requests are parked.
+    pub fn clients(&self) -> impl Iterator<Item = Token> {
+        self.parked.values().filter_map(|job| match job.asker {
+            Asker::Client(token) => Some(token),
+            Asker::Peer(..) => None,
+        })
     }
 
     pub fn next_timer(&self) -> Option<Timestamp> {
@@ -282,6 +301,10 @@ impl Replica {
                     if self.may_wait(now, &job, &wanted) {
                         return self.park_waiting(id, job, wanted);
                     }
+                    if !job.wanted.is_empty() {
+                        self.stats.waits_timed_out += u64::from(now >= job.patience);
+                        self.stats.waits_in_vain += u64::from(now < job.patience);
+                    }
                     let outcome = Err(self.shortfall_refusal(now, &wanted, expired));
                     self.remember_refusal(now, &job, &outcome, out);
                     let nobody = Asker::Peer(self.state.me(), 0);
@@ -351,6 +374,7 @@ impl Replica {
 
     /// Answers the asker, and the twins with the same.
     pub(super) fn finish(&mut self, job: Job, outcome: Outcome, out: &mut Effects) {
+        self.stats.waits_served += u64::from(!job.wanted.is_empty() && outcome.is_ok());
         for twin in job.twins {
             self.answer(twin, outcome.clone(), true, out);
         }

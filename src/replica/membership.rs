@@ -80,6 +80,7 @@ impl Replica {
         if let Standing::Unproven { until, silent } = &self.standing
             && (silent.is_empty() || now >= *until)
         {
+            self.stats.started_unheard = u64::from(!silent.is_empty());
             self.standing = Standing::Ready;
             self.emit(Output::Ready, out);
             self.links.changed(now);

@@ -48,7 +48,7 @@ pub use effects::{Barrier, Effects, Gated, Output, Token};
 pub use escrow::Row;
 pub use input::Input;
 pub use snapshot::Cursor;
-pub use stats::Stats;
+pub use stats::{Sizes, Stats};
 
 use self::demand::Demand;
 use self::drain::HandOver;
@@ -182,6 +182,11 @@ impl Replica {
         let mut stats = self.stats;
         self.measure(&mut stats);
         stats
+    }
+
+    /// Clients whose requests wait, for rights or for another node.
+    pub fn waiting(&self) -> impl Iterator<Item = Token> {
+        self.jobs.clients()
     }
 
     /// Everybody's rows as they are known here, in order of item and owner.

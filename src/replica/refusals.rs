@@ -29,6 +29,10 @@ impl Refusals {
         }
     }
 
+    pub fn len(&self) -> usize {
+        self.by_sku.len()
+    }
+
     pub fn of(&self, sku: &Sku) -> Option<&LastRefusal> {
         self.by_sku.get(sku)
     }

@@ -6,6 +6,11 @@ pub struct Stats {
     pub requests: u64,
     pub replayed: u64,
     pub waited: u64,
+    /// Of those: served in the end, refused when their patience was over, and refused before,
+    /// because everybody was heard and waiting was in vain.
+    pub waits_served: u64,
+    pub waits_timed_out: u64,
+    pub waits_in_vain: u64,
     pub refused_sold_out: u64,
     pub refused_elsewhere: u64,
     pub refused_unknown: u64,
@@ -15,11 +20,19 @@ pub struct Stats {
     pub credits: u64,
     pub asks_sent: u64,
     pub asks_answered: u64,
+    /// Lines of asks for a buyer elsewhere that met buyers waiting here for the same item.
+    pub asks_crossed: u64,
     pub expired: u64,
     pub messages_sent: u64,
     pub entries_merged: u64,
     /// Entries from peers that were refused: never, unless a peer is broken.
     pub entries_rejected: u64,
+    /// Entries that came before the session that wrote them, and were left for later.
+    pub entries_early: u64,
+    /// Passes that lifted no watermark, because a frame or an earlier pass was lost.
+    pub passes_unclaimed: u64,
+    /// 1 when this start ended by time: not every member had said what it knows.
+    pub started_unheard: u64,
     pub alarms: u64,
     /// Lines of imports applied.
     pub imported_lines: u64,
@@ -39,4 +52,28 @@ pub struct Stats {
     pub sync_lag: u64,
     /// 1 while this replica hands its rights over.
     pub draining: u64,
+}
+
+/// How large the volatile tables are, each to be held against its bound in
+/// [`limits`](crate::limits). Reckoned by going through them: not for every step.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Sizes {
+    /// Requests that wait: `MAX_JOBS`.
+    pub jobs: usize,
+    /// Of those, for the item that most wait for: `MAX_WAITING_FOR_ITEM`.
+    pub waiting_for_one: usize,
+    /// Repeats that wait for the first answer under one key: `MAX_TWINS`.
+    pub twins_of_one: usize,
+    /// Numbers of what was sent to other nodes and not answered.
+    pub numbers: usize,
+    /// Items for which rights are being fetched: each has a waiting job.
+    pub shortages: usize,
+    /// Items whose newest refusal is kept: `MAX_LAST_REFUSALS`.
+    pub refusals: usize,
+    /// Ids found to be sold twice: `MAX_DOUBLY_SOLD`.
+    pub doubly_sold: usize,
+    /// Rows of the item that has most: `MAX_REPLICAS`.
+    pub rows_of_one: usize,
+    /// Bytes of passes on their way to one member: `PASS_WINDOW_BYTES`, and a frame.
+    pub pass_bytes_to_one: u64,
 }

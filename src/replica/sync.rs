@@ -103,6 +103,11 @@ impl Links {
         self.up.len()
     }
 
+    /// Bytes of passes on their way to the member that has most of them coming.
+    pub fn most_in_flight(&self) -> u64 {
+        self.up.values().map(|link| link.in_flight).max().unwrap_or(0)
+    }
+
     pub fn name(&self, replica: ReplicaId) -> Option<NodeName> {
         self.up.get(&replica).map(|link| link.name.clone())
     }
@@ -477,8 +482,9 @@ impl Replica {
         incoming.whole &= incoming.number == pass.number && incoming.next_frame == pass.frame;
         incoming.next_frame = pass.frame.saturating_add(1);
         let whole = incoming.whole;
-        let no_hole = whole && watermark >= pass.from || planted::is_on(Bug::ClaimOverHole);
-        let claim = pass.upto.filter(|upto| no_hole && *upto > watermark);
+        let fits = whole && watermark >= pass.from || planted::is_on(Bug::ClaimOverHole);
+        self.stats.passes_unclaimed += u64::from(pass.upto.is_some() && !fits);
+        let claim = pass.upto.filter(|upto| fits && *upto > watermark);
         let entries = pass.entries.into_iter().filter(|entry| entry.origin == origin).collect();
         let all_good = self.merge(now, from, entries, claim.map(|upto| Claim { origin, upto }), out);
         if !all_good && let Some(link) = self.links.up.get_mut(&from) {
@@ -523,7 +529,10 @@ impl Replica {
                 }
                 Judgement::New => fresh.push(entry),
                 Judgement::Known => {}
-                Judgement::Early => all_good = false,
+                Judgement::Early => {
+                    all_good = false;
+                    self.stats.entries_early += 1;
+                }
                 Judgement::RolledBack(proof) => return self.halt(proof, out),
                 Judgement::Refused(why) => {
                     all_good = false;

@@ -51,6 +51,8 @@ impl Replica {
     fn give(&mut self, now: Timestamp, to: ReplicaId, ask: &Ask, out: &mut Effects) {
         let gifts: Vec<(&AskLine, Units)> =
             ask.lines.iter().map(|line| (line, self.gift(now, to, line, ask.since))).collect();
+        let crossed = |line: &&AskLine| !line.need.is_zero() && self.jobs.is_waited_for(&line.sku);
+        self.stats.asks_crossed += ask.lines.iter().filter(crossed).count() as u64;
         let for_buyer = gifts.iter().any(|(line, gift)| !gift.is_zero() && !line.need.is_zero());
         let cause = if for_buyer { Cause::GiveForBuyer } else { Cause::GiveForBalance };
         let mut draft = Draft::new(&self.state, now, cause);

@@ -69,6 +69,10 @@ impl Shortages {
         self.news.extend(skus);
     }
 
+    pub fn len(&self) -> usize {
+        self.items.len()
+    }
+
     pub fn has_news(&self) -> bool {
         !self.news.is_empty()
     }

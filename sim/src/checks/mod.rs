@@ -8,11 +8,18 @@ pub mod changes;
 pub mod conservation;
 pub mod convergence;
 pub mod copies;
+pub mod expiry;
 pub mod keys;
+pub mod moves;
 pub mod overselling;
+pub mod pages;
+pub mod quiet;
 pub mod reach;
 pub mod recovery;
 pub mod refused;
+pub mod service;
+pub mod settled;
+pub mod sizes;
 pub mod verdicts;
 pub mod whole_state;
 
@@ -23,18 +30,25 @@ use std::fmt;
 pub enum Property {
     Conservation,
     Changes,
+    Expiry,
     Overselling,
     Copies,
     Keys,
     Acknowledged,
     Refused,
     Verdicts,
+    Pages,
     WholeState,
     Alarms,
     Answered,
     Recovery,
     Convergence,
     Reach,
+    Settled,
+    Moves,
+    Quiet,
+    Service,
+    Sizes,
     /// The replica's own assertions.
     Panic,
 }

@@ -9,12 +9,18 @@ use stockade::types::{ReservationId, Sku};
 
 use super::{Checked, Property, ensure};
 
-/// One delivery, return or write-off: a key at a node.
+/// One delivery, return, write-off or transfer: a key at a node.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Kind {
     Receipt,
     Return,
     WriteOff,
+    /// An admin's. It moves units, and neither brings nor takes any.
+    Transfer,
+}
+
+impl Kind {
+    pub const ALL: [Kind; 4] = [Kind::Receipt, Kind::Return, Kind::WriteOff, Kind::Transfer];
 }
 
 /// Which movement: its kind, the node and its key.
