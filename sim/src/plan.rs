@@ -58,6 +58,8 @@ pub struct Plan {
     /// Two hosts stay cut off from each other after the heal, until the books have converged
     /// by way of the others.
     pub bridge: bool,
+    /// One host boots for the first time when all is under way.
+    pub late_host: bool,
     /// Off only to see that the oracle notices.
     pub barrier: bool,
 }
@@ -86,7 +88,8 @@ impl Plan {
             clients: dice.between(2, 10) as usize,
             chaos: Span::seconds(dice.between(10, 40)),
             think: Span::millis([20, 50, 100, 200][dice.place(4)]),
-            most_units: [3, 10, 30, 100][dice.place(4)],
+            // Now and then more than 32 bits hold.
+            most_units: if dice.chance(60) { 1 << 34 } else { [3, 10, 30, 100][dice.place(4)] },
             transport,
             delay: Span::millis([1, 5, 20, 80][dice.place(4)]),
             fault_every: Span::millis([300, 1_000, 3_000][dice.place(3)]),
@@ -111,6 +114,7 @@ impl Plan {
             start_wait: Millis([0, 500, 3_000][dice.place(3)]),
             quotas: dice.chance(400),
             bridge: hosts > 2 && dice.chance(200),
+            late_host: dice.chance(150),
             barrier: true,
         }
     }

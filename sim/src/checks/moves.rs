@@ -59,7 +59,9 @@ impl Moves {
     pub fn check(&self, hosts: usize) -> Checked {
         for (sku, Sums { moved, taken, came }) in &self.0 {
             ensure(*moved <= MOVES * taken + hosts as u64 * came, Property::Moves, || {
-                format!("{sku}: {moved} units were moved between {hosts} hosts, {taken} taken, {came} came in")
+                format!(
+                    "{sku}: {moved} units were moved between {hosts} hosts, {taken} taken, {came} came in"
+                )
             })?;
         }
         Ok(())

@@ -45,8 +45,9 @@ impl Page {
         for record in &batch.records {
             let Record::Change(change) = record else { continue };
             for raise in &change.rows {
-                // Units may come before the setting that makes the item known here.
-                *self.dirty.entry(raise.sku.clone()).or_default() |= change.cause != Cause::Credit;
+                // Units may come, and go on, before the setting that makes the item known here.
+                let moved = [Cause::Credit, Cause::GiveForBuyer, Cause::GiveForBalance, Cause::GiveForDrain];
+                *self.dirty.entry(raise.sku.clone()).or_default() |= !moved.contains(&change.cause);
             }
         }
     }
@@ -82,7 +83,8 @@ impl Page {
     pub fn sold_out(&mut self, clock: Timestamp) -> (Vec<Sku>, Timestamp) {
         let unproved = std::mem::take(&mut self.unproved);
         let heard = self.heard.iter().flatten();
-        let as_of = heard.map(|heard| heard.as_of.unwrap_or(Timestamp::ZERO)).min().unwrap_or(Timestamp::ZERO);
+        let as_of =
+            heard.map(|heard| heard.as_of.unwrap_or(Timestamp::ZERO)).min().unwrap_or(Timestamp::ZERO);
         if clock.since(as_of) > FRESH {
             return (Vec::new(), as_of);
         }
@@ -138,9 +140,7 @@ mod tests {
 
     #[test]
     fn a_page_says_sold_out_by_closed_fresh_views_alone() {
-        let heard = |at: u64| {
-            vec![Heard { node: NodeName::new("n-1").unwrap(), as_of: Some(Timestamp(at)) }]
-        };
+        let heard = |at: u64| vec![Heard { node: NodeName::new("n-1").unwrap(), as_of: Some(Timestamp(at)) }];
         let mut page = Page::default();
         page.viewed(view(0, 0));
         assert_eq!(page.sold_out(Timestamp(9_000)).0, []);

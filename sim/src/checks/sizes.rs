@@ -49,9 +49,9 @@ pub fn check_message(node: usize, message: &Message, bytes: usize) -> Checked {
     ensure(bytes <= MAX_MESSAGE_BYTES, Property::Sizes, || {
         format!("n-{node} sends a message of {bytes} bytes")
     })?;
-    message.check_bounds().map_err(|what| {
-        Violation::of(Property::Sizes, format!("n-{node} sends too much at once: {what}"))
-    })
+    message
+        .check_bounds()
+        .map_err(|what| Violation::of(Property::Sizes, format!("n-{node} sends too much at once: {what}")))
 }
 
 #[cfg(test)]
