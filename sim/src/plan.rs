@@ -81,15 +81,14 @@ impl Plan {
         };
         let hosts = [2, 3, 3, 3, 3, 4, 5][dice.place(7)];
         let (lost_requests, lost_replies) = (some(500, dice, 60), some(500, dice, 60));
-        Plan {
+        let mut plan = Plan {
             seed,
             hosts,
             items: dice.between(1, 4) as usize,
             clients: dice.between(2, 10) as usize,
             chaos: Span::seconds(dice.between(10, 40)),
             think: Span::millis([20, 50, 100, 200][dice.place(4)]),
-            // Now and then more than 32 bits hold.
-            most_units: if dice.chance(60) { 1 << 34 } else { [3, 10, 30, 100][dice.place(4)] },
+            most_units: [3, 10, 30, 100][dice.place(4)],
             transport,
             delay: Span::millis([1, 5, 20, 80][dice.place(4)]),
             fault_every: Span::millis([300, 1_000, 3_000][dice.place(3)]),
@@ -116,6 +115,11 @@ impl Plan {
             bridge: hosts > 2 && dice.chance(200),
             late_host: dice.chance(150),
             barrier: true,
+        };
+        if dice.chance(60) {
+            // More than 32 bits hold.
+            plan.most_units = 1 << 34;
         }
+        plan
     }
 }

@@ -293,9 +293,11 @@ impl Workload {
 
     fn batch(&mut self, put: Put, order: Option<Order>) -> Command {
         let wait = Millis(0);
-        // What was held may be sold at once, as it is or otherwise.
-        let id =
-            if self.dice.chance(300) { put.id.clone() } else { reservation_id(&format!("{}-b", put.id)) };
+        // What was held may be sold at once, as it is or otherwise; so in one batch of three.
+        let id = match put.ttl.0 % 3 {
+            0 => put.id.clone(),
+            _ => reservation_id(&format!("{}-b", put.id)),
+        };
         let sell = Sell { id, lines: self.lines(), wait, reference: None, minted: false };
         let put = Put { wait, ..put };
         let mut operations = vec![Operation::Reserve(put.clone())];
