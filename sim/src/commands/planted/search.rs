@@ -35,7 +35,7 @@ pub struct Hunt {
     pub finds: Vec<Find>,
     /// No seed found it, this often, in as many as it may take.
     pub missed: bool,
-    /// A seed that fails without any bug, and how.
+    /// The first seed that fails without any bug, and how. It does not count as a find.
     pub unclean: Option<(u64, String)>,
 }
 
@@ -133,9 +133,12 @@ pub fn hunt(bug: Bug, most: u64, finds: u64) -> Hunt {
                     hunt.finds.push(Find { seed, needed, property, at });
                     start = seed + 1;
                 }
-                Probed::Unclean(what) => hunt.unclean = Some((seed, what)),
+                Probed::Unclean(what) => {
+                    hunt.unclean.get_or_insert((seed, what));
+                    hunt.missed = needed >= most;
+                }
             }
-            let done = !hunt.is_good() || hunt.finds.len() as u64 == finds;
+            let done = hunt.missed || hunt.finds.len() as u64 == finds;
             if done { Go::Stop } else { Go::On }
         },
     );
