@@ -51,9 +51,9 @@ named! {
 named! {
     /// How a request stood when a fault struck its node.
     Stage {
-        Open: "open",
-        Waiting: "waiting",
-        Answered: "answered",
+        Open: "requests open",
+        Waiting: "of those, waiting for rights or another node",
+        Answered: "requests just answered",
     }
 }
 

@@ -93,6 +93,7 @@ impl World {
         let outcomes = self.ask_all(sales)?;
         if let [(first, _), (second, _)] = outcomes.as_slice() {
             service::check_crossing([first, second])?;
+            self.counts.sold += lines.iter().map(|line| line.quantity.0).sum::<u64>();
         }
         Ok(())
     }

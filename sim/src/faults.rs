@@ -84,6 +84,9 @@ impl World {
     }
 
     fn strike(&mut self, fault: Fault, host: usize) -> Checked {
+        if self.plan.inert {
+            return Ok(());
+        }
         let peer = (host + 1 + self.faults.place(self.plan.hosts - 1)) % self.plan.hosts;
         self.trace.note(self.now, &[], &[], || format!("fault {fault:?} at n-{host} (n-{peer})"));
         self.note_fault(fault, host);

@@ -2,6 +2,7 @@
 //! watches. See `sim/README.md`.
 #![forbid(unsafe_code)]
 
+mod canaries;
 mod checks;
 mod claims;
 mod commands;
@@ -21,6 +22,7 @@ mod phases;
 mod plan;
 mod recording;
 mod run;
+mod tally;
 mod time;
 mod trace;
 mod watch;
@@ -37,6 +39,7 @@ fn main() -> ExitCode {
         options::Command::Run { seed, trace } => commands::run::run(seed, trace),
         options::Command::Sweep { seeds, output } => commands::sweep::sweep(&seeds, output),
         options::Command::Planted(planted) => commands::planted::planted(&planted),
+        options::Command::Coverage { seeds, output } => commands::coverage::coverage(&seeds, output),
         options::Command::Meta { seeds } => commands::meta::meta(&seeds),
     }
 }

@@ -32,6 +32,17 @@ pub enum Command {
     },
     /// Switch known bugs on, one at a time, and count the seeds that find each.
     Planted(Planted),
+    /// Tell what many seeds went through; exit code 1 when something never was.
+    ///
+    /// A table of requests by kind that were open, waiting or just answered when a fault struck
+    /// their node, and how often each rare path was taken.
+    Coverage {
+        #[arg(long, value_name = "N|A..B")]
+        seeds: Seeds,
+        /// How the end is told.
+        #[arg(short, long, value_enum, default_value_t)]
+        output: Output,
+    },
     /// Run each seed twice and compare the traces byte for byte.
     Meta {
         #[arg(long, value_name = "N|A..B")]

@@ -62,6 +62,8 @@ pub struct Plan {
     pub late_host: bool,
     /// Off only to see that the oracle notices.
     pub barrier: bool,
+    /// Faults are switched on and do nothing: only to see that a sweep notices.
+    pub inert: bool,
 }
 
 impl Plan {
@@ -115,6 +117,7 @@ impl Plan {
             bridge: hosts > 2 && dice.chance(200),
             late_host: dice.chance(150),
             barrier: true,
+            inert: false,
         };
         if dice.chance(60) {
             // More than 32 bits hold.

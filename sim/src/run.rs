@@ -32,6 +32,14 @@ pub fn live(plan: Plan, detail: Detail) -> Outcome {
     Outcome { violation, counts: world.counts, coverage, hash: world.trace.hash() }
 }
 
+/// The trace's lines of a world.
+pub fn live_kept(plan: Plan) -> Vec<String> {
+    let mut world = World::new(plan, Detail::Keep);
+    // What it came to is known; the trace ends where it ends.
+    let _ = catch_unwind(AssertUnwindSafe(|| world.live()));
+    world.trace.take_lines()
+}
+
 impl Counts {
     pub fn add(&mut self, other: &Counts) {
         self.events += other.events;

@@ -14,17 +14,20 @@ pub enum Detail {
     Lines,
     /// And printed.
     Print,
+    /// And kept.
+    Keep,
 }
 
 #[derive(Debug)]
 pub struct Trace {
     hash: u64,
     detail: Detail,
+    kept: Vec<String>,
 }
 
 impl Trace {
     pub fn new(detail: Detail) -> Trace {
-        Trace { hash: 0xcbf2_9ce4_8422_2325, detail }
+        Trace { hash: 0xcbf2_9ce4_8422_2325, detail, kept: Vec::new() }
     }
 
     /// Notes an event: `words` and `bytes` always, `line` only when lines are wanted.
@@ -41,6 +44,14 @@ impl Trace {
             // Whoever reads may have seen enough.
             let _ = writeln!(std::io::stdout(), "{at}  {line}");
         }
+        if self.detail == Detail::Keep {
+            self.kept.push(format!("{at}  {line}"));
+        }
+    }
+
+    /// The lines, if they were to be kept.
+    pub fn take_lines(&mut self) -> Vec<String> {
+        std::mem::take(&mut self.kept)
     }
 
     /// Equal for equal traces.

@@ -48,6 +48,10 @@ impl World {
 
     /// All that may leave a host has left.
     pub(crate) fn watch_page(&mut self, host: usize) -> Checked {
+        if !self.plan.barrier {
+            // Every page is ahead of its disk then; what else is found is what the canary is for.
+            return Ok(());
+        }
         let clock = &self.hosts[host].clock;
         let books = &self.oracle.books[host];
         let page = &mut self.oracle.watches[host].page;

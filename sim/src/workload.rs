@@ -293,10 +293,10 @@ impl Workload {
 
     fn batch(&mut self, put: Put, order: Option<Order>) -> Command {
         let wait = Millis(0);
-        // What was held may be sold at once, as it is or otherwise; so in one batch of three.
-        let id = match put.ttl.0 % 3 {
-            0 => put.id.clone(),
-            _ => reservation_id(&format!("{}-b", put.id)),
+        // Now and then what was just held is sold.
+        let id = match self.dice.chance(200) {
+            true => put.id.clone(),
+            false => reservation_id(&format!("{}-b", put.id)),
         };
         let sell = Sell { id, lines: self.lines(), wait, reference: None, minted: false };
         let put = Put { wait, ..put };

@@ -1,11 +1,13 @@
 //! The commands, one a file.
 
+pub mod coverage;
 pub mod meta;
 mod parallel;
 pub mod planted;
 mod progress;
 pub mod run;
 pub mod sweep;
+mod table;
 
 use std::io::Write;
 
