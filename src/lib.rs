@@ -27,6 +27,8 @@ pub mod node;
 pub mod open_files;
 #[cfg(feature = "node")]
 pub mod peer;
+#[deny(clippy::disallowed_methods, clippy::disallowed_types)]
+pub mod planted;
 #[cfg(feature = "node")]
 pub mod reload;
 #[deny(clippy::disallowed_methods, clippy::disallowed_types)]

@@ -103,10 +103,11 @@ impl World {
         let (all, moved) = (self.oracle.free(sku), self.oracle.moves.moved(sku));
         loop {
             let free = self.oracle.free(sku);
-            let most = u64::try_from(free).unwrap_or(0).min(5);
-            if most == 0 {
+            let free_units = u64::try_from(free).unwrap_or(0);
+            if free_units == 0 {
                 break;
             }
+            let most = (free_units / 2).max(5).min(free_units);
             let units = self.dice.between(1, most);
             self.sell_in_time(host, sku, units, free)?;
             self.counts.sold += units;

@@ -15,6 +15,7 @@
 use std::collections::BTreeMap;
 
 use stockade::limits::Limits;
+use stockade::planted::{self, Bug};
 use stockade::replica::{Cursor, Replica};
 use stockade::types::{Position, Timestamp};
 use stockade::wire::{Batch, Genesis, Record, codec};
@@ -184,7 +185,7 @@ impl Disk {
                 true
             }
             // A checkpoint must not know more than the journal.
-            Err(position) if *position > durable => true,
+            Err(position) if *position > durable && !planted::is_on(Bug::CheckpointAheadOfJournal) => true,
             Err(_) => {
                 if let Some(done) = self.writing.take() {
                     let checkpoint = Checkpoint { chunks: done.chunks, whole: true };
@@ -263,8 +264,9 @@ impl Disk {
             Some((covers, checkpoint)) => (*covers, checkpoint.chunks.as_slice()),
             None => (0, [].as_slice()),
         };
-        let batches = self.batches.range(covers + 1..);
-        if batches.clone().next().is_some_and(|(first, _)| *first != covers + 1) {
+        let skipped = u64::from(covers > 0 && planted::is_on(Bug::ReplaySkipsBatch));
+        let batches = self.batches.range(covers + 1 + skipped..);
+        if batches.clone().next().is_some_and(|(first, _)| *first != covers + 1 + skipped) {
             return Err(format!("damaged: batches after {covers} are missing"));
         }
         for summed in chunks.iter().chain(batches.map(|(_, batch)| batch)) {

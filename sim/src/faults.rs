@@ -77,7 +77,11 @@ impl World {
             }
             Fault::CrashInBoot => return self.crash_in_boot(host, dice),
             Fault::Stop => return self.stop(host, dice),
-            Fault::Pause => self.hosts[host].paused_until = until,
+            // A pause within a longer one ends with that.
+            Fault::Pause => {
+                let longer = until.max(self.hosts[host].paused_until);
+                self.hosts[host].paused_until = longer;
+            }
             Fault::StepClock => self.hosts[host].clock.step(skew(dice, 60_000)),
             Fault::FreezeClock => self.freeze(host, until),
             Fault::Checkpoint => self.begin_checkpoint(host),

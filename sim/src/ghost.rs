@@ -3,8 +3,8 @@
 
 use std::collections::BTreeMap;
 
-use stockade::types::{Cell, ReplicaId, Reservation, ReservationId, Sku};
-use stockade::wire::{Cause, Change, Record};
+use stockade::types::{Cell, Policy, ReplicaId, Reservation, ReservationId, Sku, Timestamp};
+use stockade::wire::{Body, Cause, Change, Entry, Key, Record};
 
 use crate::checks::overselling::Kind;
 
@@ -19,6 +19,9 @@ pub struct Ledger {
     pub reservations: BTreeMap<ReservationId, Reservation>,
     /// Units that admins moved away.
     pub transferred: BTreeMap<Sku, u64>,
+    /// What an admin last set, as far as it is known here: the newest by (time, replica).
+    pub settings: BTreeMap<Sku, (Timestamp, ReplicaId, Policy)>,
+    pub is_draining: bool,
 }
 
 impl Row {
@@ -69,12 +72,28 @@ impl Ledger {
     }
 
     pub fn apply(&mut self, record: &Record) {
-        if let Record::Change(change) = record {
-            self.apply_change(change);
+        match record {
+            Record::Change(change) => self.apply_change(change),
+            Record::Merge(merge) => merge.entries.iter().for_each(|entry| self.apply_setting(entry)),
+            _ => {}
+        }
+    }
+
+    fn apply_setting(&mut self, entry: &Entry) {
+        let (Key::Setting(sku), Body::Setting(setting)) = (&entry.key, &entry.body) else { return };
+        let known = self.settings.get(sku);
+        if known.is_none_or(|(time, by, _)| (*time, *by) < (setting.time, entry.origin)) {
+            self.settings.insert(sku.clone(), (setting.time, entry.origin, setting.policy.clone()));
         }
     }
 
     pub fn apply_change(&mut self, change: &Change) {
+        for entry in &change.entries {
+            self.apply_setting(entry);
+            if let Body::Draining(draining) = entry.body {
+                self.is_draining = draining;
+            }
+        }
         for raise in &change.rows {
             let row = self.rows.entry(raise.sku.clone()).or_default();
             row.0.extend(raise.cells.iter().map(|raised| (raised.new.cell, raised.new.value)));

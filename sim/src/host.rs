@@ -5,9 +5,10 @@ use std::collections::BTreeMap;
 use std::rc::Rc;
 
 use stockade::limits::Limits;
+use stockade::planted::{self, Bug};
 use stockade::replica::{Barrier, Effects, Input, Output, Replica, Token};
 use stockade::types::{Position, Request, Timestamp};
-use stockade::wire::{Batch, Genesis, Record};
+use stockade::wire::{Batch, Cause, Genesis, Record};
 
 use crate::disk::{Disk, Fate, InFlight};
 use crate::time::{Clock, Time};
@@ -157,8 +158,13 @@ impl Host {
         if !self.disk.is_idle() || process.pending.is_empty() {
             return false;
         }
-        let batch = Batch { time, records: std::mem::take(&mut process.pending) };
-        self.disk.begin(batch, process.replica.position());
+        let rest = process.pending.split_off(whole(&process.pending));
+        let records = std::mem::replace(&mut process.pending, rest);
+        let position = Position(process.replica.position().0 - process.pending.len() as u64);
+        self.disk.begin(Batch { time, records }, position);
+        if planted::is_on(Bug::SyncNotAwaited) {
+            process.barrier.durable(position);
+        }
         true
     }
 
@@ -177,5 +183,15 @@ impl Host {
             return process.barrier.release();
         }
         Some(process.loose.remove(0))
+    }
+}
+
+/// How many of the pending records go into one batch: all, so that no step is torn.
+fn whole(pending: &[Record]) -> usize {
+    let is_apart = |record: &Record| matches!(record, Record::Change(c) if c.cause == Cause::Remember);
+    match pending.iter().skip(1).position(is_apart) {
+        _ if planted::is_on(Bug::StepTorn) => 1,
+        Some(before) if planted::is_on(Bug::DedupApart) => before + 1,
+        _ => pending.len(),
     }
 }

@@ -43,6 +43,7 @@ fn main() -> ExitCode {
         options::Command::Run { replay, trace, output } => commands::run::run(&replay, trace, output),
         options::Command::Shrink { replay, seeds } => commands::shrink::shrink(&replay, seeds),
         options::Command::Sweep { seeds, output } => commands::sweep::sweep(&seeds, output),
+        options::Command::Planted(planted) => commands::planted::planted(&planted),
         options::Command::Coverage { seeds, output } => commands::coverage::coverage(&seeds, output),
         options::Command::Meta { seeds } => commands::meta::meta(&seeds),
     }

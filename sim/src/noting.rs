@@ -6,7 +6,7 @@ use stockade::limits::ASK_TIMEOUT;
 use stockade::types::{Answer, Applied, Command, IdempotencyKey, Reply, ReservationState, Timestamp};
 use stockade::wire::{Body, Cause, Change, Message};
 
-use crate::checks::sizes;
+use crate::checks::{Checked, sizes};
 use crate::claims::{claims, makes, refusals, shortfalls};
 use crate::coverage::Kind;
 use crate::host::Open;
@@ -42,6 +42,9 @@ impl Oracle {
     pub(crate) fn note_change(&mut self, node: usize, change: &Change) {
         let coverage = &mut self.coverage;
         coverage.hit(Mark::of_cause(change.cause));
+        if change.cause == Cause::Credit {
+            self.asks.gave_reason(node);
+        }
         let gives = [Cause::Transfer, Cause::GiveForBuyer, Cause::GiveForBalance, Cause::GiveForDrain];
         self.transfers += u64::from(gives.contains(&change.cause));
         for entry in &change.entries {
@@ -142,8 +145,16 @@ impl Oracle {
     }
 
     /// A message leaves over a link.
-    pub(crate) fn message_sent(&mut self, from: usize, to: usize, message: &Message, bytes: usize) {
-        if let Err(violation) = sizes::check_message(from, message, bytes) {
+    pub(crate) fn message_sent(
+        &mut self,
+        now: Time,
+        from: usize,
+        to: usize,
+        message: &Message,
+        bytes: usize,
+    ) {
+        let checked = sizes::check_message(from, message, bytes);
+        if let Err(violation) = checked.and_then(|()| self.check_asks(now, from, to, message)) {
             self.found.get_or_insert(violation);
         }
         let sent = &mut self.sent[from * self.watches.len() + to];
@@ -167,6 +178,22 @@ impl Oracle {
             Message::Given(given) => self.coverage.hit_if(!given.none.is_empty(), Mark::ItemWithoutRow),
             _ => {}
         }
+    }
+
+    fn check_asks(&mut self, now: Time, from: usize, to: usize, message: &Message) -> Checked {
+        match message {
+            Message::Hello(_) => {
+                self.asks.gave_reason(from);
+                self.asks.gave_reason(to);
+            }
+            Message::Forward(_) => self.asks.gave_reason(to),
+            Message::Ask(ask) => {
+                let needed = ask.lines.iter().filter(|line| !line.need.is_zero());
+                return needed.map(|line| &line.sku).try_for_each(|sku| self.asks.asked(now, from, to, sku));
+            }
+            _ => {}
+        }
+        Ok(())
     }
 
     /// A message arrives; `clock` is the receiver's.

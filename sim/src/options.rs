@@ -42,6 +42,8 @@ pub enum Command {
         #[arg(short, long, value_enum, default_value_t)]
         output: Output,
     },
+    /// Switch known bugs on, one at a time, and count the seeds that find each.
+    Planted(Planted),
     /// Tell what many seeds went through; exit code 1 when something never was.
     ///
     /// A table of requests by kind that were open, waiting or just answered when a fault struck
@@ -58,6 +60,32 @@ pub enum Command {
         #[arg(long, value_name = "N|A..B")]
         seeds: Seeds,
     },
+}
+
+/// What `planted` is to do.
+#[derive(Debug, clap::Args)]
+pub struct Planted {
+    /// Only this bug; may be given more than once.
+    #[arg(long = "bug", value_name = "SLUG")]
+    pub bugs: Vec<String>,
+    /// Seeds in which each bug must be found.
+    #[arg(long, value_name = "MAX", default_value_t = 20_000)]
+    pub seeds: u64,
+    /// How often each bug is to be found: it is looked for again past each find.
+    #[arg(long, value_name = "N", default_value_t = 10, value_parser = clap::value_parser!(u64).range(1..))]
+    pub finds: u64,
+    /// Name the bugs and run nothing.
+    #[arg(long)]
+    pub list: bool,
+    /// Run that many seeds with no bug on: all must pass.
+    #[arg(long, conflicts_with_all = ["bugs", "write", "list"])]
+    pub none: bool,
+    /// Put the table into this file, between its two markers.
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["bugs", "list"])]
+    pub write: Option<std::path::PathBuf>,
+    /// How the end is told.
+    #[arg(short, long, value_enum, default_value_t)]
+    pub output: Output,
 }
 
 /// Seeds from `first` to before `end`.

@@ -7,18 +7,20 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use stockade::replica::Replica;
 use stockade::types::{
-    Answer, Claimed, Command, Outcome, Refusal, ReplicaId, Reply, Reservation, ReservationId,
+    Answer, Claimed, Command, NodeState, Outcome, Refusal, ReplicaId, Reply, Reservation, ReservationId,
     ReservationState, Sku, Timestamp, Verdict,
 };
-use stockade::wire::{Batch, Record};
+use stockade::wire::{Batch, Change, Record};
 
+use crate::checks::asks::Asks;
 use crate::checks::conservation::Both;
+use crate::checks::makers::Makers;
 use crate::checks::moves::Moves;
 use crate::checks::overselling::{Kind, Sales};
 use crate::checks::quiet::Sent;
 use crate::checks::{
-    Checked, Violation, acknowledged::Promises, changes, conservation, copies, keys::Answers, recovery,
-    refused::Refusals, settled, verdicts,
+    Checked, Violation, acknowledged::Promises, changes, conservation, copies, drained, keys::Answers,
+    quotas, recovery, refused::Refusals, settings, settled, verdicts,
 };
 use crate::claims::{claims, makes, movement, shortfalls, wishes};
 use crate::coverage::Coverage;
@@ -27,7 +29,7 @@ use crate::host::Open;
 use crate::noting::{Passed, Start};
 use crate::time::{Span, Time};
 use crate::watch::Watch;
-use crate::workload::{node_number, reservations_of};
+use crate::workload::{self, node_number, reservations_of};
 
 /// What one host has recorded.
 #[derive(Debug, Default)]
@@ -47,6 +49,8 @@ pub struct Oracle {
     answers: Answers,
     promises: Promises,
     refusals: Refusals,
+    makers: Makers,
+    pub asks: Asks,
     /// Requests under way about a reservation: while there are any, it may end at any time.
     touching: BTreeMap<ReservationId, u32>,
     /// Deadlines of acknowledged holds.
@@ -79,6 +83,8 @@ impl Oracle {
             answers: Answers::default(),
             promises: Promises::default(),
             refusals: Refusals::default(),
+            makers: Makers::default(),
+            asks: Asks::default(),
             touching: BTreeMap::new(),
             deadlines: BTreeMap::new(),
             watches: (0..hosts).map(|_| Watch::default()).collect(),
@@ -100,10 +106,15 @@ impl Oracle {
     pub fn recorded(&mut self, now: Time, node: usize, records: &[Record]) -> Checked {
         self.watches[node].recorded(now, records.len());
         for record in records {
-            let Record::Change(change) = record else { continue };
+            let Record::Change(change) = record else {
+                self.books[node].memory.apply(record);
+                continue;
+            };
             changes::check(&self.books[node].memory, change)?;
+            self.check_maker(node, change)?;
             self.note_change(node, change);
             self.books[node].memory.apply_change(change);
+            quotas::check(&workload::node(node), change, &self.books[node].memory)?;
             if change.cause == stockade::wire::Cause::GiveForDrain {
                 self.note_drained(node);
             }
@@ -114,6 +125,12 @@ impl Oracle {
             }
         }
         Ok(())
+    }
+
+    fn check_maker(&self, node: usize, change: &Change) -> Checked {
+        let Some(new) = &change.reservation else { return Ok(()) };
+        let is_new = !self.books[node].memory.reservations.contains_key(&new.id);
+        if is_new { self.makers.check_new(&new.id, node) } else { Ok(()) }
     }
 
     fn check_item(&self, sku: &Sku) -> Checked {
@@ -196,8 +213,15 @@ impl Oracle {
                 self.sales.not_held(id, home);
             }
         }
-        makes(&open.request.command).into_iter().for_each(|id| self.refusals.attempted(id));
+        let retry = matches!(&open.request.command, Command::Put(put) if put.retry);
+        for id in makes(&open.request.command) {
+            self.refusals.attempted(id);
+            let mut others = self.books.iter().enumerate().filter(|(other, _)| *other != node);
+            let elsewhere = others.any(|(_, books)| books.durable.reservations.contains_key(id));
+            self.makers.attempted(id, node, !(retry && elsewhere));
+        }
         wishes(&open.request.command).into_iter().for_each(|lines| self.moves.asked(lines));
+        self.asks.gave_reason(node);
         self.note_request(node, open);
         if let Some((id, sku, units)) = movement(node, &open.request) {
             self.sales.attempted(id, sku, units);
@@ -217,6 +241,17 @@ impl Oracle {
         clocks: &[Timestamp],
     ) -> Checked {
         self.check_key(node, open, reply)?;
+        if !reply.replayed {
+            settings::check(&open.request.command, &reply.outcome)?;
+        }
+        if let Ok(Answer::Node(status)) = &reply.outcome
+            && status.state == NodeState::Drained
+            && node_number(&status.name) == node
+            && self.books[node].memory.is_draining
+            && !reply.replayed
+        {
+            drained::check_said(node, &self.books[node].memory)?;
+        }
         self.untouch(&open.request.command, &reply.outcome);
         if let Some((id, sku, _)) = movement(node, &open.request) {
             if !matches!(reply.outcome, Err(Refusal::OutcomeUnknown)) {

@@ -9,7 +9,7 @@ use stockade::types::{
     Sku, Units,
 };
 
-use crate::checks::{Checked, Property, Violation, answered, convergence, reach};
+use crate::checks::{Checked, Property, Violation, answered, convergence, drained, reach};
 use crate::host::Open;
 use crate::time::{Span, Time};
 use crate::world::{Event, World};
@@ -41,6 +41,7 @@ impl World {
         self.run_until(self.plan.chaos_end().max(self.now))?;
         self.heal()?;
         self.converge()?;
+        self.check_drained()?;
         self.be_quiet()?;
         self.mend_bridge()?;
         self.settle_all()?;
@@ -56,7 +57,8 @@ impl World {
         if self.plan.early {
             return self.set_up_in_a_storm();
         }
-        (0..self.plan.hosts).try_for_each(|host| self.boot(host))?;
+        let early = self.plan.hosts - usize::from(self.plan.late_host);
+        (0..early).try_for_each(|host| self.boot(host))?;
         // A replica that not everybody greets serves after three seconds.
         self.run_until(Time::ZERO.after(Span::seconds(4)))?;
         let skus: Vec<Sku> = (0..self.plan.items).map(crate::workload::sku).collect();
@@ -66,7 +68,7 @@ impl World {
         }
         self.run_until(self.now.after(Span::seconds(1)))?;
         for sku in skus.iter().chain(&skus) {
-            let host = self.dice.place(self.plan.hosts);
+            let host = self.dice.place(early);
             let quantity = Units(self.dice.between(1, self.plan.most_units));
             // A lossy network may not have told this host of the item yet.
             if self.call(host, receive(sku, quantity))?.is_err() {
@@ -104,6 +106,10 @@ impl World {
     /// Faults and clients begin.
     fn rage(&mut self) {
         self.chaos = true;
+        if self.plan.late_host {
+            let soon = self.some(Span::seconds(2));
+            self.push_in(soon, Event::Boot { host: self.plan.hosts - 1 });
+        }
         for client in 0..self.plan.clients {
             let pause = self.some(Span::seconds(1));
             self.push_in(pause, Event::Wake { client });
@@ -149,6 +155,27 @@ impl World {
             Some((host, arrived)) => answered::check(host, arrived, self.now),
             None => Ok(()),
         }
+    }
+
+    /// Nothing has changed for long: who drains, and can reach one that does not, has no free unit.
+    fn check_drained(&self) -> Checked {
+        let hosts =
+            || self.hosts.iter().enumerate().filter_map(|(n, host)| Some((n, host.process.as_ref()?)));
+        for (n, process) in hosts().filter(|(_, process)| process.replica.is_draining()) {
+            let takes = |(to, other): (usize, &crate::host::Process)| {
+                let cut = self.network.is_cut(n, to) || self.network.is_cut(to, n);
+                !other.replica.is_draining() && !cut && self.hosts[n].ends[to].up
+            };
+            if !hosts().filter(|(to, _)| *to != n).any(takes) {
+                continue;
+            }
+            let own = process.replica.rows().filter(|(_, owner, _)| *owner == process.replica.replica_id());
+            for (sku, _, row) in own {
+                let free = row.balances().map_or(0, |balances| balances.available.0);
+                drained::check_handed_over(n, sku, free)?;
+            }
+        }
+        Ok(())
     }
 
     fn check_converged(&self) -> Checked {

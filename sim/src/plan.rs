@@ -66,6 +66,8 @@ pub struct Plan {
     /// Two hosts stay cut off from each other after the heal, until the books have converged
     /// by way of the others.
     pub bridge: bool,
+    /// One host boots for the first time when all is under way.
+    pub late_host: bool,
     /// Off only to see that the oracle notices.
     pub barrier: bool,
     /// Faults are switched on and do nothing: only to see that a sweep notices.
@@ -119,9 +121,14 @@ impl Plan {
             hot_item: dice.chance(200),
             mass_expiry: dice.chance(200),
             bridge: hosts > 2 && dice.chance(200),
+            late_host: dice.chance(150),
             barrier: true,
             inert: false,
         };
+        if dice.chance(60) {
+            // More than 32 bits hold.
+            plan.most_units = 1 << 34;
+        }
         plan.faults = Fault::some(&plan, dice);
         plan
     }

@@ -7,6 +7,7 @@ use super::effects::{Effects, Token};
 use super::jobs::{Asker, Job};
 use super::requests::{fingerprint, request_id};
 use crate::limits::{LINES_AT_ONCE, MAX_TWINS};
+use crate::planted::{self, Bug};
 use crate::types::{
     Answer, Command, Line, Movement, Outcome, Policy, Put, Quota, Refusal, ReplicaId, Request, ReservationId,
     ReservationState, Sku, Timestamp, Transfer,
@@ -39,12 +40,18 @@ impl Replica {
         let key = request_id(&request).map(|id| (id, fingerprint(&request.command)));
         if let Some((id, fingerprint)) = key {
             if let Some(known) = self.state.requests.find(&id) {
-                let same = known.fingerprint == fingerprint;
-                let outcome = if same { known.outcome.clone() } else { Err(Refusal::KeyReused) };
+                let same = known.fingerprint == fingerprint || planted::is_on(Bug::OtherBodyAccepted);
+                let mut outcome = if same { known.outcome.clone() } else { Err(Refusal::KeyReused) };
+                if planted::is_on(Bug::ReplayDiffers)
+                    && let Ok(Answer::Books { books, .. }) = &mut outcome
+                    && let Some(fresh) = self.state.books(&books.sku, |replica| self.as_of(now, replica))
+                {
+                    *books = fresh;
+                }
                 self.stats.replayed += u64::from(same);
                 return self.answer(asker, outcome, same, out);
             }
-            if let Some(twin) = self.jobs.with_key(&id) {
+            if let Some(twin) = self.jobs.with_key(&id).filter(|_| !planted::is_on(Bug::TwinDecidedTwice)) {
                 let refusal = if twin.key.is_none_or(|(_, first)| first != fingerprint) {
                     Refusal::KeyReused
                 } else if twin.twins.len() >= MAX_TWINS {
@@ -126,7 +133,8 @@ impl Replica {
     fn put(&mut self, now: Timestamp, job: &Job, put: &Put, out: &mut Effects) -> Attempt {
         let mine = self.state.reservations.find(&put.id).is_some();
         let may_be_elsewhere = !matches!(job.asker, Asker::Peer(..)) && !job.searched;
-        if put.retry && !mine && may_be_elsewhere && self.state.others().next().is_some() {
+        let searches = put.retry && !planted::is_on(Bug::RetryMakesSecond);
+        if searches && !mine && may_be_elsewhere && self.state.others().next().is_some() {
             return Attempt::NotMine;
         }
         if self.is_draining() && self.is_new(&put.id) {
@@ -307,7 +315,14 @@ impl Replica {
                 if !job.is_batch() {
                     change.request = remembered(now, job, outcome);
                 }
+                if planted::is_on(Bug::DedupVolatile) {
+                    change.request.take().into_iter().for_each(|request| self.state.requests.put(request));
+                }
+                let apart = planted::is_on(Bug::DedupApart) && change.request.take().is_some();
                 self.commit(now, change, out);
+                if apart {
+                    self.remember(now, job, outcome, out);
+                }
             }
             None if !job.is_batch() => self.remember(now, job, outcome, out),
             None => {}

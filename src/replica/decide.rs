@@ -8,6 +8,7 @@ use std::collections::BTreeMap;
 
 use super::draft::{Draft, too_many};
 use super::state::State;
+use crate::planted::{self, Bug};
 use crate::types::{
     Cell, Claimed, Durability, Line, Millis, Movement, Policy, Put, Refusal, Reservation, ReservationId,
     ReservationState, Sell, Sku, Timestamp, Transfer, Units,
@@ -102,7 +103,7 @@ impl State {
         }
         let mut reservation = old.clone();
         reservation.lines.clone_from(&put.lines);
-        reservation.version += 1;
+        reservation.version += u64::from(!planted::is_on(Bug::ReplaceSameVersion));
         reservation.deadline = now.after(put.ttl);
         Ok(Yes::changed(draft, reservation, false))
     }
@@ -113,7 +114,7 @@ impl State {
         check_version(Some(old), if_match)?;
         let again = match old.state {
             ReservationState::Held => false,
-            ReservationState::Expired => true,
+            ReservationState::Expired => !planted::is_on(Bug::ConfirmAfterExpiry),
             ReservationState::Confirmed => return Ok(Yes::as_it_is(old)),
             ReservationState::Cancelled => return Err(Refusal::AlreadyCancelled.into()),
         };
@@ -156,8 +157,14 @@ impl State {
         end: ReservationState,
     ) -> Decision<'_> {
         let mut draft = Draft::new(self, now, cause);
-        for line in &old.lines {
-            draft.raise(&line.sku, Cell::Released, line.quantity).map_err(too_many("lines"))?;
+        for (place, line) in old.lines.iter().enumerate() {
+            let quantity = match end {
+                _ if planted::is_on(Bug::WrongQuantityReleased) => Units(1),
+                _ if planted::is_on(Bug::BasketLeak) && place > 0 => Units::ZERO,
+                ReservationState::Cancelled if planted::is_on(Bug::CancelKeepsUnits) => Units::ZERO,
+                _ => line.quantity,
+            };
+            draft.raise(&line.sku, Cell::Released, quantity).map_err(too_many("lines"))?;
         }
         Ok(Yes::changed(draft, ended(old, now, end), false))
     }
@@ -181,6 +188,7 @@ impl State {
         let known = self.reservations.find(&sell.id);
         let held = match known.map(|old| (old.state, old)) {
             None | Some((ReservationState::Expired, _)) => BTreeMap::new(),
+            Some((ReservationState::Held, _)) if planted::is_on(Bug::SellsHeldAnew) => BTreeMap::new(),
             Some((ReservationState::Held, old)) => by_sku(&old.lines),
             Some((ReservationState::Confirmed, old)) if same_lines(&old.lines, &sell.lines) => {
                 return Ok(Yes::as_it_is(old));
@@ -246,7 +254,13 @@ impl State {
     }
 
     fn check_stock(&self, lines: &[Line], expired: bool) -> Result<(), No> {
-        let short = |line: &Line| self.available_here(&line.sku) < line.quantity;
+        let short = |line: &Line| match planted::is_on(Bug::OneTooMany) {
+            true => self.available_here(&line.sku).0 + 1 < line.quantity.0,
+            false => self.available_here(&line.sku) < line.quantity,
+        };
+        if planted::is_on(Bug::BasketByOneLine) && !lines.iter().all(short) {
+            return Ok(());
+        }
         if lines.iter().any(short) { Err(No::Short { wanted: lines.to_vec(), expired }) } else { Ok(()) }
     }
 
@@ -280,7 +294,7 @@ impl State {
     pub fn decide_write_off(&self, now: Timestamp, movement: &Movement) -> Result<Draft<'_>, No> {
         self.check_sku(&movement.sku)?;
         let free = self.available_here(&movement.sku);
-        if free < movement.quantity {
+        if free < movement.quantity && !planted::is_on(Bug::WriteOffOverdraws) {
             return Err(Refusal::NotFreeHere { free }.into());
         }
         let mut draft = Draft::new(self, now, Cause::WriteOff);
@@ -302,7 +316,7 @@ impl State {
             return Err(Refusal::Invalid { field: "to".into(), message }.into());
         }
         let free = self.available_here(&transfer.sku);
-        if free < transfer.quantity {
+        if free < transfer.quantity && !planted::is_on(Bug::TransferOverdraws) {
             return Err(Refusal::NotFreeHere { free }.into());
         }
         let mut draft = Draft::new(self, now, Cause::Transfer);
@@ -328,7 +342,8 @@ impl State {
         // Hybrid time: after every setting known here, however far behind the own clock is.
         let current = self.items.get(sku).and_then(|item| item.setting.as_ref());
         let after_known = current.map_or(Timestamp::ZERO, |(time, _, _)| time.after(Millis(1)));
-        let setting = Setting { time: now.max(after_known), policy: policy.clone() };
+        let time = if planted::is_on(Bug::WallClockOrder) { now } else { now.max(after_known) };
+        let setting = Setting { time, policy: policy.clone() };
         draft.write(Key::Setting(sku.clone()), Body::Setting(setting));
     }
 

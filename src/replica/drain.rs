@@ -16,6 +16,7 @@ use super::effects::{Effects, Output};
 use super::jobs::Job;
 use super::state::{Item, State};
 use crate::limits::HAND_OVER_AT_ONCE;
+use crate::planted::{self, Bug};
 use crate::types::{Answer, Cell, NodeName, NodeState, Refusal, ReplicaId, Sku, Timestamp, Units};
 use crate::wire::{Body, Cause, Key};
 
@@ -49,6 +50,7 @@ fn has_nothing(item: &Item, replica: ReplicaId) -> bool {
     let balances = item.rows.get(&replica).map(|row| row.balances());
     let is_empty = match balances {
         None => true,
+        Some(Ok(_)) if planted::is_on(Bug::DrainedTooEarly) => true,
         Some(Ok(balances)) => balances.available.is_zero() && balances.held.is_zero(),
         Some(Err(_)) => false,
     };
@@ -109,7 +111,7 @@ impl Replica {
 
     /// Notes what became free while draining.
     pub(super) fn note_free(&mut self, touched: &BTreeSet<Sku>) {
-        if self.is_draining() {
+        if self.is_draining() && !planted::is_on(Bug::DrainLeavesUnits) {
             let free = touched.iter().filter(|sku| !self.state.available_here(sku).is_zero());
             self.hand_over.due.extend(free.cloned());
         }

@@ -11,6 +11,7 @@
 
 use std::collections::VecDeque;
 
+use crate::planted::{self, Bug};
 use crate::types::{Heard, ItemView, NodeName, Position, Reply};
 use crate::wire::{Message, Record};
 
@@ -107,6 +108,9 @@ impl Barrier {
 
     /// The next output that may leave, in the order in which they were made.
     pub fn release(&mut self) -> Option<Output> {
+        if let Some(early) = planted_leak(&mut self.waiting) {
+            return Some(early);
+        }
         if self.waiting.front()?.position > self.durable {
             return None;
         }
@@ -117,6 +121,24 @@ impl Barrier {
     pub fn held(&self) -> usize {
         self.waiting.len()
     }
+}
+
+/// With a bug of that kind planted, an output that does not wait for its sync.
+fn planted_leak(waiting: &mut VecDeque<Gated>) -> Option<Output> {
+    let leaks = |gated: &Gated| match &gated.output {
+        Output::Reply { reply, .. } => {
+            planted::is_on(Bug::AnswerBeforeSync)
+                || planted::is_on(Bug::TwinBeforeSync) && reply.replayed
+                || planted::is_on(Bug::ReadBeforeSync) && gated.position == Position(0)
+        }
+        Output::Send { message, .. } => {
+            planted::is_on(Bug::SendBeforeSync)
+                || planted::is_on(Bug::GiftBeforeSync) && matches!(message, Message::Given(_))
+        }
+        _ => false,
+    };
+    let place = waiting.iter().position(leaks)?;
+    waiting.remove(place).map(|gated| gated.output)
 }
 
 #[cfg(test)]

@@ -15,6 +15,7 @@ use std::cmp::Ordering;
 
 use crdts::{CmRDT, CvRDT, Dot, VClock};
 
+use crate::planted::{self, Bug};
 use crate::types::{Cell, CellValue, Overflow, ReplicaId, Seq, Units};
 use crate::wire::RowBody;
 
@@ -82,6 +83,9 @@ impl Row {
     /// # Errors
     /// When the sum does not fit.
     pub fn raised(&self, cell: Cell, by: Units) -> Result<Dot<Cell>, Overflow> {
+        if planted::is_on(Bug::WrapAt32) {
+            return Ok(Dot::new(cell, (self.count(cell).0 + by.0) % (1 << 32)));
+        }
         // Not `inc_many`: it wraps silently on overflow.
         Ok(Dot::new(cell, self.count(cell).plus(by)?.0))
     }

@@ -11,6 +11,7 @@ use super::Replica;
 use super::effects::Effects;
 use super::jobs::{Asker, Job, JobId, Stage};
 use crate::limits::{FIND_TIMEOUT, FORWARD_TIMEOUT, MAX_DOUBLY_SOLD, MAX_JOBS};
+use crate::planted::{self, Bug};
 use crate::types::reservation::MAX_LINES;
 use crate::types::units::MAX_QUANTITY;
 use crate::types::{
@@ -232,7 +233,8 @@ impl Replica {
             return self.resume(now, id, job, Err(Refusal::OwnerUnreachable { unreachable }), out);
         }
         let Some((owner, claimed)) = find.owner().cloned() else {
-            if matches!(command, Command::Put(_)) && find.silent.is_empty() {
+            let everybody_said = find.silent.is_empty() || planted::is_on(Bug::RetryDespiteSilence);
+            if matches!(command, Command::Put(_)) && everybody_said {
                 job.searched = true;
                 return self.run(now, id, job, out);
             }
@@ -241,7 +243,13 @@ impl Replica {
             return self.resume(now, id, job, outcome, out);
         };
         self.note_doubly_sold(&find);
-        self.release_doubles(&find, owner, out);
+        if planted::is_on(Bug::ConfirmOfTwoOwners) {
+            for (other, _) in find.owners.iter().filter(|(other, _)| *other != owner) {
+                self.forward(now, *other, &job, command.clone(), out);
+            }
+        } else {
+            self.release_doubles(&find, owner, out);
+        }
         if matches!(command, Command::Read { .. }) {
             return self.resume(now, id, job, Ok(Answer::Reservation(claimed)), out);
         }
@@ -303,6 +311,10 @@ impl Replica {
                     find.open.retain(|_, asked| *asked != member);
                     find.silent.push(self.state.name_of(member));
                     self.go_on_finding(now, id, job, find, out);
+                }
+                _ if planted::is_on(Bug::UnknownSaidRefused) => {
+                    let unreachable = vec![self.state.name_of(member)];
+                    self.resume(now, id, job, Err(Refusal::OwnerUnreachable { unreachable }), out);
                 }
                 _ => self.resume(now, id, job, Err(Refusal::OutcomeUnknown), out),
             }

@@ -13,6 +13,7 @@ use super::effects::Effects;
 use super::jobs::Job;
 use super::requests::{import_id, line_fingerprint};
 use super::state::State;
+use crate::planted::{self, Bug};
 use crate::types::{Answer, Applied, Cell, ImportLine, Policy, Refusal, Sku, Timestamp};
 use crate::wire::{Body, Cause, Key, Remembered, Setting};
 
@@ -90,6 +91,9 @@ impl Replica {
         let mut change = self.seal(now, draft);
         let outcome = Ok(Answer::Imported(Vec::new()));
         change.request = id.map(|id| Remembered { id, fingerprint, outcome, time: now });
+        if planted::is_on(Bug::ImportLineTwice) {
+            change.request.take().into_iter().for_each(|request| self.state.requests.put(request));
+        }
         if !change.rows.is_empty() || !change.entries.is_empty() || change.request.is_some() {
             self.commit(now, change, out);
         }

@@ -10,6 +10,7 @@ use super::forward::Find;
 use super::requests::{Fingerprint, RequestId};
 use super::stats::Sizes;
 use crate::limits::BATCH_PATIENCE;
+use crate::planted::{self, Bug};
 use crate::types::{
     Answer, Claimed, Command, Line, Millis, Operation, Outcome, Put, Refusal, ReplicaId, Reply, Request,
     Sell, Sku, Timestamp,
@@ -306,6 +307,12 @@ impl Replica {
                     }
                     let outcome = Err(self.shortfall_refusal(now, &wanted, expired));
                     self.remember_refusal(now, &job, &outcome, out);
+                    let nobody = Asker::Peer(self.state.me(), 0);
+                    if planted::is_on(Bug::DeniedThenDone) && job.asker != nobody && !job.is_batch() {
+                        self.answer(std::mem::replace(&mut job.asker, nobody), outcome, false, out);
+                        job.patience = now.after(Millis::from_secs(5));
+                        return self.park_waiting(id, job, wanted);
+                    }
                     outcome
                 }
                 Attempt::NotMine => match self.find_owner(now, &job, out) {

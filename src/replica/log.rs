@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use crate::planted::{self, Bug};
 use crate::types::{ReplicaId, Seq};
 use crate::wire::{Body, Entry, Key, Session};
 
@@ -74,7 +75,7 @@ impl Log {
     /// would, after a crash, look to the log's owner like a witness of an older disk.
     pub fn admits(&self, session: u64, seq: Seq) -> bool {
         match self.session {
-            None => false,
+            None => planted::is_on(Bug::SessionNotChecked),
             Some(latest) if seq < latest.first => true,
             Some(latest) => session == latest.nonce,
         }

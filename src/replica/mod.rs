@@ -59,6 +59,7 @@ use self::state::State;
 use self::sync::Links;
 use self::waiting::Shortages;
 use crate::limits::{LINES_AT_ONCE, Limits};
+use crate::planted::{self, Bug};
 use crate::types::{NodeName, Position, Region, ReplicaId, Reservation, ReservationId, Seq, Sku, Timestamp};
 use crate::wire::{Change, Genesis, Message, Record};
 
@@ -220,6 +221,9 @@ impl Replica {
     }
 
     fn emit(&self, output: Output, out: &mut Effects) {
+        if planted::is_on(Bug::ReadBeforeSync) && out.records().is_empty() {
+            return out.emit(Position(0), output);
+        }
         out.emit(self.position, output);
     }
 

@@ -4,6 +4,7 @@
 //! and does what they say. Whatever the answers are, no right is created or spent twice: a
 //! bad policy can only lose sales.
 
+use crate::planted::{self, Bug};
 use crate::types::{Quota, ReplicaId, Units};
 
 /// What is known of one member about one item.
@@ -40,7 +41,7 @@ pub struct Pull {
 impl Holder {
     /// Rights that no quota reserves for it.
     pub fn spare(&self) -> Units {
-        if self.draining {
+        if self.draining || planted::is_on(Bug::QuotasIgnored) {
             return self.available;
         }
         self.available.excess_over(self.quota.floor())
@@ -116,6 +117,9 @@ impl Situation {
         let mut rest = need.min(self.room());
         let mut donors: Vec<&Holder> = self.others.iter().filter(|h| h.linked && usable(h.replica)).collect();
         donors.sort_by_key(|h| (std::cmp::Reverse(h.spare()), h.replica));
+        if planted::is_on(Bug::PoorestDonorFirst) {
+            donors.reverse();
+        }
         let mut asks = Vec::new();
         for donor in donors {
             let part = rest.min(donor.spare());

@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use crate::planted::{self, Bug};
 use crate::types::{Reservation, ReservationId, ReservationState, Timestamp};
 
 /// What a reservation takes beyond its lines, in bytes: three places in ordered tables.
@@ -34,12 +35,17 @@ impl Reservations {
     fn remove(&mut self, id: &ReservationId) {
         let Some(old) = self.by_id.remove(id) else { return };
         self.bytes -= bytes_of(&old);
+        if planted::is_on(Bug::ExtendForgotten) && old.state == ReservationState::Held {
+            return;
+        }
         self.index_of(&old).remove(&(index_time(&old), id.clone()));
     }
 
     fn index_of(&mut self, reservation: &Reservation) -> &mut BTreeSet<(Timestamp, ReservationId)> {
         match reservation.state {
             ReservationState::Held => &mut self.due,
+            ReservationState::Expired if planted::is_on(Bug::ExpiresTwice) => &mut self.due,
+            ReservationState::Confirmed if planted::is_on(Bug::ExpiryOfConfirmed) => &mut self.due,
             _ => &mut self.ended,
         }
     }
@@ -102,6 +108,7 @@ fn bytes_of(reservation: &Reservation) -> u64 {
 fn index_time(reservation: &Reservation) -> Timestamp {
     match reservation.state {
         ReservationState::Held => reservation.deadline,
+        ReservationState::Confirmed if planted::is_on(Bug::ExpiryOfConfirmed) => reservation.deadline,
         _ => reservation.ended_at,
     }
 }

@@ -6,6 +6,7 @@
 
 use super::Replica;
 use super::requests::RequestId;
+use crate::planted::{self, Bug};
 use crate::types::{ReplicaId, ReservationId, Sku};
 use crate::wire::{Key, Merge, Record, codec};
 
@@ -56,6 +57,7 @@ impl Replica {
                 let merge = Merge { entries: entries.clone(), claim: None };
                 records.push(if *origin == me { Record::Own(entries) } else { Record::Merge(merge) });
                 if records.len() >= limit {
+                    records.truncate(limit - usize::from(planted::is_on(Bug::CheckpointSkipsEntry)));
                     return (records, Some(Cursor::Others(*origin, key.clone())));
                 }
             }
@@ -94,6 +96,7 @@ impl Replica {
         let (mut lines, mut last) = (0, None);
         for reservation in self.state.reservations.after(after) {
             if chunk.len() >= limit || lines >= CHUNK_LINES {
+                chunk.truncate(limit - usize::from(planted::is_on(Bug::CheckpointSkipsReservation)));
                 return (chunk, Some(Cursor::Reservations(last)));
             }
             lines += reservation.lines.len();
@@ -107,6 +110,9 @@ impl Replica {
         let mut chunk: Vec<Record> = Vec::new();
         let (mut bytes, mut last) = (0, None);
         for request in self.state.requests.after(after) {
+            if planted::is_on(Bug::DedupNotInCheckpoint) {
+                break;
+            }
             // Remembered answers differ in size a thousandfold.
             if chunk.len() >= limit || bytes >= CHUNK_BYTES {
                 return (chunk, Some(Cursor::Requests(last)));

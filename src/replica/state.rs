@@ -14,6 +14,7 @@ use super::log::{Logs, NextSeq};
 use super::requests::Requests;
 use super::reservations::Reservations;
 use crate::limits::{FORGET_AT_ONCE, Limits};
+use crate::planted::{self, Bug};
 use crate::types::{
     Books, Cell, CellValue, Millis, NodeBooks, NodeName, Policy, ReplicaId, Seq, Sku, Timestamp, Totals,
     Units,
@@ -47,6 +48,9 @@ impl Item {
     pub fn in_flight(&self, from: ReplicaId, to: ReplicaId) -> Option<Units> {
         let sent = self.rows.get(&from).map_or(Units::ZERO, |row| row.sent_to(to));
         let credited = self.rows.get(&to).map_or(Units::ZERO, |row| row.credited_from(from));
+        if planted::is_on(Bug::SaturationHides) {
+            return Some(sent.excess_over(credited));
+        }
         sent.minus(credited)
     }
 
@@ -224,11 +228,18 @@ impl State {
             (Key::Item(sku), Body::Item(body)) => {
                 let item = self.items.entry(sku.clone()).or_default();
                 let row = item.rows.entry(entry.origin).or_default();
-                if entry.seq <= row.seq {
+                if entry.seq <= row.seq && !planted::is_on(Bug::ShrinkingRowAccepted) {
                     return;
                 }
                 let old = row.seq;
-                *row = Row::from_body(entry.seq, entry.session, body);
+                if planted::is_on(Bug::AddOnMerge) {
+                    row.seq = entry.seq;
+                    body.cells
+                        .iter()
+                        .for_each(|c| row.apply(Dot::new(c.cell, row.count(c.cell).0 + c.value)));
+                } else {
+                    *row = Row::from_body(entry.seq, entry.session, body);
+                }
                 self.log(entry.origin).moved(entry.key.clone(), old, entry.seq);
                 self.touched.insert(sku.clone());
             }
@@ -277,7 +288,11 @@ impl State {
                 },
             };
             let age = self.time.since(oldest);
-            let too_old = age > limits.remember_for;
+            let remember_for = match planted::is_on(Bug::DedupPrunedEarly) {
+                true => Millis(limits.remember_for.0 / 60_000),
+                false => limits.remember_for,
+            };
+            let too_old = age > remember_for;
             let too_many = self.remembered_bytes() > limits.remember_max_bytes && age >= limits.min_horizon;
             if !too_old && !too_many {
                 return;

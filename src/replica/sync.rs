@@ -23,6 +23,7 @@ use super::transfers::sku_of;
 use crate::limits::{
     DIGEST_INTERVAL, MAX_REPLICAS, PASS_ENTRIES, PASS_FRAMES, PASS_INTERVAL, PASS_WINDOW_BYTES,
 };
+use crate::planted::{self, Bug};
 use crate::types::{Cell, Heard, NodeName, ReplicaId, Seq, Timestamp};
 use crate::wire::message::{Digest, Hello, Pass};
 use crate::wire::record::Claim;
@@ -280,6 +281,11 @@ impl Replica {
             );
             return self.rolled_back(proof, out);
         }
+        let newest = self.state.logs.get(&from).map_or(Seq::ZERO, super::log::Log::newest);
+        if planted::is_on(Bug::OvertakenDigestBelieved) && of(from) < newest {
+            let name = self.state.name_of(from);
+            return self.alarm(format!("{name}'s disk went back from {newest} to {}", of(from)), out);
+        }
         // Less than it said before is an older digest that was overtaken: old news, and no proof of
         // anything. (Less than is *known* of it is none either: 1. it says a digest; 2. the network
         // holds that back; 3. it sells on, and a third member relays that; 4. the digest arrives.)
@@ -292,7 +298,8 @@ impl Replica {
         let Some(link) = self.links.up.get_mut(&from) else { return };
         link.stamp = link.stamp.max(digest.stamp);
         if let Some(echo) = digest.echo {
-            link.announced = Some((of(from), echo));
+            let current = if planted::is_on(Bug::HeardOnArrival) { now } else { echo };
+            link.announced = Some((of(from), current));
             if let Some((_, bytes)) = link.window_check.take_if(|(sent, _)| echo >= *sent) {
                 link.in_flight -= bytes;
                 self.links.pass_at.get_or_insert(now);
@@ -303,7 +310,7 @@ impl Replica {
                 && echo >= sent
             {
                 link.push_check = None;
-                if of(state.me()) < upto {
+                if of(state.me()) < upto && !planted::is_on(Bug::LostPushNotRepeated) {
                     link.outgoing.remove(&state.me());
                 }
             }
@@ -312,6 +319,7 @@ impl Replica {
         // What it lacked by the digest before is not on its way: send it.
         for (origin, log) in &state.logs {
             let lacked = link.seen.get(origin).is_some_and(|before| of(*origin) < *before);
+            let lacked = lacked && !planted::is_on(Bug::NoRelay);
             if lacked && *origin != from && *origin != state.me() {
                 link.outgoing.entry(*origin).or_insert(Outgoing::starting(of(*origin)));
             }
@@ -329,7 +337,7 @@ impl Replica {
         let here = self.state.logs.get(&member).map_or(Seq::ZERO, |log| log.watermark);
         if let Some(link) = self.links.up.get_mut(&member)
             && let Some((upto, echo)) = link.announced
-            && here >= upto
+            && (here >= upto || planted::is_on(Bug::HeardBeforeRows))
         {
             link.announced = None;
             self.links.note_heard(member, echo);
@@ -455,8 +463,12 @@ impl Replica {
         (Pass { origin, number: outgoing.number, from, frame, upto, entries }, bytes as u64)
     }
 
-    fn passed(&mut self, now: Timestamp, from: ReplicaId, pass: Pass, out: &mut Effects) {
-        let origin = pass.origin;
+    fn passed(&mut self, now: Timestamp, from: ReplicaId, mut pass: Pass, out: &mut Effects) {
+        let mut origin = pass.origin;
+        if planted::is_on(Bug::RowOfBearer) && origin != self.state.me() {
+            origin = from;
+            pass.entries.iter_mut().for_each(|entry| entry.origin = from);
+        }
         if origin == self.state.me() {
             return self.own_rows_from_others(from, &pass.entries, out);
         }
@@ -470,13 +482,16 @@ impl Replica {
         incoming.whole &= incoming.number == pass.number && incoming.next_frame == pass.frame;
         incoming.next_frame = pass.frame.saturating_add(1);
         let whole = incoming.whole;
-        let fits = whole && watermark >= pass.from;
+        let fits = whole && watermark >= pass.from || planted::is_on(Bug::ClaimOverHole);
         self.stats.passes_unclaimed += u64::from(pass.upto.is_some() && !fits);
         let claim = pass.upto.filter(|upto| fits && *upto > watermark);
         let entries = pass.entries.into_iter().filter(|entry| entry.origin == origin).collect();
         let all_good = self.merge(now, from, entries, claim.map(|upto| Claim { origin, upto }), out);
         if !all_good && let Some(link) = self.links.up.get_mut(&from) {
             link.incoming.remove(&origin);
+            if planted::is_on(Bug::SyncStopsAfterError) {
+                self.links.up.remove(&from);
+            }
         }
         self.note_if_current(origin);
     }
@@ -527,7 +542,7 @@ impl Replica {
                 }
             }
         }
-        let claim = claim.filter(|_| all_good);
+        let claim = claim.filter(|_| all_good || planted::is_on(Bug::ClaimDespiteRefusal));
         if !fresh.is_empty() || claim.is_some() {
             self.take_in(now, Merge { entries: fresh, claim }, out);
         }
@@ -593,6 +608,9 @@ impl Replica {
         let Some(known) = self.state.items.get(sku).and_then(|item| item.rows.get(&entry.origin)) else {
             return Judgement::New;
         };
+        if planted::is_on(Bug::ShrinkingRowAccepted) {
+            return Judgement::New;
+        }
         if row.seq == known.seq && row != known {
             return Judgement::Refused("another version has the same sequence: a forked log".into());
         }

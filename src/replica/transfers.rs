@@ -4,13 +4,16 @@
 //! leaves; the receiver, once it has the giver's row, raises `credited` to the same number. So
 //! any number of repeats, in any order, over any path, move each unit once.
 
+use crdts::{CmRDT, Dot};
+
 use super::Replica;
 use super::draft::Draft;
 use super::effects::Effects;
 use super::waiting::AskAnswer;
+use crate::planted::{self, Bug};
 use crate::types::{Cell, ReplicaId, Seq, Sku, Timestamp, Units};
 use crate::wire::message::{Ask, AskLine, Given, MAX_ENTRIES};
-use crate::wire::{Actor, Cause, Entry, Key, Merge, Message, Record};
+use crate::wire::{Actor, Cause, Change, Entry, Key, Merge, Message, Record};
 
 /// Rows in one answer to an ask: with the widest rows, of 256 members, it stays under the
 /// longest message.
@@ -68,9 +71,21 @@ impl Replica {
         }
         if moves > 0 {
             let change = self.seal(now, draft);
+            if planted::is_on(Bug::ForesightOfCredit) {
+                self.foresee_credit(to, &change);
+            }
             self.commit(now, change, out);
             self.stats.transfers += moves;
             self.stats.transferred_units += units;
+        }
+    }
+
+    /// Planted: writes in another's row what only its owner may.
+    fn foresee_credit(&mut self, taker: ReplicaId, change: &Change) {
+        let me = self.state.me();
+        for raise in &change.rows {
+            let row = self.state.items.entry(raise.sku.clone()).or_default().rows.entry(taker).or_default();
+            raise.cells.iter().for_each(|c| row.apply(Dot::new(Cell::Credited(me), c.new.value)));
         }
     }
 
@@ -90,7 +105,8 @@ impl Replica {
             (Some(_), None) => true,
             (Some((own_since, _)), Some(since)) => (own_since, self.state.me()) < (since, to),
         };
-        let claimed = if mine_first { own.units } else { Units::ZERO };
+        let yields = !mine_first || planted::is_on(Bug::AskLivelock);
+        let claimed = if yields { Units::ZERO } else { own.units };
         situation.gift(to, line.need, line.want, claimed)
     }
 
@@ -131,17 +147,20 @@ impl Replica {
         let mut draft = Draft::new(&self.state, now, Cause::Credit);
         let mut credits = 0;
         for (giver, sku) in rows {
+            if planted::is_on(Bug::RightsLostOnTimeout) && !self.jobs.is_waited_for(&sku) {
+                continue;
+            }
             let sent = self.state.items[&sku].rows[&giver].sent_to(me);
-            let new = sent.excess_over(self.credited(&sku, giver));
+            let known = self.credited(&sku, giver);
+            let new = if planted::is_on(Bug::CreditTwice) { sent } else { sent.excess_over(known) };
             let inflow = self
                 .state
                 .own_row(&sku)
                 .and_then(|row| row.balances().ok())
                 .map_or(Units::ZERO, |b| b.inflow);
-            if !new.is_zero()
-                && inflow.plus(new).is_ok()
-                && draft.raise(&sku, Cell::Credited(giver), new).is_ok()
-            {
+            let self_made = planted::is_on(Bug::SelfMadeReceipt);
+            let cell = if self_made { Cell::Received } else { Cell::Credited(giver) };
+            if !new.is_zero() && inflow.plus(new).is_ok() && draft.raise(&sku, cell, new).is_ok() {
                 draft.actor = Some(Actor::Peer(giver));
                 credits += 1;
             }

@@ -9,6 +9,7 @@
 use super::Replica;
 use super::rebalance::Situation;
 use crate::limits::FRESH;
+use crate::planted::{self, Bug};
 use crate::types::{ItemView, Line, NodeName, Refusal, ReplicaId, Shortfall, Sku, Timestamp, Units, Verdict};
 
 /// What waiting for an item may bring.
@@ -78,7 +79,10 @@ impl Replica {
 
     /// What the rows here say about a short line; members not heard within [`FRESH`] are silent.
     fn shortfall(&self, now: Timestamp, line: &Line) -> Shortfall {
-        let since = now.before(FRESH);
+        let since = match planted::is_on(Bug::SoldOutOnStaleRows) {
+            true => Timestamp::ZERO,
+            false => now.before(FRESH),
+        };
         let situation: Situation = self.situation(now, &line.sku);
         let here = self.state.available_here(&line.sku);
         let (mut elsewhere, mut as_of) = (0u64, now);
@@ -93,8 +97,9 @@ impl Replica {
             }
         }
         unreachable.sort();
-        let nothing_in_flight = self.flights(&line.sku).none;
-        let verdict = if unreachable.is_empty() && nothing_in_flight && here.is_zero() && elsewhere == 0 {
+        let nothing_in_flight = self.flights(&line.sku).none || planted::is_on(Bug::SoldOutInFlight);
+        let all_heard = unreachable.is_empty() || planted::is_on(Bug::SoldOutUnheard);
+        let verdict = if all_heard && nothing_in_flight && here.is_zero() && elsewhere == 0 {
             Verdict::SoldOut
         } else if elsewhere > 0 {
             Verdict::Elsewhere

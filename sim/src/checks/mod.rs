@@ -4,20 +4,25 @@
 pub mod acknowledged;
 pub mod alarms;
 pub mod answered;
+pub mod asks;
 pub mod changes;
 pub mod conservation;
 pub mod convergence;
 pub mod copies;
+pub mod drained;
 pub mod expiry;
 pub mod keys;
+pub mod makers;
 pub mod moves;
 pub mod overselling;
 pub mod pages;
 pub mod quiet;
+pub mod quotas;
 pub mod reach;
 pub mod recovery;
 pub mod refused;
 pub mod service;
+pub mod settings;
 pub mod settled;
 pub mod sizes;
 pub mod verdicts;
@@ -49,6 +54,11 @@ pub enum Property {
     Quiet,
     Service,
     Sizes,
+    Makers,
+    Asks,
+    Quotas,
+    Drained,
+    Settings,
     /// The replica's own assertions.
     Panic,
 }

@@ -45,8 +45,9 @@ impl Page {
         for record in &batch.records {
             let Record::Change(change) = record else { continue };
             for raise in &change.rows {
-                // Units may come before the setting that makes the item known here.
-                *self.dirty.entry(raise.sku.clone()).or_default() |= change.cause != Cause::Credit;
+                // Units may come, and go on, before the setting that makes the item known here.
+                let moved = [Cause::Credit, Cause::GiveForBuyer, Cause::GiveForBalance, Cause::GiveForDrain];
+                *self.dirty.entry(raise.sku.clone()).or_default() |= !moved.contains(&change.cause);
             }
         }
     }

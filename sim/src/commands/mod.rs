@@ -3,6 +3,7 @@
 pub mod coverage;
 pub mod meta;
 mod parallel;
+pub mod planted;
 mod progress;
 pub mod run;
 pub mod shrink;

@@ -1,5 +1,6 @@
 //! Hosts die, start, and are started on the wrong disk.
 
+use stockade::planted::{self, Bug};
 use stockade::replica::{Input, Output};
 use stockade::types::{Refusal, ReplicaId};
 use stockade::wire::Message;
@@ -60,7 +61,13 @@ impl World {
                 self.oracle.crashed(self.now, host)?;
             }
         }
-        process.open.into_iter().for_each(|(token, open)| self.hang_up(token, open.client));
+        if planted::is_on(Bug::TraceByHashOrder) {
+            #[allow(clippy::disallowed_types, reason = "this is the bug")]
+            let open: std::collections::HashMap<_, _> = process.open.into_iter().collect();
+            open.into_iter().for_each(|(token, open)| self.hang_up(token, open.client));
+        } else {
+            process.open.into_iter().for_each(|(token, open)| self.hang_up(token, open.client));
+        }
         for peer in (0..self.plan.hosts).filter(|peer| *peer != host) {
             if let Some(epoch) = self.network.disconnect(host, peer) {
                 let noticed = self.some(IDLE);
