@@ -91,7 +91,7 @@ bugs! {
     // Logs that travel.
     ClaimOverHole "claim-over-hole" "a watermark is claimed though an earlier pass was lost";
     ClaimDespiteRefusal "claim-despite-refusal" "a watermark is claimed though an entry was not taken";
-    SessionNotChecked "session-not-checked" "entries of a log are taken in before its session";
+    SessionNotChecked "session-not-checked" "entries are taken in before the session that wrote them";
     LostPushNotRepeated "lost-push-not-repeated" "a pass that was lost is not sent again";
     NoRelay "no-relay" "what a member lacks of others is not passed on";
     SyncStopsAfterError "sync-stops-after-error" "the first entry that is not taken in ends the sync";
@@ -111,7 +111,6 @@ bugs! {
     RetryDespiteSilence "retry-despite-silence" "a retry is held anew though a member did not answer";
     UnknownSaidRefused "unknown-said-refused" "a forwarded request that was not answered is refused";
     DeniedThenDone "denied-then-done" "a buyer who was refused is still served later";
-    NumbersBeginAnew "numbers-begin-anew" "forwards are numbered from 0 after each start";
 
     // Policy.
     PoorestDonorFirst "poorest-donor-first" "the poorest donor is asked first";

@@ -6,7 +6,6 @@ use super::Replica;
 use super::draft::Draft;
 use super::effects::{Effects, Output};
 use super::log::Log;
-use crate::planted::{self, Bug};
 use crate::types::{NodeName, NodeStatus, Refusal, ReplicaId, Seq, Timestamp};
 use crate::wire::message::{Hello, PROTOCOL};
 use crate::wire::{Body, Cause, Key, Session};
@@ -50,7 +49,7 @@ impl Standing {
 impl Replica {
     pub(super) fn start(&mut self, now: Timestamp, nonce: u64, out: &mut Effects) {
         assert!(matches!(self.standing, Standing::Loading), "a replica starts once");
-        self.next_number = if planted::is_on(Bug::NumbersBeginAnew) { 0 } else { nonce };
+        self.next_number = nonce;
         let silent: BTreeSet<_> = self.state.others().map(|member| member.replica).collect();
         let first = self.state.own_watermark().next();
         let mut draft = Draft::new(&self.state, now, Cause::Start);
