@@ -172,6 +172,7 @@ impl Toggle {
 const SHORT_SYNC: Span = Span(100);
 
 impl Replay {
+    #[cfg(test)]
     pub fn of(seed: u64) -> Replay {
         Replay { seed, ..Replay::default() }
     }
