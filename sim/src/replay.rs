@@ -14,6 +14,7 @@ use crate::time::Span;
 /// A seed, and what makes its world smaller than the one that the seed gives.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Args)]
 pub struct Replay {
+    /// Decides everything.
     #[arg(long, default_value_t = 0)]
     pub seed: u64,
     /// Strike with these numbers only, or with `none`.
@@ -22,11 +23,13 @@ pub struct Replay {
     /// Leave these out.
     #[arg(long, value_name = "WHAT,...", value_enum, value_delimiter = ',')]
     pub without: Vec<Toggle>,
-    /// At most so many.
+    /// At most so many hosts.
     #[arg(long, value_parser = clap::value_parser!(u8).range(2..))]
     pub hosts: Option<u8>,
+    /// At most so many items.
     #[arg(long, value_parser = clap::value_parser!(u8).range(1..))]
     pub items: Option<u8>,
+    /// At most so many clients.
     #[arg(long, value_parser = clap::value_parser!(u8).range(1..))]
     pub clients: Option<u8>,
     /// End faults and clients after so long.
@@ -43,9 +46,13 @@ pub struct Kept(pub Vec<u32>);
 pub enum Toggle {
     /// Streams instead of datagrams.
     Datagrams,
+    /// Messages that are lost.
     Loss,
+    /// Messages that come twice.
     Duplicates,
+    /// Old messages that come once more.
     Replays,
+    /// Messages that come later than they should.
     Reorders,
     /// Delays that differ from message to message.
     Tails,
@@ -53,19 +60,31 @@ pub enum Toggle {
     Deeds,
     /// Faults while the world is set up.
     Early,
+    /// Wall clocks that are wrong.
     Skew,
+    /// Clocks that run too fast or too slow.
     Drift,
     /// Syncs that take long.
     Sync,
+    /// Batches in flight that a crash keeps.
     KeptAtCrash,
+    /// Batches in flight of which a crash keeps a piece.
     TornAtCrash,
+    /// Crashes by chance after a sync.
     CrashAfterSync,
+    /// Requests that no host gets.
     LostRequests,
+    /// Answers that no client gets.
     LostReplies,
+    /// Requests that come once more, long after.
     LateRepeats,
+    /// The wait for peers at a start.
     StartWait,
+    /// Policies with quotas.
     Quotas,
+    /// One item that nearly everybody wants.
     HotItem,
+    /// Holds that expire together.
     MassExpiry,
     /// The cut that outlasts the heal.
     Bridge,
@@ -172,6 +191,7 @@ impl Toggle {
 const SHORT_SYNC: Span = Span(100);
 
 impl Replay {
+    #[cfg(test)]
     pub fn of(seed: u64) -> Replay {
         Replay { seed, ..Replay::default() }
     }

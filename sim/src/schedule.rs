@@ -175,6 +175,11 @@ impl Fault {
         )
     }
 
+    fn has_host(self) -> bool {
+        use Fault::{CrashMany, Deed, OldRequests, Partial, Ring, Silence, Storm};
+        !matches!(self, CrashMany | Deed | OldRequests | Partial | Ring | Silence | Storm)
+    }
+
     fn has_peer(self) -> bool {
         use Fault::{Cut, Flap, LossBurst, LostBulk, OldMessages, OneWayCut, SlowLink};
         matches!(self, Cut | OneWayCut | Flap | SlowLink | LossBurst | LostBulk | OldMessages)
@@ -207,7 +212,10 @@ impl Strike {
 
 impl fmt::Display for Strike {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{:>3} at {} {} n-{}", self.number, self.at, self.fault.name(), self.host)?;
+        write!(f, "{:>3} at {} {}", self.number, self.at, self.fault.name())?;
+        if self.fault.has_host() {
+            write!(f, " n-{}", self.host)?;
+        }
         if self.fault.has_peer() {
             write!(f, " n-{}", self.peer)?;
         }

@@ -4,9 +4,9 @@
 //! they were put in the queue.
 
 mod clients;
+mod queue;
 
-use std::cmp::Reverse;
-use std::collections::{BTreeMap, BinaryHeap};
+use std::collections::BTreeMap;
 use std::rc::Rc;
 
 use stockade::limits::Limits;
@@ -15,6 +15,7 @@ use stockade::types::{ClusterId, Outcome, Region, ReplicaId, Reply};
 use stockade::wire::{Genesis, Member, Message, codec};
 use uuid::Uuid;
 
+use self::queue::Queue;
 use crate::checks::{Checked, Property, Violation, alarms, ensure, whole_state};
 use crate::coverage::Mishap;
 use crate::dice::{Dice, Stream};
@@ -148,32 +149,6 @@ pub trait Actor: std::fmt::Debug {
     fn sent(&mut self, now: Time, from: usize, to: usize, message: &Message, bytes: usize);
 }
 
-#[derive(Debug)]
-struct Queued {
-    key: Reverse<(Time, u64)>,
-    event: Event,
-}
-
-impl PartialEq for Queued {
-    fn eq(&self, other: &Self) -> bool {
-        self.key == other.key
-    }
-}
-
-impl Eq for Queued {}
-
-impl PartialOrd for Queued {
-    fn partial_cmp(&self, other: &Self) -> Option<std::cmp::Ordering> {
-        Some(self.cmp(other))
-    }
-}
-
-impl Ord for Queued {
-    fn cmp(&self, other: &Self) -> std::cmp::Ordering {
-        self.key.cmp(&other.key)
-    }
-}
-
 /// What a world came to.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Counts {
@@ -203,8 +178,7 @@ pub struct Counts {
 pub struct World {
     pub(crate) plan: Plan,
     pub(crate) now: Time,
-    queue: BinaryHeap<Queued>,
-    numbers: u64,
+    queue: Queue,
     pub(crate) hosts: Vec<Host>,
     pub(crate) network: Network,
     pub(crate) workload: Workload,
@@ -253,8 +227,7 @@ impl World {
         let hosts = (0..plan.hosts).map(host).collect();
         World {
             now: Time::ZERO,
-            queue: BinaryHeap::new(),
-            numbers: 0,
+            queue: Queue::default(),
             hosts,
             network: Network::new(&plan),
             workload: Workload::new(&plan),
@@ -277,8 +250,7 @@ impl World {
     }
 
     pub(crate) fn push(&mut self, at: Time, event: Event) {
-        self.numbers += 1;
-        self.queue.push(Queued { key: Reverse((at, self.numbers)), event });
+        self.queue.push(at, event);
     }
 
     pub(crate) fn push_in(&mut self, span: Span, event: Event) {
@@ -295,11 +267,7 @@ impl World {
     /// # Errors
     /// At the first property that does not hold.
     pub fn run_until(&mut self, end: Time) -> Checked {
-        while let Some(next) = self.queue.peek() {
-            if next.key.0.0 > end {
-                break;
-            }
-            let Some(Queued { key: Reverse((time, _)), event }) = self.queue.pop() else { break };
+        while let Some((time, event)) = self.queue.pop(end) {
             self.now = time;
             self.counts.events += 1;
             ensure(self.counts.events < MAX_EVENTS, Property::Answered, || "it turns in circles".into())?;
@@ -347,6 +315,7 @@ impl World {
             Event::Synced { host, life } if self.hosts[host].life == life => self.synced(host),
             Event::Chunk { host, life } if self.hosts[host].life == life => self.checkpoint(host),
             Event::Room { host, life } if self.hosts[host].life == life => {
+                self.hosts[host].wounds.awaits_room = false;
                 self.flush(host);
                 Ok(())
             }
@@ -441,7 +410,8 @@ impl World {
         let Host { wounds, life, disk, .. } = &self.hosts[host];
         let (life, slow) = (*life, self.now < wounds.slow_until);
         if self.now < wounds.full_until {
-            if disk.is_idle() && self.hosts[host].has_pending() {
+            if disk.is_idle() && !wounds.awaits_room && self.hosts[host].has_pending() {
+                self.hosts[host].wounds.awaits_room = true;
                 self.push_in(NO_ROOM_PAUSE, Event::Room { host, life });
             }
             return;

@@ -21,6 +21,8 @@ pub struct Wounds {
     /// The next batch fails, with this fate.
     pub disk_error: Option<(Fate, Dice)>,
     pub full_until: Time,
+    /// It will be looked whether there is room.
+    pub awaits_room: bool,
     pub slow_until: Time,
     /// Starts that find a turned bit before it is put right, and whether it can be made up for.
     pub rot: Option<(u32, bool)>,

@@ -110,6 +110,7 @@ impl World {
             return Ok(());
         }
         self.hosts[host].wounds.at_sync = None;
+        self.hosts[host].wounds.awaits_room = false;
         let death = self.hosts[host].wounds.boots.pop();
         let mut dice = self.luck();
         if death == Some(BootDeath::Read) {
