@@ -168,11 +168,25 @@ impl World {
         self.step(host, Input::LinkDown { node: crate::workload::node(peer) })
     }
 
-    /// Power fails, or `kill -9`.
+    /// Power fails, or `kill -9`; the host boots again soon.
     pub(crate) fn crash(&mut self, host: usize) -> Checked {
+        if !self.fall(host)? {
+            return Ok(());
+        }
+        let down = Span::millis(match self.faults.below(3) {
+            0 => self.faults.between(1, 50),
+            1 => self.faults.between(50, 1_000),
+            _ => self.faults.between(1_000, 5_000),
+        });
+        self.push_in(down, Event::Boot { host });
+        Ok(())
+    }
+
+    /// A process dies and stays dead until someone boots the host. False: it was not up.
+    pub(crate) fn fall(&mut self, host: usize) -> Result<bool, Violation> {
         let kept = self.faults.chance(self.plan.kept_at_crash);
         let (process, in_flight) = self.hosts[host].crash(kept);
-        let Some(process) = process else { return Ok(()) };
+        let Some(process) = process else { return Ok(false) };
         self.counts.crashes += 1;
         if let Some(in_flight) = in_flight {
             self.oracle.synced(host, &in_flight.batch);
@@ -185,13 +199,7 @@ impl World {
                 self.push_in(noticed, Event::LinkDown { host: peer, peer: host, epoch });
             }
         }
-        let down = Span::millis(match self.faults.below(3) {
-            0 => self.faults.between(1, 50),
-            1 => self.faults.between(50, 1_000),
-            _ => self.faults.between(1_000, 5_000),
-        });
-        self.push_in(down, Event::Boot { host });
-        Ok(())
+        Ok(true)
     }
 
     /// A clean stop: what was decided is made durable and let out, then the process ends.

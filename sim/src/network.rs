@@ -53,10 +53,24 @@ impl Kind {
     }
 }
 
+/// A way as a scenario has it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Line {
+    pub delay: Span,
+    /// A message takes up to so much longer.
+    pub jitter: Span,
+    /// So many in a million are lost once and come a round trip later.
+    pub loss: u64,
+    /// While it is slow, everything takes so many times as long; in thousandths.
+    pub slow: u64,
+}
+
 /// One way between two hosts.
 #[derive(Debug, Default)]
 struct Way {
     delay: Span,
+    /// Given by a scenario instead of drawn.
+    line: Option<Line>,
     /// Cuts in force: they may overlap.
     cuts: u32,
     slow_until: Time,
@@ -64,6 +78,17 @@ struct Way {
     last: [Time; 2],
     stalled: VecDeque<Parcel>,
     recent: VecDeque<Bytes>,
+}
+
+impl Line {
+    fn draw(&self, dice: &mut Dice) -> u64 {
+        let mut delay = self.delay.0 + dice.below(self.jitter.0 + 1);
+        // A stream sends again what was lost, after the round trip in which it was missed.
+        while dice.below(1_000_000) < self.loss && delay < LONGEST.0 {
+            delay += 2 * self.delay.0.max(1);
+        }
+        (delay * self.slow / 1_000).min(LONGEST.0)
+    }
 }
 
 #[derive(Debug, Default)]
@@ -163,6 +188,17 @@ impl Network {
         arrivals
     }
 
+    pub fn set_line(&mut self, from: usize, to: usize, line: Line) {
+        self.way(from, to).line = Some(line);
+    }
+
+    /// Messages take so many thousandths of their time from now on.
+    pub fn set_pace(&mut self, from: usize, to: usize, slow: u64) {
+        if let Some(line) = &mut self.way(from, to).line {
+            line.slow = slow;
+        }
+    }
+
     pub fn slow(&mut self, from: usize, to: usize, until: Time) {
         self.way(from, to).slow_until = until;
     }
@@ -183,7 +219,13 @@ impl Network {
         let (from, to) = (parcel.from, parcel.to);
         let way = &self.ways[from * self.hosts + to];
         let typical = if now < way.slow_until { way.delay.0 * 20 } else { way.delay.0 };
-        let delay = if self.calm { typical } else { self.dice.tailed(typical).min(LONGEST.0) };
+        let delay = if let Some(line) = way.line {
+            line.draw(&mut self.dice)
+        } else if self.calm {
+            typical
+        } else {
+            self.dice.tailed(typical).min(LONGEST.0)
+        };
         let arrival = now.after(Span(delay));
         if self.transport != Transport::Streams {
             return arrival;
