@@ -16,6 +16,7 @@ mod phases;
 mod plan;
 mod recording;
 mod run;
+mod scenario;
 mod time;
 mod trace;
 mod workload;
