@@ -15,6 +15,7 @@ mod oracle;
 mod phases;
 mod plan;
 mod recording;
+mod report;
 mod run;
 mod scenario;
 mod time;
@@ -28,7 +29,10 @@ use clap::Parser;
 
 fn main() -> ExitCode {
     match options::Options::parse().command {
-        options::Command::Run { seed, trace } => commands::run::run(seed, trace),
+        options::Command::Run(asked) => match asked.scenario() {
+            Ok(asked) => commands::scenario::run(&asked),
+            Err(seed) => commands::run::run(seed, asked.trace),
+        },
         options::Command::Sweep { seeds, output } => commands::sweep::sweep(&seeds, output),
         options::Command::Meta { seeds } => commands::meta::meta(&seeds),
     }

@@ -4,6 +4,7 @@ pub mod meta;
 mod parallel;
 mod progress;
 pub mod run;
+pub mod scenario;
 pub mod sweep;
 
 use std::io::Write;
