@@ -112,7 +112,11 @@ fn table(recording: &Recording) -> String {
     ];
     lines.extend(wrapped(&recording.about, 78));
     lines.push(String::new());
-    lines.push(format!("{:<14}{:>8}{:>8}{:>9}{:>10}{:>8}{:>9}", "units", "asked", "served", "sold out", "elsewhere", "unknown", "silence"));
+    lines.push(format!(
+        "{:<14}{:>9}{:>9}{:>9}{:>10}{:>9}{:>8}{:>9}",
+        "units", "asked", "served", "sold out", "elsewhere", "unknown", "silence", "left"
+    ));
+    let left = |node: usize| recording.buckets.last().map_or(0, |bucket| bucket.nodes[node].available);
     for (number, node) in recording.nodes.iter().enumerate() {
         let sum = |of: fn(&crate::recording::NodeBucket) -> u64| {
             recording.buckets.iter().map(|bucket| of(&bucket.nodes[number])).sum::<u64>()
@@ -124,6 +128,7 @@ fn table(recording: &Recording) -> String {
             sum(|of| of.elsewhere),
             sum(|of| of.unknown),
             sum(|of| of.unanswered),
+            left(number),
         ]));
     }
     let all = [
@@ -133,6 +138,7 @@ fn table(recording: &Recording) -> String {
         totals.elsewhere,
         totals.unknown,
         totals.unanswered,
+        (0..recording.nodes.len()).map(left).sum(),
     ];
     lines.push(row("all", all));
     lines.push(String::new());
@@ -165,17 +171,11 @@ fn facts(recording: &Recording) -> Vec<String> {
         count(totals.units_moved),
         per_hundred(totals.transfers, totals.orders_served)
     );
-    let more = match recording.more_items {
-        0 => String::new(),
-        more => format!(" (of the {} items with most demand, {} more)", recording.books.len(), count(more)),
-    };
-    let left: u64 = recording.books.iter().map(|books| books.available + books.in_flight).sum();
     let mut facts = vec![
         format!("orders       {} asked, {} served", count(totals.orders), count(totals.orders_served)),
         format!("avoidable    {} units refused while nodes in reach had them free", count(totals.avoidable)),
         moved,
         format!("messages     {}, {:.1} MB", count(totals.messages), totals.bytes as f64 / 1e6),
-        format!("left over    {} units{more}", count(left)),
     ];
     if totals.abandoned + totals.returned > 0 {
         let (abandoned, returned) = (count(totals.abandoned), count(totals.returned));
@@ -199,16 +199,16 @@ fn verdict(recording: &Recording) -> String {
     let mut causes = Vec::new();
     let parts = [
         (totals.sold_out, "were sold out everywhere"),
-        (totals.elsewhere, "lay at other nodes and did not come in time"),
-        (totals.unknown, "could not be found or ruled out, nodes being out of reach or units on their way"),
+        (totals.elsewhere, "came too late from other nodes, or were more than those had"),
+        (totals.unknown, "met nodes out of reach, units on their way, or too few of them"),
         (totals.unanswered, "got no answer"),
     ];
     for (units, why) in parts.into_iter().filter(|(units, _)| *units > 0) {
         causes.push(format!("{} {why}", count(units)));
     }
     let avoidable = match totals.avoidable {
-        0 => "None of that could have been served by a node in reach.".to_owned(),
-        units => format!("{} of them a node in reach could have served.", count(units)),
+        0 => "Nodes in reach had nothing to serve them from.".to_owned(),
+        units => format!("Nodes in reach had {} of them free.", count(units)),
     };
     format!(
         "Verdict: {share:.1} of 100 units that buyers would pay for were sold. Of the {} lost, {}. {avoidable}",
@@ -251,16 +251,17 @@ fn side_by_side(a: &Recording, b: &Recording) -> String {
     lines.join("\n")
 }
 
-fn row(name: &str, [asked, served, sold_out, elsewhere, unknown, silence]: [u64; 6]) -> String {
+fn row(name: &str, [asked, served, sold_out, elsewhere, unknown, silence, left]: [u64; 7]) -> String {
     format!(
-        "{:<14}{:>8}{:>8}{:>9}{:>10}{:>8}{:>9}",
+        "{:<14}{:>9}{:>9}{:>9}{:>10}{:>9}{:>8}{:>9}",
         short(name),
         count(asked),
         count(served),
         count(sold_out),
         count(elsewhere),
         count(unknown),
-        count(silence)
+        count(silence),
+        count(left)
     )
 }
 

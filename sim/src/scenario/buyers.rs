@@ -24,7 +24,7 @@ const BESIDE: Span = Span(500);
 pub const SYNC: Span = Span(500);
 /// A storefront asks again whether an order is confirmed after this, so many times.
 const CONFIRM_AGAIN: Span = Span::seconds(2);
-const CONFIRM_TRIES: u32 = 30;
+const CONFIRM_TRIES: u32 = 150;
 /// Nobody takes longer to pay than so many times the mean.
 pub const LONGEST_PAY: u64 = 4;
 
