@@ -260,7 +260,9 @@ impl World {
             let Some(Queued { key: Reverse((time, _)), event }) = self.queue.pop() else { break };
             self.now = time;
             self.counts.events += 1;
-            ensure(self.counts.events < self.most_events, Property::Answered, || "it turns in circles".into())?;
+            ensure(self.counts.events < self.most_events, Property::Answered, || {
+                "it turns in circles".into()
+            })?;
             self.happen(event)?;
         }
         self.now = end;

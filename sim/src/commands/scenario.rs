@@ -121,15 +121,18 @@ fn table(recording: &Recording) -> String {
         let sum = |of: fn(&crate::recording::NodeBucket) -> u64| {
             recording.buckets.iter().map(|bucket| of(&bucket.nodes[number])).sum::<u64>()
         };
-        lines.push(row(&node.name, [
-            sum(|of| of.asked),
-            sum(|of| of.served),
-            sum(|of| of.sold_out),
-            sum(|of| of.elsewhere),
-            sum(|of| of.unknown),
-            sum(|of| of.unanswered),
-            left(number),
-        ]));
+        lines.push(row(
+            &node.name,
+            [
+                sum(|of| of.asked),
+                sum(|of| of.served),
+                sum(|of| of.sold_out),
+                sum(|of| of.elsewhere),
+                sum(|of| of.unknown),
+                sum(|of| of.unanswered),
+                left(number),
+            ],
+        ));
     }
     let all = [
         totals.units_asked,
@@ -142,7 +145,10 @@ fn table(recording: &Recording) -> String {
     ];
     lines.push(row("all", all));
     lines.push(String::new());
-    lines.push(format!("{:<14}{:>9}{:>9}{:>9}{:>9}{:>9}{:>12}", "answers in ms", "p50", "p90", "p99", "longest", "local", "failed over"));
+    lines.push(format!(
+        "{:<14}{:>9}{:>9}{:>9}{:>9}{:>9}{:>12}",
+        "answers in ms", "p50", "p90", "p99", "longest", "local", "failed over"
+    ));
     for (number, (node, of)) in recording.nodes.iter().zip(&recording.latency).enumerate() {
         let over: u64 = recording.buckets.iter().map(|bucket| bucket.nodes[number].failed_over).sum();
         lines.push(format!(
@@ -194,7 +200,10 @@ fn verdict(recording: &Recording) -> String {
     let lost = wanted.saturating_sub(totals.units_served);
     let share = per_hundred(totals.units_served, wanted);
     if lost == 0 {
-        return format!("Verdict: every one of the {} units that buyers would pay for was sold.", count(wanted));
+        return format!(
+            "Verdict: every one of the {} units that buyers would pay for was sold.",
+            count(wanted)
+        );
     }
     let mut causes = Vec::new();
     let parts = [
@@ -241,7 +250,13 @@ fn side_by_side(a: &Recording, b: &Recording) -> String {
     for (name, of) in figures {
         let (a, b) = (of(&a.totals), of(&b.totals));
         let change = i128::from(b) - i128::from(a);
-        let sign = if change < 0 { "-" } else if change > 0 { "+" } else { "" };
+        let sign = if change < 0 {
+            "-"
+        } else if change > 0 {
+            "+"
+        } else {
+            ""
+        };
         let change = format!("{sign}{}", count(b.abs_diff(a)));
         lines.push(format!("{name:<14}{:>14}{:>14}{change:>14}", count(a), count(b)));
     }
@@ -307,14 +322,22 @@ mod tests {
     use crate::recording::{Bucket, Latency, Node, NodeBucket};
 
     fn recording() -> Recording {
-        let node = NodeBucket { asked: 1_234_567, served: 1_000_000, unknown: 234_567, ..NodeBucket::default() };
+        let node =
+            NodeBucket { asked: 1_234_567, served: 1_000_000, unknown: 234_567, ..NodeBucket::default() };
         Recording {
             title: "Two nodes".into(),
             about: "Look at how long the words of this line are, and that they stay within it. ".repeat(3),
             seconds: 86_400.0,
             nodes: vec![Node { name: "a-node-with-a-very-long-name".into(), region: "eu".into() }],
             buckets: vec![Bucket { from: 0.0, nodes: vec![node] }],
-            latency: vec![Latency { answers: 9, p50: 1.0, p90: 2.0, p99: 99_999.0, max: 99_999.9, local_share: 1.0 }],
+            latency: vec![Latency {
+                answers: 9,
+                p50: 1.0,
+                p90: 2.0,
+                p99: 99_999.0,
+                max: 99_999.9,
+                local_share: 1.0,
+            }],
             totals: Totals {
                 units_asked: 1_234_567,
                 units_served: 1_000_000,
@@ -340,6 +363,8 @@ mod tests {
         let broken = Recording { violation: Some("at 5: Keys: two answers".into()), ..recording() };
         assert!(table(&broken).contains("BROKEN: at 5: Keys"));
         let perfect = Totals { units_served: 1_234_567, ..recording().totals };
-        assert!(verdict(&Recording { totals: perfect, ..recording() }).contains("every one of the 1,234,567"));
+        assert!(
+            verdict(&Recording { totals: perfect, ..recording() }).contains("every one of the 1,234,567")
+        );
     }
 }

@@ -5,8 +5,8 @@ use std::rc::Rc;
 
 use stockade::replica::Token;
 use stockade::types::{
-    Answer, Caller, Command, Line, Millis, Movement, Outcome, Put, Refusal, Request, ReservationId, Shortfall,
-    Units, Verdict,
+    Answer, Caller, Command, Line, Millis, Movement, Outcome, Put, Refusal, Request, ReservationId,
+    Shortfall, Units, Verdict,
 };
 
 use super::demand::fraction;
@@ -75,10 +75,8 @@ impl Shop {
         if order.sales.is_empty() {
             return;
         }
-        let least = |wish: &Wish| Wish {
-            units: wish.units.min(self.most[wish.item].unwrap_or(u64::MAX)),
-            ..*wish
-        };
+        let least =
+            |wish: &Wish| Wish { units: wish.units.min(self.most[wish.item].unwrap_or(u64::MAX)), ..*wish };
         let wishes: Vec<Wish> = order.sales.iter().map(least).collect();
         if counts {
             self.recorder.borrow_mut().asked(world.now, home, &wishes);
@@ -123,10 +121,8 @@ impl Shop {
         buyer.id = id.clone();
         buyer.phase = Phase::Reserving;
         buyer.tried.push(buyer.node);
-        let line = |wish: &Wish| Line {
-            sku: script.items[wish.item].sku.clone(),
-            quantity: Units(wish.units),
-        };
+        let line =
+            |wish: &Wish| Line { sku: script.items[wish.item].sku.clone(), quantity: Units(wish.units) };
         let put = Put {
             id,
             lines: buyer.wishes.iter().map(line).collect(),

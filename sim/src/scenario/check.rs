@@ -75,7 +75,13 @@ impl Names {
     }
 
     /// The node, or a finding about the name.
-    pub fn find(&self, findings: &mut Findings<'_>, place: Range<usize>, key: &str, name: &str) -> Option<usize> {
+    pub fn find(
+        &self,
+        findings: &mut Findings<'_>,
+        place: Range<usize>,
+        key: &str,
+        name: &str,
+    ) -> Option<usize> {
         let found = self.node(name);
         findings.must(found.is_some(), place, key, self.no_region(name));
         found
@@ -109,7 +115,7 @@ fn check(raw: &File, file: &Path, over: &Overrides, findings: &mut Findings<'_>)
     let items = stock::items(raw, &names, &skus, &mut orders, findings);
     let last = orders.last().map_or(Lapse(0), |order| Lapse(order.at.0 + 1_000_000));
     let duration = length.unwrap_or(Lapse(last.0.saturating_sub(raw.warm_up.0).max(1_000_000)));
-    let events = events_check::events(raw, &names, &items, duration, findings);
+    let events = events_check::events(raw, &names, &items, duration, over.duration.is_some(), findings);
     Some(Script {
         title: raw.title.clone(),
         about: raw.about.trim().to_owned(),
@@ -172,7 +178,12 @@ fn length(raw: &File, over: &Overrides, findings: &mut Findings<'_>) -> Option<L
     };
     let length = over.duration.or(raw.duration.as_ref().map(|duration| *duration.get_ref())).or_else(between);
     let place = raw.duration.as_ref().map_or(0..0, Spanned::span);
-    findings.must(length.is_none_or(|length| length.0 > 0), place.clone(), "duration", "must be more than nothing");
+    findings.must(
+        length.is_none_or(|length| length.0 > 0),
+        place.clone(),
+        "duration",
+        "must be more than nothing",
+    );
     let has_trace = raw.demand.trace.is_some() || over.demand.is_some();
     findings.must(length.is_some() || has_trace, place, "duration", {
         "is missing; write for example duration = \"7d\" (a trace alone ends by itself)"

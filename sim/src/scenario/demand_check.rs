@@ -43,14 +43,21 @@ pub fn demand(
         return Some((orders, skus));
     }
     let Some(generate) = &raw.demand.generate else {
-        findings.add(0..0, "demand", "is missing; write [demand] trace = \"orders.csv\" or [demand.generate]");
+        findings.add(
+            0..0,
+            "demand",
+            "is missing; write [demand] trace = \"orders.csv\" or [demand.generate]",
+        );
         return None;
     };
     let generator = generator(generate, raw, &skus, names, findings);
     let end = Lapse(length?.0 + raw.warm_up.0);
     let many = generator.orders_per_hour * end.as_seconds() / 3_600.0;
     let peak = generator.peaks.iter().map(|peak| peak.times).fold(1.0, f64::max);
-    if many * peak > MOST_ORDERS || skus.is_empty() || generator.drops.iter().any(|drop| drop.shares.is_empty()) {
+    if many * peak > MOST_ORDERS
+        || skus.is_empty()
+        || generator.drops.iter().any(|drop| drop.shares.is_empty())
+    {
         let what = format!("about {many:.0} orders are too many; {MOST_ORDERS:.0} at most");
         let place = generate.orders_per_hour.span();
         findings.must(many * peak <= MOST_ORDERS, place, "demand.generate.orders_per_hour", what);
@@ -139,7 +146,8 @@ fn named(
         });
         regions.push(region);
     }
-    let mut places: BTreeMap<Sku, usize> = skus.iter().cloned().enumerate().map(|(n, sku)| (sku, n)).collect();
+    let mut places: BTreeMap<Sku, usize> =
+        skus.iter().cloned().enumerate().map(|(n, sku)| (sku, n)).collect();
     let mut unknown = 0u64;
     for sku in &trace.skus {
         if !places.contains_key(sku) {
@@ -149,7 +157,9 @@ fn named(
         }
     }
     findings.must(unknown == 0 || raw.items.is_some(), place, "items", {
-        format!("{unknown} items of the trace have no [[item]]; write [items] with cover = 0.95 to stock them")
+        format!(
+            "{unknown} items of the trace have no [[item]]; write [items] with cover = 0.95 to stock them"
+        )
     });
     let regions: Vec<usize> = regions.into_iter().collect::<Option<_>>()?;
     let order = |from: &trace::TraceOrder| {
@@ -180,7 +190,11 @@ fn generator(
     let orders_per_hour = number(findings, &key("orders_per_hour"), Some(rate), 0.0, 0.0..1e7);
     let zipf = number(findings, &key("zipf"), entry.zipf.as_ref(), 1.0, 0.0..5.0);
     if skus.is_empty() {
-        findings.add(rate.span(), "items", "there is nothing to sell; write [[item]] tables or [items] count = 100");
+        findings.add(
+            rate.span(),
+            "items",
+            "there is nothing to sell; write [[item]] tables or [items] count = 100",
+        );
     }
     let mut popularity = demand::zipf(skus.len(), zipf);
     for (weight, item) in popularity.iter_mut().zip(&raw.item) {
@@ -217,7 +231,11 @@ fn day(entry: &GenerateEntry, findings: &mut Findings<'_>) -> [f64; 24] {
             [1.0; 24]
         }
         _ => {
-            findings.add(day.span(), "demand.generate.day", "must be \"flat\", \"shop\" or 24 numbers from 0");
+            findings.add(
+                day.span(),
+                "demand.generate.day",
+                "must be \"flat\", \"shop\" or 24 numbers from 0",
+            );
             [1.0; 24]
         }
     }

@@ -9,17 +9,21 @@ use super::problem::Findings;
 use super::script::{Deed, Item, Planned, Wish};
 use super::stock::policy;
 
-/// Every event, in order of time.
+/// Every event, in order of time. A run that is cut short has only those before its end.
 pub fn events(
     raw: &File,
     names: &Names,
     items: &[Item],
     duration: Lapse,
+    is_cut_short: bool,
     findings: &mut Findings<'_>,
 ) -> Vec<Planned> {
     let mut events: Vec<(Planned, Range<usize>)> = Vec::new();
     for spanned in &raw.event {
         let (entry, place) = (spanned.get_ref(), spanned.span());
+        if is_cut_short && entry.at >= duration {
+            continue;
+        }
         findings.must(entry.at < duration, place.clone(), "event.at", {
             format!("{} is not before the end, {duration}: it would never happen", entry.at)
         });
@@ -54,7 +58,8 @@ fn contradiction(earlier: &Planned, later: &Planned) -> Option<String> {
             };
             theirs.contains(node).then(|| format!("comes after `{name}`; that node never returns"))
         }
-        (Deed::Down { node: a }, Deed::Down { node: b }) | (Deed::Drain { node: a }, Deed::Drain { node: b }) => {
+        (Deed::Down { node: a }, Deed::Down { node: b })
+        | (Deed::Drain { node: a }, Deed::Drain { node: b }) => {
             (a == b && !over).then(|| format!("overlaps `{name}`"))
         }
         (
@@ -107,7 +112,8 @@ impl Reading<'_> {
                 let (node, name) = self.node(entry.isolate.as_ref()?, findings)?;
                 let others = (0..self.names.nodes.len()).filter(|other| *other != node);
                 let one_way = entry.one_way == Some(true);
-                let ways = others.flat_map(|other| [Some((node, other)), (!one_way).then_some((other, node))]);
+                let ways =
+                    others.flat_map(|other| [Some((node, other)), (!one_way).then_some((other, node))]);
                 Some((Deed::Cut { ways: ways.flatten().collect() }, format!("{name} isolated")))
             }
             "crash" => {
@@ -172,7 +178,11 @@ impl Reading<'_> {
         Some((node, name.to_owned()))
     }
 
-    fn pair(&self, (a, b): &(String, String), findings: &mut Findings<'_>) -> Option<(Vec<(usize, usize)>, String)> {
+    fn pair(
+        &self,
+        (a, b): &(String, String),
+        findings: &mut Findings<'_>,
+    ) -> Option<(Vec<(usize, usize)>, String)> {
         let (from, to) = (self.node(a, findings), self.node(b, findings));
         let (from, to) = (from?.0, to?.0);
         findings.must(from != to, self.place.clone(), "event", format!("{a} and {b} are one node"));
@@ -199,7 +209,8 @@ impl Reading<'_> {
         let one = entry.quantity.is_some() != entry.share.is_some();
         findings.must(one, self.place.clone(), "event", "restock needs `quantity` or `share`, and not both");
         let share = entry.share.unwrap_or(0.0);
-        let good = (0.0..=100.0).contains(&share) && entry.quantity.is_none_or(|units| (1..=1_000_000_000).contains(&units));
+        let good = (0.0..=100.0).contains(&share)
+            && entry.quantity.is_none_or(|units| (1..=1_000_000_000).contains(&units));
         findings.must(good, self.place.clone(), "event", {
             "restock's `quantity` must be 1 to 1000000000, its `share` 0 to 100"
         });
@@ -217,14 +228,8 @@ impl Reading<'_> {
     fn set(&self, entry: &SetEntry, findings: &mut Findings<'_>) -> Option<(Deed, String)> {
         let items = self.items(&entry.sku, findings)?;
         let place = (&self.place, "event.set");
-        let policy = policy(
-            self.names,
-            entry.max_per_order,
-            entry.rebalance,
-            Some(&entry.quotas),
-            place,
-            findings,
-        );
+        let policy =
+            policy(self.names, entry.max_per_order, entry.rebalance, Some(&entry.quotas), place, findings);
         Some((Deed::Set { items, policy }, format!("set {}", named(&entry.sku))))
     }
 
@@ -232,7 +237,7 @@ impl Reading<'_> {
         let (from, to) = (self.node(&entry.from, findings), self.node(&entry.to, findings));
         let item = self.items(&entry.sku, findings)?;
         let (from, to) = (from?.0, to?.0);
-        let good = from != to && item.len() == 1 && entry.quantity > 0;
+        let good = from != to && entry.sku != "*" && entry.quantity > 0;
         findings.must(good, self.place.clone(), "event", {
             "transfer moves 1 or more units of one item between two nodes"
         });

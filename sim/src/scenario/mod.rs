@@ -8,6 +8,8 @@
 
 mod buyers;
 mod check;
+#[cfg(test)]
+mod check_tests;
 mod demand;
 mod demand_check;
 mod events_check;
@@ -17,6 +19,8 @@ mod operators;
 mod problem;
 mod recorder;
 mod script;
+#[cfg(test)]
+mod shipped_tests;
 mod shop;
 mod sites;
 mod stage;

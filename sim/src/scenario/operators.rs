@@ -155,7 +155,14 @@ impl Shop {
     fn restock(&mut self, world: &mut World, node: usize, wish: Wish, label: &str) {
         let sku = self.script.items[wish.item].sku.clone();
         let movement = Movement { sku, quantity: Units(wish.units), reason: None, reference: None };
-        self.new_errand(world, Some(node), Command::Receive(movement), Caller::Admin, 0, Some(label.to_owned()));
+        self.new_errand(
+            world,
+            Some(node),
+            Command::Receive(movement),
+            Caller::Admin,
+            0,
+            Some(label.to_owned()),
+        );
     }
 }
 

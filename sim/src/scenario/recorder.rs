@@ -8,9 +8,7 @@ use stockade::wire::Record;
 use super::lapse::Lapse;
 use super::script::{Deed, Script, Wish};
 use crate::oracle::Oracle;
-use crate::recording::{
-    Band, Bucket, ItemBooks, Latency, Mark, Moved, Node, NodeBucket, Recording, Totals,
-};
+use crate::recording::{Band, Bucket, ItemBooks, Latency, Mark, Moved, Node, NodeBucket, Recording, Totals};
 use crate::time::{Span, Time};
 use crate::world::Counts;
 
@@ -20,8 +18,8 @@ const BUCKETS: u64 = 200;
 const SHOWN: usize = 50;
 /// Spans that people reckon in, in seconds.
 const ROUND: [u64; 20] = [
-    1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1_800, 3_600, 7_200, 10_800, 21_600, 43_200, 86_400, 172_800,
-    604_800,
+    1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1_800, 3_600, 7_200, 10_800, 21_600, 43_200, 86_400,
+    172_800, 604_800,
 ];
 
 /// How units of an order ended.
@@ -287,10 +285,7 @@ fn bands(script: &Script) -> Vec<Band> {
 
 fn marks(script: &Script) -> Vec<Mark> {
     let moment = |deed: &Deed| {
-        matches!(
-            deed,
-            Deed::Drain { .. } | Deed::Restock { .. } | Deed::Set { .. } | Deed::Transfer { .. }
-        )
+        matches!(deed, Deed::Drain { .. } | Deed::Restock { .. } | Deed::Set { .. } | Deed::Transfer { .. })
     };
     let mark = |planned: &super::script::Planned| Mark {
         at: Lapse(planned.at.0.saturating_sub(script.warm_up.0)).as_seconds(),

@@ -90,20 +90,42 @@ pub struct Planned {
 #[derive(Clone, Debug)]
 pub enum Deed {
     /// Nothing passes over these ways.
-    Cut { ways: Vec<(usize, usize)> },
+    Cut {
+        ways: Vec<(usize, usize)>,
+    },
     /// Nothing passes for the first half of each `every`.
-    Flap { ways: Vec<(usize, usize)>, every: Lapse },
+    Flap {
+        ways: Vec<(usize, usize)>,
+        every: Lapse,
+    },
     /// Over these ways everything takes so many thousandths of its time.
-    Slow { ways: Vec<(usize, usize)>, factor: u64 },
+    Slow {
+        ways: Vec<(usize, usize)>,
+        factor: u64,
+    },
     /// The node is down; for good without an end.
-    Down { node: usize },
+    Down {
+        node: usize,
+    },
     /// The node hands over and takes no new orders.
-    Drain { node: usize },
+    Drain {
+        node: usize,
+    },
     /// Units arrive: item and units.
-    Restock { node: usize, units: Vec<Wish> },
+    Restock {
+        node: usize,
+        units: Vec<Wish>,
+    },
     /// Items get other settings.
-    Set { items: Range<usize>, policy: Policy },
-    Transfer { from: usize, to: usize, wish: Wish },
+    Set {
+        items: Range<usize>,
+        policy: Policy,
+    },
+    Transfer {
+        from: usize,
+        to: usize,
+        wish: Wish,
+    },
 }
 
 impl Deed {

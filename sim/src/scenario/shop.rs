@@ -29,15 +29,28 @@ pub enum Task {
     /// The next order of the demand.
     Order,
     /// The buyer's patience for this request is over.
-    GiveUp { order: usize, token: Token },
+    GiveUp {
+        order: usize,
+        token: Token,
+    },
     /// The buyer of an order goes on: asks again, pays, or asks whether it was paid.
-    Buyer { order: usize },
+    Buyer {
+        order: usize,
+    },
     /// An event begins, goes on, or ends.
-    Begin { event: usize },
-    Flap { event: usize },
-    End { event: usize },
+    Begin {
+        event: usize,
+    },
+    Flap {
+        event: usize,
+    },
+    End {
+        event: usize,
+    },
     /// An errand is sent, once more.
-    Errand { errand: u64 },
+    Errand {
+        errand: u64,
+    },
 }
 
 /// Who waits for an answer.

@@ -124,12 +124,7 @@ fn prepare(script: &Script, world: &mut World) {
     }
 }
 
-fn live(
-    script: &Rc<Script>,
-    world: &mut World,
-    recorder: &Rc<RefCell<Recorder>>,
-    tell: Tell<'_>,
-) -> Checked {
+fn live(script: &Rc<Script>, world: &mut World, recorder: &Rc<RefCell<Recorder>>, tell: Tell<'_>) -> Checked {
     set_up(script, world)?;
     let begin = world.now.after(Span(script.warm_up.0 / script.compress));
     recorder.borrow_mut().opens(begin);
@@ -327,7 +322,8 @@ mod tests {
         assert_eq!(recording.bands.len(), 4);
         assert_eq!(recording.totals.sold_out, 0, "twice the stock is enough");
         let without = run_text(SMALL, Detail::Hash);
-        let received = |recording: &Recording| recording.books.iter().map(|books| books.received).sum::<u64>();
+        let received =
+            |recording: &Recording| recording.books.iter().map(|books| books.received).sum::<u64>();
         assert_eq!(received(&recording), 2 * received(&without));
     }
 }

@@ -30,7 +30,8 @@ pub fn items(
     findings.must((0.0..=1_000.0).contains(&share), place.clone(), "items.cover", "must be 0 to 1000");
     let both = all.cover.is_some() && all.stock.is_some();
     findings.must(!both, place.clone(), "items", "has both stock and cover; keep one");
-    let common = policy(names, all.max_per_order, all.rebalance, all.quotas.as_ref(), (&place, "items"), findings);
+    let common =
+        policy(names, all.max_per_order, all.rebalance, all.quotas.as_ref(), (&place, "items"), findings);
     let mut made = Vec::new();
     for (number, sku) in skus.iter().enumerate() {
         let policy = match raw.item.get(number) {
@@ -78,7 +79,11 @@ fn stocked(
             (Some(units), _) => units,
             (None, Some(cover)) => (asked.iter().sum::<u64>() as f64 * cover.clamp(0.0, 1_000.0)) as u64,
             (None, None) => {
-                findings.add(at.clone(), "stock", "is missing; write stock = 100 here, or cover = 0.95 in [items]");
+                findings.add(
+                    at.clone(),
+                    "stock",
+                    "is missing; write stock = 100 here, or cover = 0.95 in [items]",
+                );
                 0
             }
         },
@@ -164,7 +169,8 @@ pub fn policy(
         let good = entry.min.zip(entry.max).is_none_or(|(min, max)| min <= max);
         findings.must(good, place.clone(), key, format!("the quota of {name} has min above max"));
         let (min, max, pinned) = (entry.min.map(Units), entry.max.map(Units), entry.pinned.map(Units));
-        let before = policy.quotas.insert(workload::node(node), Quota { weight: entry.weight, min, max, pinned });
+        let before =
+            policy.quotas.insert(workload::node(node), Quota { weight: entry.weight, min, max, pinned });
         let what = format!("{name} and another region share a node; write its quota once");
         findings.must(before.is_none(), place.clone(), key, what);
     }

@@ -182,11 +182,10 @@ mod tests {
         assert_eq!(trace.orders[0].lines, [(0, 2), (1, 3)]);
         let hour = Lapse::minutes(60).0;
         assert!((9 * hour..9 * hour + 60_000_000).contains(&trace.orders[0].at.0));
-        assert_eq!(trace.orders[1], TraceOrder {
-            at: Lapse(10 * hour + 5_000_000),
-            region: 1,
-            lines: vec![(0, -1)]
-        });
+        assert_eq!(
+            trace.orders[1],
+            TraceOrder { at: Lapse(10 * hour + 5_000_000), region: 1, lines: vec![(0, -1)] }
+        );
         let late = Window { from: Some(moment("2010-11-16").unwrap()), length: None };
         assert_eq!(read(SMALL.as_bytes(), late, &mut dice()).unwrap().skus, [Sku::new("C").unwrap()]);
     }
