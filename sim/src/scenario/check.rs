@@ -1,7 +1,7 @@
 //! From a file to a [`Script`]: names become numbers, and everything that does not hold together
 //! is found before the run, all at once.
 
-use std::ops::Range;
+use std::ops::{Range, RangeInclusive};
 use std::path::{Path, PathBuf};
 
 use stockade::limits::{MAX_TTL, MAX_WAIT};
@@ -144,8 +144,8 @@ fn regions(raw: &File, findings: &mut Findings<'_>) -> Names {
             }
         }
         findings.must(names.region(name).is_none(), place, "region.name", format!("there are two `{name}`"));
-        let population = number(findings, "region.population", entry.population.as_ref(), 1.0, 0.0..1e12);
-        let offset = number(findings, "region.utc_offset", entry.utc_offset.as_ref(), 0.0, -14.0..14.1);
+        let population = number(findings, "region.population", entry.population.as_ref(), 1.0, 0.0..=1e12);
+        let offset = number(findings, "region.utc_offset", entry.utc_offset.as_ref(), 0.0, -14.0..=14.0);
         let place = names.nodes.iter().position(|known| known == node.get_ref());
         let node = place.unwrap_or_else(|| {
             names.nodes.push(node.get_ref().clone());
@@ -197,12 +197,12 @@ pub fn number(
     key: &str,
     entry: Option<&Spanned<f64>>,
     default: f64,
-    range: Range<f64>,
+    range: RangeInclusive<f64>,
 ) -> f64 {
     let Some(entry) = entry else { return default };
     let number = *entry.get_ref();
     findings.must(range.contains(&number), entry.span(), key, {
-        format!("{number} must be from {} to below {}", range.start, range.end)
+        format!("{number} must be {} to {}", range.start(), range.end())
     });
     number
 }

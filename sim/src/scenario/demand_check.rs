@@ -30,6 +30,11 @@ pub fn demand(
     findings: &mut Findings<'_>,
 ) -> Option<(Vec<Order>, Vec<Sku>)> {
     let mut skus = catalogue(raw, findings);
+    let place = raw.demand.trace.as_ref().map_or(0..0, toml::Spanned::span);
+    for (name, target) in &raw.demand.regions {
+        let what = format!("`{name}` is mapped, but {}", names.no_region(target));
+        findings.must(names.region(target).is_some(), place.clone(), "demand.regions", what);
+    }
     let traced = over.demand.clone().or_else(|| {
         let trace = raw.demand.trace.as_ref()?;
         Some(file.parent().unwrap_or(Path::new("")).join(trace.get_ref()))
@@ -141,7 +146,7 @@ fn named(
     for name in &trace.regions {
         let target = map.get(name).or_else(|| names.region(name).is_none().then(|| map.get("*")).flatten());
         let region = names.region(target.unwrap_or(name));
-        findings.must(region.is_some(), place.clone(), "demand.regions", {
+        findings.must(region.is_some() || target.is_some(), place.clone(), "demand.regions", {
             format!("the trace's region `{name}` is none of the file's; map it, as in [demand.regions] {name} = \"..\"")
         });
         regions.push(region);
@@ -187,8 +192,8 @@ fn generator(
 ) -> Generator {
     let key = |name: &str| format!("demand.generate.{name}");
     let rate = &entry.orders_per_hour;
-    let orders_per_hour = number(findings, &key("orders_per_hour"), Some(rate), 0.0, 0.0..1e7);
-    let zipf = number(findings, &key("zipf"), entry.zipf.as_ref(), 1.0, 0.0..5.0);
+    let orders_per_hour = number(findings, &key("orders_per_hour"), Some(rate), 0.0, 0.0..=1e7);
+    let zipf = number(findings, &key("zipf"), entry.zipf.as_ref(), 1.0, 0.0..=5.0);
     if skus.is_empty() {
         findings.add(
             rate.span(),
@@ -207,11 +212,11 @@ fn generator(
     Generator {
         orders_per_hour,
         day: day(entry, findings),
-        begins_at: number(findings, &key("begins_at"), entry.begins_at.as_ref(), 0.0, 0.0..24.0),
+        begins_at: number(findings, &key("begins_at"), entry.begins_at.as_ref(), 0.0, 0.0..=24.0),
         popularity,
-        basket: number(findings, &key("basket"), entry.basket.as_ref(), 1.0, 1.0..500.0),
-        quantity: number(findings, &key("quantity"), entry.quantity.as_ref(), 1.0, 1.0..10_000.0),
-        tastes: number(findings, &key("tastes"), entry.tastes.as_ref(), 0.0, 0.0..1.01),
+        basket: number(findings, &key("basket"), entry.basket.as_ref(), 1.0, 1.0..=500.0),
+        quantity: number(findings, &key("quantity"), entry.quantity.as_ref(), 1.0, 1.0..=10_000.0),
+        tastes: number(findings, &key("tastes"), entry.tastes.as_ref(), 0.0, 0.0..=1.0),
         drift: entry.drift,
         peaks: entry.peak.iter().map(|entry| peak(entry, raw, skus, names, findings)).collect(),
         drops: entry.drop.iter().map(|entry| hot_drop(entry, raw, skus, names, findings)).collect(),
@@ -260,7 +265,7 @@ fn peak(
     names: &Names,
     findings: &mut Findings<'_>,
 ) -> demand::Peak {
-    let times = number(findings, "demand.generate.peak.times", Some(&entry.times), 1.0, 1.0..10_000.0);
+    let times = number(findings, "demand.generate.peak.times", Some(&entry.times), 1.0, 1.0..=10_000.0);
     let mut regions = Vec::new();
     for name in &entry.regions {
         match names.region(name.get_ref()) {

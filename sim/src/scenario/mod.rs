@@ -7,6 +7,8 @@
 //! report.
 
 mod buyers;
+#[cfg(test)]
+mod buyers_tests;
 mod check;
 #[cfg(test)]
 mod check_tests;

@@ -158,6 +158,13 @@ impl Shop {
         self.waiting.remove(&token);
     }
 
+    /// The buyer's patience is over, if it still waits for this.
+    fn gives_up(&mut self, world: &mut World, order: usize, token: Token) {
+        if self.waiting.remove(&token).is_some() {
+            self.silent(world, order, token);
+        }
+    }
+
     /// A host dies. The world cannot tell of it who acts in it just now.
     pub(super) fn fell(&mut self, world: &mut World, host: usize) -> Checked {
         let open: Vec<Token> = match &world.hosts[host].process {
@@ -186,11 +193,7 @@ impl Actor for Shop {
                 self.arrives(world, order);
                 self.plan_next_order(world);
             }
-            Some(Task::GiveUp { order, token }) => {
-                if self.waiting.remove(&token).is_some() {
-                    self.silent(world, order, token);
-                }
-            }
+            Some(Task::GiveUp { order, token }) => self.gives_up(world, order, token),
             Some(Task::Buyer { order }) => self.goes_on(world, order),
             Some(Task::Begin { event }) => return self.begin(world, event),
             Some(Task::Flap { event }) => self.flap(world, event),

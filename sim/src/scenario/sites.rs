@@ -32,9 +32,9 @@ const LONGEST_MS: f64 = 2_000.0;
 /// The line from each node to each.
 pub fn lines(raw: &File, names: &Names, findings: &mut Findings<'_>) -> Vec<Vec<Line>> {
     let entry = &raw.rtt;
-    let default = number(findings, "rtt.default_ms", entry.default_ms.as_ref(), DEFAULT_MS, 0.1..LONGEST_MS);
-    let jitter = number(findings, "rtt.jitter", entry.jitter.as_ref(), 0.1, 0.0..10.0);
-    let loss = number(findings, "rtt.loss", entry.loss.as_ref(), 0.0, 0.0..0.5);
+    let default = number(findings, "rtt.default_ms", entry.default_ms.as_ref(), DEFAULT_MS, 0.1..=LONGEST_MS);
+    let jitter = number(findings, "rtt.jitter", entry.jitter.as_ref(), 0.1, 0.0..=10.0);
+    let loss = number(findings, "rtt.loss", entry.loss.as_ref(), 0.0, 0.0..=0.5);
     let places = places(raw, names, findings);
     let count = names.nodes.len();
     let mut trips = vec![vec![default; count]; count];
@@ -48,7 +48,7 @@ pub fn lines(raw: &File, names: &Names, findings: &mut Findings<'_>) -> Vec<Vec<
     }
     for pair in &entry.pairs {
         let ((a, b, ms), place) = (pair.get_ref(), pair.span());
-        let good = (0.1..LONGEST_MS).contains(ms);
+        let good = (0.1..=LONGEST_MS).contains(ms);
         findings.must(good, place.clone(), "rtt.pairs", format!("{ms} ms must be 0.1 to {LONGEST_MS}"));
         let a = names.find(findings, place.clone(), "rtt.pairs", a);
         let b = names.find(findings, place.clone(), "rtt.pairs", b);

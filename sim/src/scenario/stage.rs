@@ -17,7 +17,6 @@ use crate::plan::{Plan, Transport};
 use crate::recording::Recording;
 use crate::time::{Span, Time};
 use crate::trace::Detail;
-use crate::workload;
 use crate::world::{Event, World};
 
 /// Until every node has greeted the others and serves.
