@@ -57,8 +57,9 @@ pub struct More {
     /// A trace of orders in place of the scenario's demand.
     #[arg(long, value_name = "ORDERS.csv")]
     pub demand: Option<PathBuf>,
-    /// Where in that trace to begin [default: its first day].
-    #[arg(long, value_name = "YYYY-MM-DD", requires = "demand")]
+    /// Where in that trace to begin: a day, or a moment as 2010-11-15T09:00:00Z [default: its first
+    /// day].
+    #[arg(long, value_name = "TIME", requires = "demand")]
     pub from: Option<String>,
     /// Only so long, such as 30m or 2d.
     #[arg(long, value_name = "TIME", value_parser = Lapse::parse)]

@@ -147,7 +147,7 @@ fn named(
         let target = map.get(name).or_else(|| names.region(name).is_none().then(|| map.get("*")).flatten());
         let region = names.region(target.unwrap_or(name));
         findings.must(region.is_some() || target.is_some(), place.clone(), "demand.regions", {
-            format!("the trace's region `{name}` is none of the file's; map it, as in [demand.regions] {name} = \"..\"")
+            format!("the trace's region `{name}` is none of the file's; map it, as in [demand.regions] \"{name}\" = \"..\"")
         });
         regions.push(region);
     }

@@ -93,7 +93,16 @@ fn read_rows(source: impl Read, window: Window, dice: &mut Dice) -> Result<Trace
         reading.row(&record, dice).map_err(|e| format!("line {line}, {e}"))?;
     }
     if reading.trace.orders.is_empty() {
-        return Err("there are no orders in this window of the trace".into());
+        let told = |at: i64| Timestamp::from_second(at).map_or_else(|_| at.to_string(), |at| at.to_string());
+        return Err(match reading.times {
+            None => "there are no orders".into(),
+            Some((first, last)) => format!(
+                "there are no orders from {} on for so long; they are from {} to {}",
+                told(reading.window.from.unwrap_or(first)),
+                told(first),
+                told(last)
+            ),
+        });
     }
     reading.trace.orders.sort_by_key(|order| order.at);
     Ok(reading.trace)
@@ -108,6 +117,8 @@ struct Reading {
     skus: BTreeMap<Sku, usize>,
     /// The order whose lines are being read, and whether it lies in the window.
     current: Option<(String, bool)>,
+    /// The first and last moment of the whole trace.
+    times: Option<(i64, i64)>,
 }
 
 impl Reading {
@@ -116,6 +127,8 @@ impl Reading {
         let bad = |n: usize, why: &str| format!("column `{}`: {:?} {why}", COLUMNS[n], field(n));
         if self.current.as_ref().is_none_or(|(id, _)| id != field(4)) {
             let at = field(0).parse::<Timestamp>().map_err(|_| bad(0, "is no RFC 3339 moment"))?.as_second();
+            let (first, last) = self.times.unwrap_or((at, at));
+            self.times = Some((first.min(at), last.max(at)));
             let from = *self.window.from.get_or_insert(at - at.rem_euclid(86_400));
             let since = at - from;
             let within = u64::try_from(since).ok().map(Lapse::seconds);
@@ -185,6 +198,12 @@ mod tests {
         assert_eq!(
             trace.orders[1],
             TraceOrder { at: Lapse(10 * hour + 5_000_000), region: 1, lines: vec![(0, -1)] }
+        );
+        let never = Window { from: Some(moment("2010-11-17").unwrap()), length: None };
+        let complaint = read(SMALL.as_bytes(), never, &mut dice()).unwrap_err();
+        assert!(
+            complaint.ends_with("they are from 2010-11-15T09:00:00Z to 2010-11-16T00:00:00Z"),
+            "{complaint}"
         );
         let late = Window { from: Some(moment("2010-11-16").unwrap()), length: None };
         assert_eq!(read(SMALL.as_bytes(), late, &mut dice()).unwrap().skus, [Sku::new("C").unwrap()]);
