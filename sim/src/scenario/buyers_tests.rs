@@ -56,6 +56,18 @@ fn storefronts_turn_to_another_node_as_they_are_told() {
     assert!(refusal.totals.elsewhere == 0 && of_us(&refusal, |of| of.failed_over) > 20);
 }
 
+/// The first crash must not boot what the second has just brought down, nor the second boot twice.
+#[test]
+fn a_crash_may_begin_when_another_ends() {
+    let second = crash("2m").replace("3m", "5m");
+    let recording = shop("stock = 5000", "fail_over = \"never\"", &format!("{}{second}", crash("2m")));
+    let silent = |from: f64, to: f64| {
+        let within = recording.buckets.iter().filter(|bucket| bucket.from >= from && bucket.from < to);
+        within.map(|bucket| bucket.nodes[1].unanswered).sum::<u64>()
+    };
+    assert!(silent(200.0, 300.0) > 10 && silent(310.0, 410.0) > 10 && silent(430.0, 600.0) < 5);
+}
+
 #[test]
 fn buyers_take_the_rest_come_back_or_leave() {
     let manual = "stock = { eu = 5000 }\nrebalance = \"manual\"";

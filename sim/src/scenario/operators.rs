@@ -5,7 +5,7 @@ use std::rc::Rc;
 
 use stockade::types::{Caller, Command, Movement, Outcome, Refusal, Request, Transfer, Units};
 
-use super::script::{Deed, Wish};
+use super::script::{Deed, Planned, Wish};
 use super::shop::{Shop, Task, Waiter, keyed};
 use crate::checks::Checked;
 use crate::time::{Span, Time};
@@ -89,9 +89,6 @@ impl Shop {
             }
             Deed::Down { node } => {
                 self.fell(world, *node)?;
-                if let Some(end) = end {
-                    world.push(end, Event::Boot { host: *node });
-                }
             }
             Deed::Drain { node } => self.drain(world, *node, true, label),
             Deed::Restock { node, units } => {
@@ -117,7 +114,8 @@ impl Shop {
                 self.new_errand(world, Some(*from), command, Caller::Admin, 0, Some(label.clone()));
             }
         }
-        if let (Some(end), Deed::Slow { .. } | Deed::Drain { .. }) = (end, &planned.deed) {
+        if let (Some(end), Deed::Slow { .. } | Deed::Drain { .. } | Deed::Down { .. }) = (end, &planned.deed)
+        {
             self.plan(world, end, Task::End { event });
         }
         Ok(())
@@ -143,8 +141,21 @@ impl Shop {
                 ways.iter().for_each(|(from, to)| world.network.set_pace(*from, *to, 1_000));
             }
             Deed::Drain { node } => self.drain(world, *node, false, &script.events[event].label),
+            Deed::Down { node } if !self.is_down(world.now, *node) => {
+                world.push(world.now, Event::Boot { host: *node });
+            }
             _ => {}
         }
+    }
+
+    /// One crash may begin when another ends.
+    fn is_down(&self, now: Time, node: usize) -> bool {
+        let lasts = |planned: &Planned| {
+            let is_down = matches!(planned.deed, Deed::Down { node: down } if down == node);
+            let end = planned.end.is_none_or(|end| now < self.time(end));
+            is_down && self.time(planned.at) <= now && end
+        };
+        self.script.events.iter().any(lasts)
     }
 
     fn drain(&mut self, world: &mut World, node: usize, draining: bool, label: &str) {
