@@ -15,6 +15,10 @@ pub enum Stream {
     Hosts,
     Clients,
     Faults,
+    /// A scenario's demand.
+    Demand,
+    /// A scenario's buyers.
+    Buyers,
 }
 
 #[derive(Clone, Debug)]

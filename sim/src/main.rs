@@ -22,7 +22,9 @@ mod phases;
 mod plan;
 mod recording;
 mod replay;
+mod report;
 mod run;
+mod scenario;
 mod schedule;
 mod tally;
 mod time;
@@ -40,7 +42,10 @@ use clap::Parser;
 
 fn main() -> ExitCode {
     match options::Options::parse().command {
-        options::Command::Run { replay, trace, output } => commands::run::run(&replay, trace, output),
+        options::Command::Run(asked) => match asked.scenario() {
+            Some(asked) => commands::scenario::run(&asked),
+            None => commands::run::run(&asked.replay, asked.trace, asked.output),
+        },
         options::Command::Shrink { replay, seeds } => commands::shrink::shrink(&replay, seeds),
         options::Command::Sweep { seeds, output } => commands::sweep::sweep(&seeds, output),
         options::Command::Planted(planted) => commands::planted::planted(&planted),

@@ -64,11 +64,25 @@ enum Spread {
     HeavyTail,
 }
 
+/// A way as a scenario has it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Line {
+    pub delay: Span,
+    /// A message takes up to so much longer.
+    pub jitter: Span,
+    /// So many in a million are lost once and come a round trip later.
+    pub loss: u64,
+    /// While it is slow, everything takes so many times as long; in thousandths.
+    pub slow: u64,
+}
+
 /// One way between two hosts.
 #[derive(Debug, Default)]
 struct Way {
     delay: Span,
     spread: Spread,
+    /// Given by a scenario instead of drawn.
+    line: Option<Line>,
     /// Cuts in force: they may overlap.
     cuts: u32,
     slow_until: Time,
@@ -82,6 +96,17 @@ struct Way {
     /// A fair sample of the messages of the link that stands, and how many it is of.
     sample: Vec<Bytes>,
     sent: u64,
+}
+
+impl Line {
+    fn draw(&self, dice: &mut Dice) -> u64 {
+        let mut delay = self.delay.0 + dice.below(self.jitter.0 + 1);
+        // A stream sends again what was lost, after the round trip in which it was missed.
+        while dice.below(1_000_000) < self.loss && delay < LONGEST.0 {
+            delay += 2 * self.delay.0.max(1);
+        }
+        (delay * self.slow / 1_000).min(LONGEST.0)
+    }
 }
 
 #[derive(Debug, Default)]
@@ -189,6 +214,17 @@ impl Network {
         arrivals
     }
 
+    pub fn set_line(&mut self, from: usize, to: usize, line: Line) {
+        self.way(from, to).line = Some(line);
+    }
+
+    /// Messages take so many thousandths of their time from now on.
+    pub fn set_pace(&mut self, from: usize, to: usize, slow: u64) {
+        if let Some(line) = &mut self.way(from, to).line {
+            line.slow = slow;
+        }
+    }
+
     pub fn slow(&mut self, from: usize, to: usize, until: Time) {
         self.way(from, to).slow_until = until;
     }
@@ -245,11 +281,12 @@ impl Network {
         let (from, to) = (parcel.from, parcel.to);
         let way = &self.ways[from * self.hosts + to];
         let typical = if now < way.slow_until { way.delay.0 * 20 } else { way.delay.0 };
-        let delay = match way.spread {
-            _ if self.calm => typical,
-            Spread::Constant => typical,
-            Spread::Jitters => typical / 2 + self.dice.below(typical),
-            Spread::HeavyTail => self.dice.tailed(typical),
+        let delay = match (way.line, way.spread) {
+            (Some(line), _) => line.draw(&mut self.dice),
+            (None, _) if self.calm => typical,
+            (None, Spread::Constant) => typical,
+            (None, Spread::Jitters) => typical / 2 + self.dice.below(typical),
+            (None, Spread::HeavyTail) => self.dice.tailed(typical),
         };
         let delay = delay.min(LONGEST.0);
         let arrival = now.after(Span(delay));

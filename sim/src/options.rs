@@ -1,9 +1,13 @@
 //! The command line.
 
-use clap::{Parser, Subcommand};
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand};
 
 use crate::commands::Output;
+use crate::commands::scenario::Asked;
 use crate::replay::Replay;
+use crate::scenario::{Lapse, Overrides};
 
 #[derive(Debug, Parser)]
 #[command(name = "stockade-sim", about = "Drives Stockade's replicas through faults, from a seed")]
@@ -14,17 +18,8 @@ pub struct Options {
 
 #[derive(Debug, Subcommand)]
 pub enum Command {
-    /// Run one seed.
-    Run {
-        #[command(flatten)]
-        replay: Replay,
-        /// Print every event.
-        #[arg(long)]
-        trace: bool,
-        /// How the world is told.
-        #[arg(short, long, value_enum, default_value_t)]
-        output: Output,
-    },
+    /// Run one seed, or a scenario.
+    Run(Run),
     /// Find the smallest world that fails as this seed does.
     Shrink {
         #[command(flatten)]
@@ -62,6 +57,45 @@ pub enum Command {
     },
 }
 
+#[derive(Debug, Args)]
+pub struct Run {
+    /// A scenario's file; sim/scenarios/README.md tells how to write one.
+    #[arg(value_name = "SCENARIO.toml", conflicts_with_all = ["keep", "without", "hosts", "items", "clients", "chaos"])]
+    pub file: Option<PathBuf>,
+    #[command(flatten)]
+    pub replay: Replay,
+    /// Print every event.
+    #[arg(long)]
+    pub trace: bool,
+    /// How the end is told.
+    #[arg(short, long, value_enum, default_value_t)]
+    pub output: Output,
+    #[command(flatten)]
+    pub more: More,
+}
+
+/// What only a scenario takes.
+#[derive(Debug, Args)]
+#[group(requires = "file")]
+pub struct More {
+    /// A trace of orders in place of the scenario's demand.
+    #[arg(long, value_name = "ORDERS.csv")]
+    pub demand: Option<PathBuf>,
+    /// Where in that trace to begin: a day, or a moment as 2010-11-15T09:00:00Z [default: its first
+    /// day].
+    #[arg(long, value_name = "TIME", requires = "demand")]
+    pub from: Option<String>,
+    /// Only so long, such as 30m or 2d.
+    #[arg(long, value_name = "TIME", value_parser = Lapse::parse)]
+    pub duration: Option<Lapse>,
+    /// Write a page with charts there.
+    #[arg(long, value_name = "OUT.html")]
+    pub report: Option<PathBuf>,
+    /// Run this scenario too, and put the two side by side.
+    #[arg(long, value_name = "B.toml")]
+    pub compare: Option<PathBuf>,
+}
+
 /// What `planted` is to do.
 #[derive(Debug, clap::Args)]
 pub struct Planted {
@@ -86,6 +120,27 @@ pub struct Planted {
     /// How the end is told.
     #[arg(short, long, value_enum, default_value_t)]
     pub output: Output,
+}
+
+impl Run {
+    /// The scenario that is to be run; `None`: a world from a seed is.
+    pub fn scenario(&self) -> Option<Asked> {
+        let file = self.file.as_ref()?;
+        let over = Overrides {
+            seed: self.replay.seed,
+            demand: self.more.demand.clone(),
+            from: self.more.from.clone(),
+            duration: self.more.duration,
+        };
+        Some(Asked {
+            file: file.clone(),
+            compare: self.more.compare.clone(),
+            over,
+            output: self.output,
+            report: self.more.report.clone(),
+            trace: self.trace,
+        })
+    }
 }
 
 /// Seeds from `first` to before `end`.

@@ -14,9 +14,9 @@ use crate::time::Span;
 /// A seed, and what makes its world smaller than the one that the seed gives.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Args)]
 pub struct Replay {
-    /// Decides everything.
-    #[arg(long, default_value_t = 0)]
-    pub seed: u64,
+    /// Decides everything [default: 0, or what a scenario's file says].
+    #[arg(long)]
+    pub seed: Option<u64>,
     /// Strike with these numbers only, or with `none`.
     #[arg(long, value_name = "N,N,...")]
     pub keep: Option<Kept>,
@@ -193,12 +193,16 @@ const SHORT_SYNC: Span = Span(100);
 impl Replay {
     #[cfg(test)]
     pub fn of(seed: u64) -> Replay {
-        Replay { seed, ..Replay::default() }
+        Replay { seed: Some(seed), ..Replay::default() }
+    }
+
+    pub fn seed(&self) -> u64 {
+        self.seed.unwrap_or(0)
     }
 
     /// The world: the strikes are those that the seed gives, less what is left out.
     pub fn world(&self) -> (Plan, Schedule) {
-        let mut plan = Plan::draw(self.seed);
+        let mut plan = Plan::draw(self.seed());
         let mut schedule = Schedule::draw(&plan);
         self.without.iter().for_each(|toggle| toggle.leave_out(&mut plan));
         if let Some(Kept(numbers)) = &self.keep {
@@ -223,7 +227,7 @@ impl Replay {
 
 impl fmt::Display for Replay {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "--seed {}", self.seed)?;
+        write!(f, "--seed {}", self.seed())?;
         if let Some(kept) = &self.keep {
             write!(f, " --keep {kept}")?;
         }
@@ -280,7 +284,7 @@ pub mod tests {
     #[test]
     fn what_is_printed_is_understood() {
         let replay = Replay {
-            seed: 7,
+            seed: Some(7),
             keep: Some(Kept(vec![3, 17])),
             without: vec![Toggle::Replays, Toggle::LostReplies],
             clients: Some(2),

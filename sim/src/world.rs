@@ -12,7 +12,7 @@ use std::rc::Rc;
 use stockade::limits::Limits;
 use stockade::replica::{Input, Output, Token};
 use stockade::types::{ClusterId, Outcome, Region, ReplicaId, Reply};
-use stockade::wire::{Genesis, Member, Message, codec};
+use stockade::wire::{Genesis, Member, Message, Record, codec};
 use uuid::Uuid;
 
 use self::queue::Queue;
@@ -145,6 +145,9 @@ pub trait Actor: std::fmt::Debug {
     /// The connection broke on a request of its own: it was never answered, or never taken.
     fn hung_up(&mut self, world: &mut World, token: Token);
 
+    /// A host decided something: its records, before they are durable.
+    fn recorded(&mut self, now: Time, host: usize, records: &[Record]);
+
     /// A message of so many bytes left.
     fn sent(&mut self, now: Time, from: usize, to: usize, message: &Message, bytes: usize);
 }
@@ -199,6 +202,10 @@ pub struct World {
     pub(crate) calls: BTreeMap<Token, Option<Outcome>>,
     pub(crate) cuts: BTreeMap<u64, (usize, usize)>,
     steps: u64,
+    /// Whole-state checks come after so many steps.
+    pub(crate) check_every: u64,
+    /// A world that needs more events turns in circles.
+    pub(crate) most_events: u64,
     pub(crate) actor: Option<Box<dyn Actor>>,
 }
 
@@ -244,6 +251,8 @@ impl World {
             calls: BTreeMap::new(),
             cuts: BTreeMap::new(),
             steps: 0,
+            check_every: CHECK_EVERY,
+            most_events: MAX_EVENTS,
             actor: None,
             plan,
         }
@@ -270,7 +279,9 @@ impl World {
         while let Some((time, event)) = self.queue.pop(end) {
             self.now = time;
             self.counts.events += 1;
-            ensure(self.counts.events < MAX_EVENTS, Property::Answered, || "it turns in circles".into())?;
+            ensure(self.counts.events < self.most_events, Property::Answered, || {
+                "it turns in circles".into()
+            })?;
             self.happen(event)?;
             self.end_unseen_mistakes()?;
         }
@@ -381,6 +392,9 @@ impl World {
         }
         let is_stale = self.hosts[host].wounds.stale.is_some();
         let records = self.hosts[host].step(self.now, input);
+        if let Some(actor) = &mut self.actor {
+            actor.recorded(self.now, host, records);
+        }
         if !is_stale {
             self.oracle.recorded(self.now, host, records)?;
             self.watch_step(host)?;
@@ -396,7 +410,7 @@ impl World {
         self.let_out(host, usize::MAX)?;
         self.plan_tick(host);
         self.steps += 1;
-        if self.steps.is_multiple_of(CHECK_EVERY) { self.check_host(host) } else { Ok(()) }
+        if self.steps.is_multiple_of(self.check_every) { self.check_host(host) } else { Ok(()) }
     }
 
     pub(crate) fn check_host(&self, host: usize) -> Checked {

@@ -6,6 +6,7 @@ mod parallel;
 pub mod planted;
 mod progress;
 pub mod run;
+pub mod scenario;
 pub mod shrink;
 pub mod sweep;
 mod table;

@@ -133,7 +133,7 @@ fn in_json(replay: &Replay, plan: &Plan, schedule: &Schedule, outcome: &Outcome)
         struck(&outcome.counts).map(|(fault, n)| (fault.name().into(), n.into())).collect();
     let on = Toggle::HARMLESS.iter().filter(|toggle| toggle.is_on(plan));
     json!({
-        "seed": replay.seed,
+        "seed": replay.seed(),
         "replay": replay.to_string(),
         "hosts": plan.hosts,
         "items": plan.items,

@@ -15,16 +15,16 @@ use crate::time::Time;
 use crate::trace::Detail;
 
 pub fn shrink(replay: &Replay, seeds: Option<Seeds>) -> ExitCode {
-    let seeds = seeds.unwrap_or(Seeds { first: replay.seed, end: replay.seed + 1 });
+    let seeds = seeds.unwrap_or(Seeds { first: replay.seed(), end: replay.seed() + 1 });
     let failing = (seeds.first..seeds.end).find_map(|seed| {
-        let replay = Replay { seed, ..replay.clone() };
+        let replay = Replay { seed: Some(seed), ..replay.clone() };
         fails(&replay).map(|failure| (replay, failure))
     });
     let Some((replay, (_, violation))) = failing else {
         say("nothing fails");
         return ExitCode::FAILURE;
     };
-    say(&format!("seed {} fails: {violation}", replay.seed));
+    say(&format!("seed {} fails: {violation}", replay.seed()));
     let smallest = Shrinking::new(&replay, violation.property).smallest(&mut |line| eprintln!("{line}"));
     let (plan, schedule) = smallest.world();
     super::run::about(&plan).iter().for_each(|line| say(line));

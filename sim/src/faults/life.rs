@@ -45,6 +45,11 @@ impl World {
         Ok(())
     }
 
+    /// The process dies and stays dead until someone boots the host. False: it was not up.
+    pub(crate) fn fall(&mut self, host: usize) -> Result<bool, Violation> {
+        self.end_life(host, Fate::Lost)
+    }
+
     /// False when there was no process. If it ran on an old disk, the right one is put back.
     fn end_life(&mut self, host: usize, fate: Fate) -> Result<bool, Violation> {
         self.note_crash(host, fate == Fate::Kept);

@@ -1,0 +1,370 @@
+//! `run FILE`: a scenario, told for people or as JSON, and as a page.
+#![allow(
+    clippy::disallowed_types,
+    clippy::disallowed_methods,
+    reason = "writes the report, and tells the rate in real time"
+)]
+
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::time::{Duration, Instant};
+
+use super::{Output, say};
+use crate::recording::{Recording, Totals};
+use crate::report;
+use crate::scenario::{self, Lapse, Overrides, Problems, Script};
+use crate::trace::Detail;
+
+/// What was asked on the command line.
+#[derive(Debug)]
+pub struct Asked {
+    pub file: PathBuf,
+    pub compare: Option<PathBuf>,
+    pub over: Overrides,
+    pub output: Output,
+    pub report: Option<PathBuf>,
+    pub trace: bool,
+}
+
+const BROKEN: u8 = 1;
+const UNREADABLE: u8 = 2;
+
+pub fn run(asked: &Asked) -> ExitCode {
+    let load = |file: &Path| scenario::load(file, &asked.over);
+    let scripts: Result<Vec<Script>, Problems> =
+        [Some(&asked.file), asked.compare.as_ref()].into_iter().flatten().map(|file| load(file)).collect();
+    let scripts = match scripts {
+        Ok(scripts) => scripts,
+        Err(problems) => {
+            eprintln!("{problems}");
+            return ExitCode::from(UNREADABLE);
+        }
+    };
+    let detail = if asked.trace { Detail::Print } else { Detail::Hash };
+    let play = |script: Script| {
+        let mut tell = progress(&script);
+        scenario::run(script, detail, &mut tell)
+    };
+    let recordings: Vec<Recording> = scripts.into_iter().map(play).collect();
+    tell(&recordings, asked.output);
+    if let Some(file) = &asked.report {
+        let page = match recordings.as_slice() {
+            [a, b] => report::compare(a, b),
+            [one, ..] => report::page(one),
+            [] => String::new(),
+        };
+        if let Err(e) = std::fs::write(file, page) {
+            eprintln!("cannot write {}: {e}", file.display());
+            return ExitCode::from(UNREADABLE);
+        }
+    }
+    let broken = recordings.iter().any(|recording| recording.violation.is_some());
+    if broken { ExitCode::from(BROKEN) } else { ExitCode::SUCCESS }
+}
+
+fn tell(recordings: &[Recording], output: Output) {
+    match (output, recordings) {
+        (Output::Json, [one]) => say(&json(one)),
+        (Output::Json, all) => say(&json(all)),
+        (Output::Table, all) => {
+            all.iter().for_each(|recording| say(&table(recording)));
+            if let [a, b] = all {
+                say(&side_by_side(a, b));
+            }
+        }
+    }
+}
+
+fn json(what: &(impl serde::Serialize + ?Sized)) -> String {
+    serde_json::to_string_pretty(what).expect("numbers and texts can be written")
+}
+
+/// Tells on stderr how far a run is, once a second.
+fn progress(script: &Script) -> impl FnMut(f64, u64) + use<> {
+    let started = Instant::now();
+    let mut told = started;
+    let (all, title) = (script.duration.as_seconds(), script.title.clone());
+    move |done: f64, events: u64| {
+        if told.elapsed() < Duration::from_secs(1) {
+            return;
+        }
+        told = Instant::now();
+        let passed = started.elapsed().as_secs_f64();
+        let left = passed / done * (all - done);
+        eprintln!(
+            "{title}: {} of {}, {:.0} events/s, {left:.0} s left",
+            lapse(done),
+            lapse(all),
+            events as f64 / passed
+        );
+    }
+}
+
+fn lapse(seconds: f64) -> Lapse {
+    Lapse((seconds * 1e6) as u64)
+}
+
+fn table(recording: &Recording) -> String {
+    let totals = &recording.totals;
+    let mut lines = vec![
+        format!("{} (seed {}, {})", recording.title, recording.seed, lapse(recording.seconds)),
+        String::new(),
+    ];
+    lines.extend(wrapped(&recording.about, 78));
+    lines.push(String::new());
+    lines.push(format!(
+        "{:<14}{:>9}{:>9}{:>9}{:>10}{:>9}{:>8}{:>9}",
+        "units", "asked", "served", "sold out", "elsewhere", "unknown", "silence", "left"
+    ));
+    let left = |node: usize| recording.buckets.last().map_or(0, |bucket| bucket.nodes[node].available);
+    for (number, node) in recording.nodes.iter().enumerate() {
+        let sum = |of: fn(&crate::recording::NodeBucket) -> u64| {
+            recording.buckets.iter().map(|bucket| of(&bucket.nodes[number])).sum::<u64>()
+        };
+        lines.push(row(
+            &node.name,
+            [
+                sum(|of| of.asked),
+                sum(|of| of.served),
+                sum(|of| of.sold_out),
+                sum(|of| of.elsewhere),
+                sum(|of| of.unknown),
+                sum(|of| of.unanswered),
+                left(number),
+            ],
+        ));
+    }
+    let all = [
+        totals.units_asked,
+        totals.units_served,
+        totals.sold_out,
+        totals.elsewhere,
+        totals.unknown,
+        totals.unanswered,
+        (0..recording.nodes.len()).map(left).sum(),
+    ];
+    lines.push(row("all", all));
+    lines.push(String::new());
+    lines.push(format!(
+        "{:<14}{:>9}{:>9}{:>9}{:>9}{:>9}{:>12}",
+        "answers in ms", "p50", "p90", "p99", "longest", "local", "failed over"
+    ));
+    for (number, (node, of)) in recording.nodes.iter().zip(&recording.latency).enumerate() {
+        let over: u64 = recording.buckets.iter().map(|bucket| bucket.nodes[number].failed_over).sum();
+        lines.push(format!(
+            "{:<14}{:>9.1}{:>9.1}{:>9.1}{:>9.1}{:>8.0}%{:>12}",
+            short(&node.name),
+            of.p50,
+            of.p90,
+            of.p99,
+            of.max,
+            of.local_share * 100.0,
+            count(over)
+        ));
+    }
+    lines.push(String::new());
+    lines.extend(facts(recording));
+    lines.push(String::new());
+    lines.extend(wrapped(&verdict(recording), 78));
+    lines.join("\n")
+}
+
+fn facts(recording: &Recording) -> Vec<String> {
+    let totals = &recording.totals;
+    let moved = format!(
+        "transfers    {} moved {} units, {:.1} for 100 orders served",
+        count(totals.transfers),
+        count(totals.units_moved),
+        per_hundred(totals.transfers, totals.orders_served)
+    );
+    let mut facts = vec![
+        format!("orders       {} asked, {} served", count(totals.orders), count(totals.orders_served)),
+        format!("avoidable    {} units refused while nodes in reach had them free", count(totals.avoidable)),
+        moved,
+        format!("messages     {}, {:.1} MB", count(totals.messages), totals.bytes as f64 / 1e6),
+    ];
+    if totals.abandoned + totals.returned > 0 {
+        let (abandoned, returned) = (count(totals.abandoned), count(totals.returned));
+        facts.push(format!("never paid   {abandoned} units; brought back {returned}"));
+    }
+    facts
+}
+
+/// What a manager wants to know, in a sentence or two.
+fn verdict(recording: &Recording) -> String {
+    if let Some(violation) = &recording.violation {
+        return format!("BROKEN: {violation}");
+    }
+    let totals = &recording.totals;
+    let wanted = totals.units_asked.saturating_sub(totals.abandoned);
+    let lost = wanted.saturating_sub(totals.units_served);
+    let share = per_hundred(totals.units_served, wanted);
+    if lost == 0 {
+        return format!(
+            "Verdict: every one of the {} units that buyers would pay for was sold.",
+            count(wanted)
+        );
+    }
+    let mut causes = Vec::new();
+    let parts = [
+        (totals.sold_out, "were sold out everywhere"),
+        (totals.elsewhere, "came too late from other nodes, or were more than those had"),
+        (totals.unknown, "met nodes out of reach, units on their way, or too few of them"),
+        (totals.unanswered, "got no answer"),
+    ];
+    for (units, why) in parts.into_iter().filter(|(units, _)| *units > 0) {
+        causes.push(format!("{} {why}", count(units)));
+    }
+    let avoidable = match totals.avoidable {
+        0 => "Nodes in reach had nothing to serve them from.".to_owned(),
+        units => format!("Nodes in reach had {} of them free.", count(units)),
+    };
+    format!(
+        "Verdict: {share:.1} of 100 units that buyers would pay for were sold. Of the {} lost, {}. {avoidable}",
+        count(lost),
+        causes.join("; ")
+    )
+}
+
+fn side_by_side(a: &Recording, b: &Recording) -> String {
+    type Figure = (&'static str, fn(&Totals) -> u64);
+    let figures: [Figure; 10] = [
+        ("units asked", |of| of.units_asked),
+        ("units served", |of| of.units_served),
+        ("sold out", |of| of.sold_out),
+        ("elsewhere", |of| of.elsewhere),
+        ("unknown", |of| of.unknown),
+        ("no answer", |of| of.unanswered),
+        ("avoidable", |of| of.avoidable),
+        ("transfers", |of| of.transfers),
+        ("units moved", |of| of.units_moved),
+        ("messages", |of| of.messages),
+    ];
+    let mut lines = vec![
+        String::new(),
+        format!("A  {}", a.title),
+        format!("B  {}", b.title),
+        String::new(),
+        format!("{:<14}{:>14}{:>14}{:>14}", "", "A", "B", "B - A"),
+    ];
+    for (name, of) in figures {
+        let (a, b) = (of(&a.totals), of(&b.totals));
+        let change = i128::from(b) - i128::from(a);
+        let sign = if change < 0 {
+            "-"
+        } else if change > 0 {
+            "+"
+        } else {
+            ""
+        };
+        let change = format!("{sign}{}", count(b.abs_diff(a)));
+        lines.push(format!("{name:<14}{:>14}{:>14}{change:>14}", count(a), count(b)));
+    }
+    let slow = |of: &Recording| of.latency.iter().map(|latency| latency.p99).fold(0.0, f64::max);
+    let (a, b) = (slow(a), slow(b));
+    lines.push(format!("{:<14}{a:>14.1}{b:>14.1}{:>+14.1}", "worst p99 ms", b - a));
+    lines.join("\n")
+}
+
+fn row(name: &str, [asked, served, sold_out, elsewhere, unknown, silence, left]: [u64; 7]) -> String {
+    format!(
+        "{:<14}{:>9}{:>9}{:>9}{:>10}{:>9}{:>8}{:>9}",
+        short(name),
+        count(asked),
+        count(served),
+        count(sold_out),
+        count(elsewhere),
+        count(unknown),
+        count(silence),
+        count(left)
+    )
+}
+
+/// A name that leaves room for its row.
+fn short(name: &str) -> &str {
+    name.get(..13).unwrap_or(name)
+}
+
+fn per_hundred(part: u64, all: u64) -> f64 {
+    if all == 0 { 0.0 } else { part as f64 / all as f64 * 100.0 }
+}
+
+/// With commas between thousands.
+fn count(number: u64) -> String {
+    let digits = number.to_string();
+    let mut text = String::new();
+    for (place, digit) in digits.chars().enumerate() {
+        if place > 0 && (digits.len() - place).is_multiple_of(3) {
+            text.push(',');
+        }
+        text.push(digit);
+    }
+    text
+}
+
+fn wrapped(text: &str, width: usize) -> Vec<String> {
+    let mut lines: Vec<String> = Vec::new();
+    for word in text.split_whitespace() {
+        match lines.last_mut() {
+            Some(line) if line.chars().count() + 1 + word.chars().count() <= width => {
+                line.push(' ');
+                line.push_str(word);
+            }
+            _ => lines.push(word.to_owned()),
+        }
+    }
+    lines
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::recording::{Bucket, Latency, Node, NodeBucket};
+
+    fn recording() -> Recording {
+        let node =
+            NodeBucket { asked: 1_234_567, served: 1_000_000, unknown: 234_567, ..NodeBucket::default() };
+        Recording {
+            title: "Two nodes".into(),
+            about: "Look at how long the words of this line are, and that they stay within it. ".repeat(3),
+            seconds: 86_400.0,
+            nodes: vec![Node { name: "a-node-with-a-very-long-name".into(), region: "eu".into() }],
+            buckets: vec![Bucket { from: 0.0, nodes: vec![node] }],
+            latency: vec![Latency {
+                answers: 9,
+                p50: 1.0,
+                p90: 2.0,
+                p99: 99_999.0,
+                max: 99_999.9,
+                local_share: 1.0,
+            }],
+            totals: Totals {
+                units_asked: 1_234_567,
+                units_served: 1_000_000,
+                unknown: 234_567,
+                avoidable: 1_234,
+                ..Totals::default()
+            },
+            ..Recording::default()
+        }
+    }
+
+    #[test]
+    fn a_table_fits_a_terminal_and_ends_in_a_verdict() {
+        let text = format!("{}\n{}", table(&recording()), side_by_side(&recording(), &recording()));
+        for line in text.lines() {
+            assert!(line.chars().count() <= 80, "{line}");
+        }
+        assert!(text.contains("1,234,567") && text.contains("Verdict: 81.0 of 100"), "{text}");
+    }
+
+    #[test]
+    fn what_is_broken_is_said_instead_of_a_verdict() {
+        let broken = Recording { violation: Some("at 5: Keys: two answers".into()), ..recording() };
+        assert!(table(&broken).contains("BROKEN: at 5: Keys"));
+        let perfect = Totals { units_served: 1_234_567, ..recording().totals };
+        assert!(
+            verdict(&Recording { totals: perfect, ..recording() }).contains("every one of the 1,234,567")
+        );
+    }
+}

@@ -1,0 +1,112 @@
+//! What is wrong with a file is found before the run, all of it, by line and key.
+
+use std::path::Path;
+
+use super::check::{Overrides, read};
+use super::lapse::Lapse;
+
+const GOOD: &str = r#"
+title = "Good"
+duration = "1h"
+[[region]]
+name = "eu"
+[[region]]
+name = "us"
+population = 3
+[[item]]
+sku = "TEE"
+stock = 100
+[demand.generate]
+orders_per_hour = 60
+"#;
+
+fn complaints(text: &str) -> String {
+    let read = read(Path::new("shop.toml"), text, &Overrides::default());
+    read.err().map_or_else(String::new, |problems| problems.to_string())
+}
+
+#[test]
+fn a_good_file_has_regions_items_and_orders() {
+    let script = read(Path::new("shop.toml"), GOOD, &Overrides::default()).unwrap();
+    assert_eq!(script.nodes, ["eu", "us"]);
+    assert_eq!(script.items[0].stock, [25, 75]);
+    assert!((30..100).contains(&script.orders.len()));
+    let other = Overrides { seed: Some(2), duration: Some(Lapse::minutes(30)), ..Overrides::default() };
+    let other = read(Path::new("shop.toml"), GOOD, &other).unwrap();
+    assert!(other.duration == Lapse::minutes(30) && other.orders != script.orders);
+}
+
+#[test]
+fn everything_wrong_is_told_at_once_with_its_place() {
+    let bad = format!(
+        "{GOOD}\n[[event]]\nat = \"10m\"\ncut = [\"eu\", \"uss\"]\nfor = \"5m\"\n\
+         [[event]]\nat = \"2h\"\nlose = \"eu\"\n\
+         [[event]]\nat = \"5m\"\nrestock = {{ sku = \"TEA\", region = \"us\", quantity = 5 }}\n"
+    );
+    let text = complaints(&bad);
+    let lines: Vec<&str> = text.lines().collect();
+    assert_eq!(lines.len(), 3, "{text}");
+    assert!(lines[0].starts_with("shop.toml:15:"), "{text}");
+    assert!(lines[0].contains("there is no region `uss`; there are eu, us"), "{text}");
+    assert!(
+        lines[1].contains("2h is not before the end, 1h") && lines[2].contains("no item `TEA`"),
+        "{text}"
+    );
+}
+
+#[test]
+fn each_mistake_has_its_words() {
+    let event = |text: &str| format!("{GOOD}\n[[event]]\n{text}\n");
+    let cases = [
+        (GOOD.replace("title", "titel"), "unknown field `titel`"),
+        (GOOD.replace("\"1h\"", "\"-1h\""), "is negative"),
+        (GOOD.replace("\"1h\"", "\"1 hour\""), "is no time; write for example"),
+        (GOOD.replace("duration = \"1h\"", ""), "duration: is missing"),
+        (GOOD.replace("\"us\"", "\"eu\""), "there are two `eu`"),
+        (GOOD.replace("\"us\"", "\"US\""), "`US` must be"),
+        (GOOD.replace("stock = 100", ""), "stock: is missing"),
+        (GOOD.replace("stock = 100", "stock = { us = 1, ap = 2 }"), "there is no region `ap`"),
+        (GOOD.replace("stock = 100", "stock = \"many\""), "expected units, or a table"),
+        (GOOD.replace("stock = 100", "stock = 1\nspread = \"even\""), "`even` is not population"),
+        (GOOD.replace("stock = 100", "stock = 1\nquotas = { eu = { min = 5, max = 2 } }"), "min above max"),
+        (GOOD.replace("title", "compress = 0\ntitle"), "compress: must be 1 to 10000"),
+        (GOOD.replace("title", "compress = 9000\ntitle"), "buyers.ttl: 15m is 100ms by the nodes' clocks"),
+        (GOOD.replace("[demand.generate]", "[demand.generate]\nday = [1, 2]"), "has 2 hours, not 24"),
+        (GOOD.replace("[demand.generate]", "[rtt]\ntable = \"aws\"\n[demand.generate]"), "`eu` is no site"),
+        (
+            GOOD.replace("[demand.generate]", "[rtt]\npairs = [[\"eu\", \"eu\", 5]]\n[demand.generate]"),
+            "one node twice",
+        ),
+        (
+            GOOD.replace("[demand.generate]\norders_per_hour = 60", "[demand]\ntrace = \"none.csv\""),
+            "cannot read none.csv",
+        ),
+        (event("at = \"1m\""), "says nothing; write one of cut"),
+        (event("at = \"1m\"\nlose = \"eu\"\ndrain = \"us\""), "says lose and drain"),
+        (event("at = \"1m\"\ncut = [\"eu\", \"us\"]"), "cut needs `for`"),
+        (event("at = \"1m\"\nlose = \"eu\"\nfor = \"1m\""), "lose has no `for`"),
+        (event("at = \"1m\"\nflap = [\"eu\", \"us\"]\nfor = \"9m\""), "flap needs `every`"),
+        (event("at = \"1m\"\nrestock = { sku = \"*\", region = \"eu\" }"), "`quantity` or `share`"),
+        (
+            event("at = \"1m\"\ntransfer = { sku = \"*\", from = \"eu\", to = \"us\", quantity = 1 }"),
+            "one item",
+        ),
+    ];
+    for (text, expected) in cases {
+        let found = complaints(&text);
+        assert!(found.contains(expected) && found.contains("shop.toml"), "{expected}: {found}");
+    }
+}
+
+#[test]
+fn events_that_contradict_each_other_are_found() {
+    let two =
+        |first: &str, second: &str| complaints(&format!("{GOOD}\n[[event]]\n{first}\n[[event]]\n{second}\n"));
+    let crash = |at: &str| format!("at = \"{at}\"\ncrash = \"eu\"\nfor = \"10m\"");
+    assert!(two(&crash("5m"), &crash("10m")).contains("overlaps `eu down`"));
+    assert_eq!(two(&crash("5m"), &crash("20m")), "");
+    let lost = "at = \"5m\"\nlose = \"eu\"";
+    assert!(two(lost, &crash("10m")).contains("that node never returns"));
+    let cut = "at = \"5m\"\ncut = [\"eu\", \"us\"]\nfor = \"10m\"";
+    assert!(two(cut, "at = \"6m\"\nisolate = \"us\"\nfor = \"1m\"").contains("overlaps `eu-us cut`"));
+}
