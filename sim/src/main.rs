@@ -15,6 +15,8 @@ mod oracle;
 mod phases;
 mod plan;
 mod recording;
+#[allow(dead_code, unused_imports)] // until scenarios make recordings
+mod report;
 mod run;
 mod time;
 mod trace;
