@@ -36,7 +36,7 @@ impl<'a> Run<'a> {
 pub fn compare(a: &Recording, b: &Recording) -> String {
     let runs = [Run::of('A', a), Run::of('B', b)];
     let series = [runs[0].series(), runs[1].series()];
-    let axes = series[0].axes().both(series[1].axes());
+    let axes = series[0].axes().both(&series[1].axes());
 
     let mut body = top(&runs);
     body += &section(
@@ -47,10 +47,10 @@ pub fn compare(a: &Recording, b: &Recording) -> String {
     body += &section(
         "Rights over time",
         captions::RIGHTS,
-        &(area::rights_key() + &over_time(&runs, &series, axes)),
+        &(area::rights_key() + &over_time(&runs, &series, &axes)),
     );
     let sales =
-        pair(&runs, |at, run| area::sales_key(run.recording) + &area::sales(&series[at], axes, &PAIR));
+        pair(&runs, |at, run| area::sales_key(run.recording) + &area::sales(&series[at], &axes, &PAIR));
     let spans = if (series[0].span - series[1].span).abs() > series[0].span * 0.01 {
         "<p class=\"more\">The runs were recorded in spans of different lengths: compare shapes, not heights.</p>"
     } else {
@@ -170,8 +170,8 @@ fn differences(runs: &[Run; 2]) -> String {
     rows += &plain("Transfers", ta.transfers, tb.transfers, Good::Less);
     rows += &difference("Bytes between nodes", ta.bytes, tb.bytes, Good::Less, bytes);
     rows += &plain("Units left at the end", a.left, b.left, Good::Neither);
-    let columns = ["", "A", "B", "B less A", "B is"];
-    table("What differs", &head(&columns), &rows, "")
+    let columns = ["", "A", "B", "B − A", "B is"];
+    format!("<div class=\"differs\">{}</div>", table("What differs", &head(&columns), &rows, ""))
 }
 
 fn difference(name: &str, a: u64, b: u64, good: Good, written: fn(u64) -> String) -> String {
@@ -262,7 +262,7 @@ fn stacked(runs: &[Run; 2], draw: impl Fn(&Run) -> String) -> String {
     runs.iter().map(|run| heading(run) + &draw(run)).collect()
 }
 
-fn over_time(runs: &[Run; 2], series: &[Series; 2], axes: Axes) -> String {
+fn over_time(runs: &[Run; 2], series: &[Series; 2], axes: &Axes) -> String {
     pair(runs, |at, run| {
         let more = run.places.more(run.places.shown(STRIPS).len());
         let happened = run.events.list(|node| run.places.name(node).to_owned());

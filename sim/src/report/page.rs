@@ -13,7 +13,8 @@ use crate::recording::Recording;
 /// What each part of a report shows, in one sentence; a comparison says the same.
 pub mod captions {
     pub const RIGHTS: &str = "Each strip is what one place could sell at once without asking anyone: see where it runs \
-        out while others still have units, and what a cut, a restock or a setting changes.";
+        out while others still have units, and what a cut, a restock or a setting changes; every strip has a scale \
+        of its own.";
     pub const SALES: &str = "See when buyers were turned away and for which reason: where the line of what was asked \
         stands above the area of what was served, the lower chart says why.";
     pub const NODES: &str = "Units that buyers asked for at each place and what became of them; failed over counts \
@@ -36,11 +37,11 @@ pub fn page(recording: &Recording) -> String {
 
     let mut body = top(recording, &figures, &places);
     let rights =
-        area::rights_key() + &area::rights(&series, axes, &ALONE) + &places.more(places.shown(STRIPS).len());
+        area::rights_key() + &area::rights(&series, &axes, &ALONE) + &places.more(places.shown(STRIPS).len());
     let happened = events.list(|node| places.name(node).to_owned());
     body +=
         &section("Rights over time", captions::RIGHTS, &(rights + "<h3>What happened</h3>\n" + &happened));
-    let sales = area::sales_key(recording) + &area::sales(&series, axes, &ALONE);
+    let sales = area::sales_key(recording) + &area::sales(&series, &axes, &ALONE);
     body += &section("Sales and refusals", captions::SALES, &sales);
     let word = if places.word() == "region" { "By region" } else { "By node" };
     body += &section(word, captions::NODES, &tables::nodes(recording, &places));

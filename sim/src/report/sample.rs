@@ -72,7 +72,7 @@ fn sales(title: &str, regions: &[&str], buckets: usize, span: f64, spread: u64) 
         received: 0,
         noise: 12345,
     };
-    shop.free[0] += 9_000 / count as u64 * 2;
+    shop.free[0] += 8_600;
     shop.received = shop.free.iter().sum();
     for at in 0..buckets {
         shop.bucket(at, buckets, span);
@@ -92,8 +92,8 @@ impl Shop {
         let (cut, lost) =
             (at > buckets / 4 && at < buckets * 3 / 8, at > buckets / 2 && at < buckets * 5 / 8);
         if at == buckets * 2 / 3 && count > 1 {
-            self.free[0] += 1_500;
-            self.received += 1_500;
+            self.free[0] += 3_000;
+            self.received += 3_000;
         }
         let mut nodes = Vec::new();
         for node in 0..count {
@@ -116,7 +116,7 @@ impl Shop {
         let donor = (0..self.free.len()).filter(|other| !cut || (*other == 0) == (node == 0));
         let donor = donor.max_by_key(|other| self.free[*other]).unwrap_or(node);
         if self.free[node] < asked && donor != node {
-            let units = (self.free[donor] / 4).min(asked * 6);
+            let units = (self.free[donor] / 2).min(asked * 9);
             self.free[donor] -= units;
             self.free[node] += units;
             let moved = &mut self.recording.transfers[donor][node];
@@ -179,9 +179,9 @@ impl Shop {
         ];
         let mark = |at: f64, label: &str| Mark { at, label: label.into() };
         recording.marks = vec![
-            mark(0.0, "stock of 4,500 units received"),
+            mark(0.0, "stock of 8,600 units received"),
             mark(at(0.3), "quota of eu-west lowered to 20%"),
-            mark((at(0.667) / span).floor() * span, "restock of 1,500 units"),
+            mark((at(0.667) / span).floor() * span, "restock of 3,000 units"),
             mark(at(0.8), "quota of eu-west back to 50%"),
         ];
         self.recording

@@ -90,11 +90,8 @@ pub fn books(recording: &Recording) -> String {
     let more = recording.more_items.saturating_add((recording.books.len() - shown) as u64);
     let more = match more {
         0 => String::new(),
-        more => format!(
-            "{} not listed: {} with less demand. ",
-            if more == 1 { "One item is" } else { "Items are" },
-            count(more)
-        ),
+        1 => "One item with less demand is not listed. ".to_owned(),
+        more => format!("{} items with less demand are not listed. ", count(more)),
     };
     let odd: Vec<&ItemBooks> = recording.books.iter().filter(|item| off(item) != 0).collect();
     let word = match odd.as_slice() {
@@ -163,7 +160,7 @@ mod tests {
     #[test]
     fn items_that_are_not_listed_are_counted() {
         let mut recording = Recording { books: vec![tee(); 45], more_items: 1_200, ..Recording::default() };
-        assert!(books(&recording).contains("1,205 with less demand"));
+        assert!(books(&recording).contains("1,205 items with less demand"));
         recording.books.clear();
         recording.more_items = 0;
         assert!(books(&recording).contains("no items"));

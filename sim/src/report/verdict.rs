@@ -3,7 +3,7 @@
 
 use super::figures::Figures;
 use super::html::Text;
-use super::numbers::{bytes, count, listed, millis, of, percent, share};
+use super::numbers::{bytes, count, listed, millis, of, percent, share, tick};
 use super::places::Places;
 use crate::recording::Recording;
 
@@ -100,15 +100,15 @@ pub fn tiles(figures: &Figures, places: &Places) -> String {
             share(totals.orders_served, totals.orders),
             format!("{} of {}", count(totals.orders_served), count(totals.orders)),
         ),
-        ("Units refused", count(figures.refused), refused),
-        ("Avoidable", count(totals.avoidable), avoidable(figures)),
+        ("Units refused", tick(figures.refused), refused),
+        ("Avoidable", tick(totals.avoidable), avoidable(figures)),
         ("Slowest answers", slowest.0, slowest.1),
         (
             "Units moved",
-            count(totals.units_moved),
+            tick(totals.units_moved),
             format!("in {}", of(totals.transfers, "transfer", "transfers")),
         ),
-        ("Messages", count(totals.messages), each),
+        ("Messages", tick(totals.messages), each),
     ];
     let tile = |(name, figure, note): &(&str, String, String)| {
         format!("<div><dt>{name}</dt><dd>{figure}</dd><dd class=\"note\">{}</dd></div>\n", Text(note))

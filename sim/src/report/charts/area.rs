@@ -1,6 +1,8 @@
 //! The two charts over time: rights, one strip for each node, and sales and refusals. Both have the
 //! same time axis and show what happened above themselves. Two runs are drawn on shared axes.
 
+use std::collections::BTreeMap;
+
 use super::axis::{Time, Units, steps};
 use super::events::Events;
 use super::{Size, TEXT, at_sizes, path, rect, text, width_of};
@@ -28,10 +30,12 @@ pub struct Series<'a> {
 }
 
 /// Axes that several charts can have in common.
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Axes {
-    pub seconds: f64,
-    rights: Units,
+    seconds: f64,
+    /// Each strip has an axis of its own, by the name of its node: most places hold few units, and
+    /// when those run out must be seen beside a warehouse.
+    rights: BTreeMap<String, Units>,
     asked: Units,
     refused: Units,
 }
@@ -63,11 +67,13 @@ impl<'a> Series<'a> {
     /// Axes that fit this recording.
     pub fn axes(&self) -> Axes {
         let balance = |node: &NodeBucket| node.available.saturating_add(node.held);
-        let strips =
-            self.spans.iter().flat_map(|(_, nodes)| self.shown.iter().map(|at| balance(&nodes[*at])));
+        let strip = |node: &usize| {
+            let most = self.spans.iter().map(|(_, nodes)| balance(&nodes[*node])).max().unwrap_or(0);
+            (self.places.name(*node).to_owned(), Units::up_to(most))
+        };
         Axes {
             seconds: self.seconds,
-            rights: Units::up_to(strips.max().unwrap_or(0)),
+            rights: self.shown.iter().map(strip).collect(),
             asked: Units::up_to(self.sums.iter().map(|sum| sum.asked.max(sum.served)).max().unwrap_or(0)),
             refused: Units::up_to(self.sums.iter().map(NodeBucket::refused).max().unwrap_or(0)),
         }
@@ -108,11 +114,15 @@ impl<'a> Series<'a> {
 
 impl Axes {
     /// Axes on which both can be drawn.
-    pub fn both(self, other: Axes) -> Axes {
+    pub fn both(mut self, other: &Axes) -> Axes {
         let more = |a: Units, b: Units| if a.top >= b.top { a } else { b };
+        for (name, units) in &other.rights {
+            let own = self.rights.entry(name.clone()).or_insert(*units);
+            *own = more(*own, *units);
+        }
         Axes {
             seconds: self.seconds.max(other.seconds),
-            rights: more(self.rights, other.rights),
+            rights: self.rights,
             asked: more(self.asked, other.asked),
             refused: more(self.refused, other.refused),
         }
@@ -120,7 +130,7 @@ impl Axes {
 }
 
 /// Rights over time: a strip for each node, held units above the available ones, refusals below.
-pub fn rights(series: &Series, axes: Axes, sizes: &[Size]) -> String {
+pub fn rights(series: &Series, axes: &Axes, sizes: &[Size]) -> String {
     at_sizes(sizes, &format!("Rights by {} over time", series.places.word()), |size| {
         let time = Time::new(size, axes.seconds);
         let (header, lanes) = series.events.header(&time, size);
@@ -133,7 +143,7 @@ pub fn rights(series: &Series, axes: Axes, sizes: &[Size]) -> String {
         }
         let bottom = y - 8.0;
         let axis = time.draw(header + TEXT + 8.0, bottom);
-        let stems = series.events.stems(&time, header - 4.0, bottom);
+        let stems = series.events.stems(&time, header, bottom);
         (bottom + Time::LABELS, lanes + &axis + &stems + &strips)
     })
 }
@@ -141,9 +151,10 @@ pub fn rights(series: &Series, axes: Axes, sizes: &[Size]) -> String {
 /// How high the row below a strip is that tells refusals.
 const RUG: f64 = 7.0;
 
-fn strip(series: &Series, axes: Axes, time: &Time, node: usize, (top, bottom): (f64, f64)) -> String {
+fn strip(series: &Series, axes: &Axes, time: &Time, node: usize, (top, bottom): (f64, f64)) -> String {
     let of = |at: usize| &series.spans[at].1[node];
-    let y = |units: u64| axes.rights.y(units, top, bottom);
+    let axis = axes.rights.get(series.places.name(node)).copied().unwrap_or_else(|| Units::up_to(0));
+    let y = |units: u64| axis.y(units, top, bottom);
     let free = |at: usize| y(of(at).available);
     let all = |at: usize| y(of(at).available.saturating_add(of(at).held));
     let refused = |at: usize| if of(at).refused() > 0 { bottom + RUG } else { bottom + 2.0 };
@@ -154,7 +165,7 @@ fn strip(series: &Series, axes: Axes, time: &Time, node: usize, (top, bottom): (
     });
     let room = (time.right - time.left - width_of(&ends) - 10.0) / (super::CHARACTER + 0.8);
     let name = short(series.places.name(node), room.max(4.0) as usize);
-    let mut out = axes.rights.draw(time, top, bottom);
+    let mut out = axis.draw(time, top, bottom);
     out += &series.area(time, |_| bottom, free, "available");
     out += &series.area(time, free, all, "held");
     out += &series.area(time, |_| bottom + 2.0, refused, "rug");
@@ -173,7 +184,7 @@ pub const VERDICTS: [Verdict; 4] = [
 ];
 
 /// Sales and refusals over time: served within asked, and below it what was refused, by verdict.
-pub fn sales(series: &Series, axes: Axes, sizes: &[Size]) -> String {
+pub fn sales(series: &Series, axes: &Axes, sizes: &[Size]) -> String {
     let per = numbers::elapsed(series.span);
     at_sizes(sizes, "Units served and refused over time", |size| {
         let time = Time::new(size, axes.seconds);
@@ -181,7 +192,7 @@ pub fn sales(series: &Series, axes: Axes, sizes: &[Size]) -> String {
         let served = (header + TEXT + 8.0, header + TEXT + 8.0 + 130.0);
         let refused = (served.1 + TEXT + 18.0, served.1 + TEXT + 18.0 + 100.0);
         let axis = time.draw(served.0, refused.1);
-        let stems = series.events.stems(&time, header - 4.0, refused.1);
+        let stems = series.events.stems(&time, header, refused.1);
         let mut out = lanes
             + &axis
             + &stems
@@ -193,7 +204,7 @@ pub fn sales(series: &Series, axes: Axes, sizes: &[Size]) -> String {
     })
 }
 
-fn demand(series: &Series, axes: Axes, time: &Time, (top, bottom): (f64, f64)) -> String {
+fn demand(series: &Series, axes: &Axes, time: &Time, (top, bottom): (f64, f64)) -> String {
     let y = |units: u64| axes.asked.y(units, top, bottom);
     let mut out = axes.asked.draw(time, top, bottom);
     out += &series.area(time, |_| bottom, |at| y(series.sums[at].served), "served");
@@ -201,7 +212,7 @@ fn demand(series: &Series, axes: Axes, time: &Time, (top, bottom): (f64, f64)) -
     out + &series.events.shade(time, top, bottom, None)
 }
 
-fn refusals(series: &Series, axes: Axes, time: &Time, (top, bottom): (f64, f64)) -> String {
+fn refusals(series: &Series, axes: &Axes, time: &Time, (top, bottom): (f64, f64)) -> String {
     if series.sums.iter().all(|sum| sum.refused() == 0) {
         let rule = rect(time.left, bottom, time.right - time.left, 1.0, "rule");
         return rule + &text(time.left, (top + bottom) / 2.0, "faint", "No unit was refused.");
@@ -292,9 +303,9 @@ mod tests {
             Series::of(recording, &places, &events).axes()
         };
         let (few, many) = (axes(&buckets(10)), axes(&buckets(1_000)));
-        let both = few.both(many);
+        let both = few.clone().both(&many);
         assert_eq!((both.seconds, both.asked.top), (60_000.0, 20));
-        assert_eq!(both, many.both(few));
+        assert_eq!(both, many.both(&few));
     }
 
     #[test]
@@ -303,7 +314,7 @@ mod tests {
         let draw = |recording: &Recording| {
             let (places, events) = (Places::of(recording), Events::of(recording));
             let series = Series::of(recording, &places, &events);
-            sales(&series, series.axes(), &[Size::Full])
+            sales(&series, &series.axes(), &[Size::Full])
         };
         assert!(draw(&recording).contains("class=\"elsewhere\""));
         recording.buckets.iter_mut().for_each(|bucket| bucket.nodes[0].elsewhere = 0);

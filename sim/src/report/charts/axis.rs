@@ -56,7 +56,7 @@ impl Time {
     }
 
     fn step(&self) -> f64 {
-        let most = ((self.right - self.left) / 78.0).max(2.0);
+        let most = ((self.right - self.left) / 72.0).max(2.0);
         let enough = |step: &f64| self.seconds / step <= most;
         STEPS.into_iter().find(enough).unwrap_or_else(|| (self.seconds / most / 604_800.0).ceil() * 604_800.0)
     }
@@ -209,14 +209,14 @@ mod tests {
     #[test]
     fn ticks_are_those_of_a_clock() {
         let ticks = |seconds| Time::new(Size::Full, seconds).ticks();
-        assert_eq!(ticks(3_600.0)[1], 600.0, "an hour goes by 10 minutes");
-        assert_eq!(ticks(86_400.0)[1], 10_800.0, "a day by 3 hours");
+        assert_eq!(ticks(3_600.0)[1], 300.0, "an hour goes by 5 minutes");
+        assert_eq!(ticks(86_400.0)[1], 7_200.0, "a day by 2 hours");
         assert_eq!(ticks(7.0 * 86_400.0)[1], 86_400.0, "a week by days");
         assert_eq!(ticks(20.0)[1], 2.0);
         for seconds in [0.0, 0.001, 59.0, 1e6, 1e9, 1e15, f64::NAN, f64::INFINITY] {
-            assert!(ticks(seconds).len() <= 13, "{seconds}");
+            assert!(ticks(seconds).len() <= 14, "{seconds}");
             let phone = Time::new(Size::Phone, seconds).ticks();
-            assert!((1..=4).contains(&phone.len()), "{seconds}");
+            assert!((1..=5).contains(&phone.len()), "{seconds}");
         }
     }
 

@@ -1,5 +1,5 @@
-//! What happened in a run, beside its charts: bands (something was wrong for a while) have letters,
-//! marks (somebody did something) have numbers. What recurs under one label has one key. Each chart
+//! What happened in a run, beside its charts: bands (something was wrong for a while) and marks
+//! (somebody did something), numbered by time. What recurs under one label has one number. Each chart
 //! over time shows them above itself, with their words where there is room; a list tells the rest.
 
 use std::collections::BTreeMap;
@@ -10,11 +10,9 @@ use crate::recording::Recording;
 use crate::report::html::{Text, short};
 use crate::report::numbers;
 
-/// Everything that happened, by label.
+/// Everything that happened, by label, in the order of first times.
 pub struct Events {
     groups: Vec<Group>,
-    /// Labels beyond what a reader can keep apart.
-    more: usize,
 }
 
 struct Group {
@@ -27,51 +25,40 @@ struct Group {
 /// From, to and the nodes concerned (none named: all).
 type Span = (f64, f64, Vec<usize>);
 
-/// Labels of each kind that are told.
-const MOST: usize = 20;
+/// Labels that are listed: beyond that nobody keeps them apart.
+const MOST: usize = 30;
 
 impl Events {
     pub fn of(recording: &Recording) -> Events {
         let bands = recording.bands.iter();
-        let bands =
-            grouped(bands.map(|band| (band.label.as_str(), (band.from, band.to, band.nodes.clone()))));
+        let bands = bands.map(|band| (band.label.as_str(), (band.from, band.to, band.nodes.clone())));
         let marks = recording.marks.iter();
-        let marks = grouped(marks.map(|mark| (mark.label.as_str(), (mark.at, mark.at, Vec::new()))));
-        let more = bands.len().saturating_sub(MOST) + marks.len().saturating_sub(MOST);
-        let band = |(at, (label, times))| {
-            let key = char::from(b'A' + u8::try_from(at).unwrap_or(0)).to_string();
-            Group { key, label, band: true, times }
-        };
-        let mark =
-            |(at, (label, times)): (usize, _)| Group { key: (at + 1).to_string(), label, band: false, times };
-        let bands = bands.into_iter().take(MOST).enumerate().map(band);
-        let marks = marks.into_iter().take(MOST).enumerate().map(mark);
-        Events { groups: bands.chain(marks).collect(), more }
+        let marks = marks.map(|mark| (mark.label.as_str(), (mark.at, mark.at, Vec::new())));
+        let mut groups = grouped(bands, true);
+        groups.extend(grouped(marks, false));
+        groups.sort_by(|a, b| a.times[0].0.total_cmp(&b.times[0].0));
+        groups.iter_mut().enumerate().for_each(|(at, group)| group.key = (at + 1).to_string());
+        Events { groups }
     }
 
-    /// The shading of bands and the lines of marks over a plot: of all nodes, or of one.
+    /// The shading of bands over a plot: of all nodes, or of one.
     pub fn shade(&self, time: &Time, top: f64, bottom: f64, node: Option<usize>) -> String {
         let mut bands = String::new();
-        let mut marks = String::new();
-        for group in &self.groups {
-            for (from, to, nodes) in &group.times {
-                let concerned = nodes.is_empty() || node.is_none_or(|node| nodes.contains(&node));
-                let left = px(time.x(*from));
-                if !group.band {
-                    marks += &format!("M{left} {}V{}", px(top), px(bottom));
-                } else if concerned {
-                    let width = (time.x(*to) - time.x(*from)).max(1.0);
-                    bands += &format!("M{left} {}h{}V{}h-{}z", px(top), px(width), px(bottom), px(width));
-                }
+        for (from, to, nodes) in self.groups.iter().filter(|group| group.band).flat_map(|group| &group.times)
+        {
+            if nodes.is_empty() || node.is_none_or(|node| nodes.contains(&node)) {
+                let width = px((time.x(*to) - time.x(*from)).max(1.0));
+                bands += &format!("M{} {}h{width}V{}h-{width}z", px(time.x(*from)), px(top), px(bottom));
             }
         }
-        path(&bands, "band") + &path(&marks, "mark")
+        path(&bands, "band")
     }
 
     /// The lanes above a chart: each event at its time. Gives its height and what is in it.
     pub fn header(&self, time: &Time, size: Size) -> (f64, String) {
         let mut lanes: Vec<f64> = Vec::new();
         let mut out = String::new();
+        let mut stems = Vec::new();
         let mut places: Vec<(f64, &Group, f64)> = Vec::new();
         for group in &self.groups {
             places.extend(group.times.iter().map(|(from, to, _)| (time.x(*from), group, time.x(*to))));
@@ -84,18 +71,28 @@ impl Events {
                 if size == Size::Phone { vec![group.key.clone()] } else { vec![words, group.key.clone()] };
             for label in labels {
                 let width = width_of(&label) + 8.0;
-                let left = x.min(time.right - width).max(0.0);
+                // Where there is no room to the right of its time, a label stands to the left of it.
+                let back = x + width > time.right && x > width;
+                let left = if back { x - width } else { x };
                 let Some(lane) = free(&mut lanes, left, most) else { continue };
-                let (end, top) = (left + width, lane as f64 * LANE);
+                let top = lane as f64 * LANE;
                 if group.band {
                     out += &rect(x, top + LANE - 4.0, (to - x).max(2.0), 3.0, "span");
                 }
-                out += &text(left + 3.0, top + TEXT, if group.band { "wrong" } else { "done" }, &label);
-                lanes[lane] = end.max(to) + 4.0;
+                let class = if group.band { "wrong" } else { "done" };
+                out += &match back {
+                    true => text(x - 4.0, top + TEXT, &format!("end {class}"), &label),
+                    false => text(x + 4.0, top + TEXT, class, &label),
+                };
+                stems.extend((!group.band).then_some((x, top)));
+                lanes[lane] = (left + width).max(to) + 4.0;
                 break;
             }
         }
-        (lanes.len() as f64 * LANE + 4.0, out)
+        let height = lanes.len() as f64 * LANE + 4.0;
+        let stems: String =
+            stems.iter().map(|(x, top)| line((*x, top + 2.0), (*x, height), "stem")).collect();
+        (height, stems + &out)
     }
 
     /// Lines that lead from the lanes through what lies between plots.
@@ -109,8 +106,8 @@ impl Events {
         if self.groups.is_empty() {
             return "<p class=\"more\">Nothing was wrong and nobody did anything.</p>".to_owned();
         }
-        let items: String = self.groups.iter().map(|group| group.tell(&name)).collect();
-        let more = match self.more {
+        let items: String = self.groups.iter().take(MOST).map(|group| group.tell(&name)).collect();
+        let more = match self.groups.len().saturating_sub(MOST) {
             0 => String::new(),
             more => format!("<li>and {}</li>", numbers::of(more as u64, "more kind", "more kinds")),
         };
@@ -131,20 +128,17 @@ fn free(lanes: &mut Vec<f64>, left: f64, most: usize) -> Option<usize> {
     })
 }
 
-/// What has one label, by time, in the order of first times.
-fn grouped<'a>(events: impl Iterator<Item = (&'a str, Span)>) -> Vec<(String, Vec<Span>)> {
-    let mut events: Vec<(&str, Span)> = events.collect();
-    events.sort_by(|a, b| a.1.0.total_cmp(&b.1.0));
-    let mut at = BTreeMap::new();
-    let mut groups: Vec<(String, Vec<Span>)> = Vec::new();
+/// What has one label, by time.
+fn grouped<'a>(events: impl Iterator<Item = (&'a str, Span)>, band: bool) -> Vec<Group> {
+    let mut labels: BTreeMap<&str, Vec<Span>> = BTreeMap::new();
     for (label, event) in events {
-        let group = *at.entry(label).or_insert_with(|| {
-            groups.push((label.to_owned(), Vec::new()));
-            groups.len() - 1
-        });
-        groups[group].1.push(event);
+        labels.entry(label).or_default().push(event);
     }
-    groups
+    let group = |(label, mut times): (&str, Vec<Span>)| {
+        times.sort_by(|a, b| a.0.total_cmp(&b.0));
+        Group { key: String::new(), label: label.to_owned(), band, times }
+    };
+    labels.into_iter().map(group).collect()
 }
 
 impl Group {
@@ -200,7 +194,7 @@ mod tests {
         let list = Events::of(&flapping(500)).list(|node| format!("node {node}"));
         assert_eq!(list.matches("<li>").count(), 2);
         assert!(list.contains("500 times, 0 to 8 h 19 min 20 s; concerns node 1"), "{list}");
-        assert!(list.contains("<b class=\"done\">1</b> restock &lt;b&gt; <span>at 1 min 40 s"), "{list}");
+        assert!(list.contains("<b class=\"done\">2</b> restock &lt;b&gt; <span>at 1 min 40 s"), "{list}");
     }
 
     #[test]
@@ -217,14 +211,14 @@ mod tests {
         for size in [Size::Phone, Size::Half, Size::Full] {
             let (height, lanes) = Events::of(&flapping(500)).header(&Time::new(size, 86_400.0), size);
             assert!(height <= 4.0 * LANE + 4.0);
-            assert!(lanes.contains("A"));
+            assert!(lanes.contains(">1"));
         }
     }
 
     #[test]
     fn kinds_beyond_what_can_be_kept_apart_are_counted() {
         let mark = |n: usize| Mark { at: n as f64, label: format!("mark {n}") };
-        let recording = Recording { marks: (0..30).map(mark).collect(), ..Recording::default() };
+        let recording = Recording { marks: (0..40).map(mark).collect(), ..Recording::default() };
         assert!(Events::of(&recording).list(|_| String::new()).contains("and 10 more kinds"));
         assert!(Events::of(&Recording::default()).list(|_| String::new()).contains("Nothing"));
     }

@@ -3,7 +3,7 @@
 
 use crate::recording::{Moved, Recording};
 use crate::report::html::{Text, head, row, short, table};
-use crate::report::numbers::{count, of};
+use crate::report::numbers::count;
 use crate::report::places::Places;
 
 /// Rows and columns shown.
@@ -39,12 +39,11 @@ pub fn transfers(recording: &Recording, places: &Places, deepest: u64) -> String
     );
     let more = match places.count().saturating_sub(shown.len()) {
         0 => String::new(),
-        more => format!(
-            "<p class=\"more\">The {} that moved most, and {more} more; sums are of all.</p>",
-            shown.len()
-        ),
+        more => format!(" These {} moved most, of the {more} more only the sums are shown.", shown.len()),
     };
-    format!("<div class=\"matrix\">{matrix}</div>{more}")
+    format!(
+        "<div class=\"matrix\">{matrix}</div><p class=\"more\">Units, and in how many transfers.{more}</p>"
+    )
 }
 
 /// A cell: units, and in how many transfers.
@@ -53,8 +52,8 @@ fn cell(moved: Moved, own: bool, deepest: u64) -> String {
         return "<i class=\"own\">·</i>".to_owned();
     }
     let depth = moved.units as f64 / deepest.max(1) as f64;
-    let times = of(moved.transfers, "transfer", "transfers");
-    let small = if moved.transfers == 0 { String::new() } else { format!("<small>{times}</small>") };
+    let times = count(moved.transfers);
+    let small = if moved.transfers == 0 { String::new() } else { format!("<small>in {times}</small>") };
     format!(
         "<span class=\"heat\" style=\"--heat:{:.2}\">{}{small}</span>",
         depth.min(1.0) * 0.6,
@@ -104,7 +103,7 @@ mod tests {
     fn rows_gave_and_columns_received() {
         let recording = gave(3, &[(0, 1, 1_500), (2, 1, 30)]);
         let matrix = transfers(&recording, &Places::of(&recording), deepest(&recording));
-        assert!(matrix.contains("--heat:0.60\">1,500<small>1 transfer</small>"), "{matrix}");
+        assert!(matrix.contains("--heat:0.60\">1,500<small>in 1</small>"), "{matrix}");
         assert!(matrix.contains("--heat:0.01\">30"), "{matrix}");
         let foot = matrix.split("Received").last().expect("it has a foot");
         assert!(foot.contains("<td>0</td><td>1,530</td><td>0</td><td>1,530</td>"), "{foot}");
@@ -114,7 +113,7 @@ mod tests {
     fn many_nodes_are_limited_to_those_that_moved_most() {
         let recording = gave(64, &[(63, 5, 9)]);
         let matrix = transfers(&recording, &Places::of(&recording), deepest(&recording));
-        assert!(matrix.contains("r63") && matrix.contains("r5") && matrix.contains("and 54 more"));
+        assert!(matrix.contains("r63") && matrix.contains("r5") && matrix.contains("of the 54 more"));
     }
 
     #[test]

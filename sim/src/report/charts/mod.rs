@@ -29,7 +29,7 @@ pub const PAIR: [Size; 2] = [Size::Half, Size::Phone];
 impl Size {
     pub fn width(self) -> f64 {
         match self {
-            Size::Phone => 358.0,
+            Size::Phone => 332.0,
             Size::Half => 560.0,
             Size::Full => 960.0,
         }
@@ -46,8 +46,8 @@ impl Size {
 
 /// The size of text in charts, in the units they are drawn in: pixels on a phone.
 pub const TEXT: f64 = 14.0;
-/// About the width of a character of that size; rather too much.
-pub const CHARACTER: f64 = 7.6;
+/// About the width of a character of that size, in the widest of common fonts.
+pub const CHARACTER: f64 = 8.4;
 
 /// How wide a text will be, about.
 pub fn width_of(text: &str) -> f64 {
