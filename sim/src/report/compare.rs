@@ -239,9 +239,9 @@ fn slowest(a: Option<(f64, usize)>, b: Option<(f64, usize)>) -> String {
 /// Better or worse, by a sign and a word as well as by colour.
 fn word(sign: i8, good: Good) -> String {
     let word = match (sign, good) {
-        (0, _) => "= the same",
+        (0, _) => "= same",
         (1, Good::More) | (-1, Good::Less) => "<b class=\"good\">✓ better</b>",
-        (_, Good::Neither) => "≠ different",
+        (_, Good::Neither) => "≠ differs",
         _ => "<b class=\"bad\">✗ worse</b>",
     };
     word.to_owned()
@@ -318,8 +318,8 @@ mod tests {
         );
         assert!(difference("x", 10, 12, Good::Less, count).contains("✗ worse"));
         assert!(difference("x", 1_000, 1, Good::Less, count).contains("−999 <small>(−100%)</small>"));
-        assert!(difference("x", 0, 0, Good::Less, count).contains("<td>0</td><td>= the same"));
-        assert!(difference("x", 1, 2, Good::Neither, count).contains("≠ different"));
+        assert!(difference("x", 0, 0, Good::Less, count).contains("<td>0</td><td>= same"));
+        assert!(difference("x", 1, 2, Good::Neither, count).contains("≠ differs"));
         assert!(shares(9, 10, 8, 10).contains("−10.0 points</td><td><b class=\"bad\">✗ worse"));
         assert!(slowest(Some((20.0, 0)), Some((12.0, 1))).contains("−8.0 ms</td><td><b class=\"good\">"));
         assert!(slowest(None, Some((12.0, 1))).contains("<td>–</td><td>12 ms</td><td>–</td>"));

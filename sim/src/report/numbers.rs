@@ -47,7 +47,7 @@ pub fn percent(ratio: f64) -> String {
     let percent = finite(ratio) * 100.0;
     if percent > 0.0 && percent < 0.05 {
         "under 0.1%".to_owned()
-    } else if percent < 100.0 && percent >= 99.95 {
+    } else if (99.95..100.0).contains(&percent) {
         "over 99.9%".to_owned()
     } else if percent == percent.round() {
         format!("{percent:.0}%")

@@ -95,6 +95,7 @@ pub fn books(recording: &Recording) -> String {
     };
     let odd: Vec<&ItemBooks> = recording.books.iter().filter(|item| off(item) != 0).collect();
     let word = match odd.as_slice() {
+        [] if recording.books.is_empty() => String::new(),
         [] => "Received + returned = retired + sold + held + available + in flight, for each item listed."
             .to_owned(),
         [first, ..] => {

@@ -91,7 +91,11 @@ pub fn tiles(figures: &Figures, places: &Places) -> String {
     let each = match totals.orders {
         0 => bytes(totals.bytes),
         orders => {
-            format!("{} in all, {:.1} an order", bytes(totals.bytes), totals.messages as f64 / orders as f64)
+            format!(
+                "{} in all, {} messages an order",
+                bytes(totals.bytes),
+                count((totals.messages + orders / 2) / orders)
+            )
         }
     };
     let tiles = [

@@ -129,8 +129,14 @@ impl Axes {
     }
 }
 
+/// What stands for a chart of nothing.
+const NOTHING: &str = "<p class=\"more\">Nothing was recorded.</p>\n";
+
 /// Rights over time: a strip for each node, held units above the available ones, refusals below.
 pub fn rights(series: &Series, axes: &Axes, sizes: &[Size]) -> String {
+    if series.spans.is_empty() || series.shown.is_empty() {
+        return NOTHING.to_owned();
+    }
     at_sizes(sizes, &format!("Rights by {} over time", series.places.word()), |size| {
         let time = Time::new(size, axes.seconds);
         let (header, lanes) = series.events.header(&time, size);
@@ -185,6 +191,9 @@ pub const VERDICTS: [Verdict; 4] = [
 
 /// Sales and refusals over time: served within asked, and below it what was refused, by verdict.
 pub fn sales(series: &Series, axes: &Axes, sizes: &[Size]) -> String {
+    if series.spans.is_empty() {
+        return NOTHING.to_owned();
+    }
     let per = numbers::elapsed(series.span);
     at_sizes(sizes, "Units served and refused over time", |size| {
         let time = Time::new(size, axes.seconds);

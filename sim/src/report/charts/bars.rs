@@ -19,6 +19,9 @@ pub fn values(recording: &Recording) -> Vec<f64> {
 
 /// The chart, on an axis that holds `values`: of this run alone, or of two.
 pub fn latency(recording: &Recording, places: &Places, values: &[f64], sizes: &[Size]) -> String {
+    if values.is_empty() {
+        return "<p class=\"more\">Nobody was answered.</p>\n".to_owned();
+    }
     let none = Latency::default();
     let shown = places.shown(BARS);
     at_sizes(sizes, &format!("Latency by {}", places.word()), |size| {

@@ -31,7 +31,8 @@ const MOST: usize = 30;
 impl Events {
     pub fn of(recording: &Recording) -> Events {
         let bands = recording.bands.iter();
-        let bands = bands.map(|band| (band.label.as_str(), (band.from, band.to, band.nodes.clone())));
+        let bands =
+            bands.map(|band| (band.label.as_str(), (band.from, band.to.max(band.from), band.nodes.clone())));
         let marks = recording.marks.iter();
         let marks = marks.map(|mark| (mark.label.as_str(), (mark.at, mark.at, Vec::new())));
         let mut groups = grouped(bands, true);
