@@ -108,7 +108,8 @@ pub struct Totals {
     pub orders_served: u64,
     pub units_asked: u64,
     pub units_served: u64,
-    /// Units of lines refused, by verdict.
+    /// Units of orders refused, by the strongest verdict among their short lines: one `unknown`
+    /// outweighs any `elsewhere`, which outweighs any `sold_out`.
     pub sold_out: u64,
     pub elsewhere: u64,
     pub unknown: u64,
@@ -121,6 +122,9 @@ pub struct Totals {
     pub messages: u64,
     pub bytes: u64,
     pub events: u64,
+    /// Units of orders whose buyers never paid. With the served, refused and unanswered ones they
+    /// make up `units_asked`.
+    pub abandoned: u64,
 }
 
 #[derive(Clone, Debug, Default, Serialize)]

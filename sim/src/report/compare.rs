@@ -155,9 +155,11 @@ fn differences(runs: &[Run; 2]) -> String {
     let plain = |name, a: u64, b: u64, good| difference(name, a, b, good, count);
     let mut rows = plain("Orders", ta.orders, tb.orders, Good::Neither);
     rows += &plain("Orders served", ta.orders_served, tb.orders_served, Good::More);
-    rows += &shares(ta.orders_served, ta.orders, tb.orders_served, tb.orders);
+
     rows += &plain("Units asked for", ta.units_asked, tb.units_asked, Good::Neither);
+    rows += &plain("… never paid for", ta.abandoned, tb.abandoned, Good::Neither);
     rows += &plain("Units served", ta.units_served, tb.units_served, Good::More);
+    rows += &shares(ta.units_served, a.wanted, tb.units_served, b.wanted);
     rows += &plain("Units refused", a.refused, b.refused, Good::Less);
     rows += &plain("… sold out", ta.sold_out, tb.sold_out, Good::Less);
     rows += &plain("… elsewhere", ta.elsewhere, tb.elsewhere, Good::Less);
@@ -210,7 +212,7 @@ fn shares(a: u64, of_a: u64, b: u64, of_b: u64) -> String {
     } else {
         0
     };
-    row("Share of orders served", [share(a, of_a), share(b, of_b), text, word(sign, Good::More)])
+    row("… of those wanted", [share(a, of_a), share(b, of_b), text, word(sign, Good::More)])
 }
 
 fn slowest(a: Option<(f64, usize)>, b: Option<(f64, usize)>) -> String {

@@ -7,6 +7,8 @@ pub struct Figures {
     pub totals: Totals,
     /// Units of refused lines, whatever the verdict, and of orders without an answer.
     pub refused: u64,
+    /// Units that buyers would have paid for: served or refused.
+    pub wanted: u64,
     pub failed_over: u64,
     /// The highest p99 of all nodes in milliseconds, and the node's number.
     pub slowest: Option<(f64, usize)>,
@@ -22,9 +24,11 @@ impl Figures {
         let slowest =
             answered.map(|(node, l)| (l.p99, node)).max_by(|a, b| a.0.total_cmp(&b.0).then(b.1.cmp(&a.1)));
         let last = recording.buckets.last();
+        let refused = refused(totals.sold_out, totals.elsewhere, totals.unknown, totals.unanswered);
         Figures {
             totals,
-            refused: refused(totals.sold_out, totals.elsewhere, totals.unknown, totals.unanswered),
+            refused,
+            wanted: totals.units_served.saturating_add(refused),
             failed_over: by_node(recording).iter().map(|node| node.failed_over).sum(),
             slowest,
             left: last.map_or(0, |bucket| bucket.nodes.iter().map(|node| node.available).sum()),
@@ -40,6 +44,11 @@ impl NodeBucket {
     /// Units that were asked for here and not served, by any verdict or none.
     pub fn refused(&self) -> u64 {
         refused(self.sold_out, self.elsewhere, self.unknown, self.unanswered)
+    }
+
+    /// Units that were served or refused; the others asked for were never paid for.
+    pub fn wanted(&self) -> u64 {
+        self.served.saturating_add(self.refused())
     }
 
     /// Adds a later span: what happened is summed, balances are the later ones.

@@ -15,9 +15,9 @@ pub mod captions {
     pub const RIGHTS: &str = "Each strip is what one place could sell at once without asking anyone: see where it runs \
         out while others still have units, and what a cut, a restock or a setting changes; every strip has a scale \
         of its own.";
-    pub const SALES: &str = "See when buyers were turned away and for which reason: where the line of what was asked \
+    pub const SALES: &str = "See when buyers were turned away and for which reason: where the line of what they wanted \
         stands above the area of what was served, the lower chart says why.";
-    pub const NODES: &str = "Units that buyers asked for at each place and what became of them; failed over counts \
+    pub const NODES: &str = "Units that buyers asked for at each place and what became of them, less those never paid for; failed over counts \
         orders served by another node than the nearest, local is the share served without a word to another node.";
     pub const TRANSFERS: &str = "Rows gave units, columns received them: a deep colour far from where the buyers are is \
         a quota to move, an even pale table one to leave alone.";

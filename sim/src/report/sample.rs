@@ -154,6 +154,7 @@ impl Shop {
             unknown: sum(|n| n.unknown),
             unanswered: sum(|n| n.unanswered),
             avoidable: sum(|n| n.elsewhere) / 5,
+            abandoned: 0,
             returned: 0,
             transfers: moved().map(|moved| moved.transfers).sum(),
             units_moved: moved().map(|moved| moved.units).sum(),

@@ -49,7 +49,8 @@ pub fn nodes(recording: &Recording, places: &Places) -> String {
 }
 
 fn cells(sum: &NodeBucket, latency: Option<&Latency>) -> Vec<String> {
-    let mut cells = vec![count(sum.asked), count(sum.served), super::numbers::share(sum.served, sum.asked)];
+    let mut cells =
+        vec![count(sum.asked), count(sum.served), super::numbers::share(sum.served, sum.wanted())];
     cells.extend(VERDICTS.map(|(_, _, units)| count(units(sum))));
     cells.push(count(sum.failed_over));
     match latency.filter(|latency| latency.answers > 0) {

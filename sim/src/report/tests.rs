@@ -136,7 +136,7 @@ fn key_figures_are_those_of_the_recording() {
     let recording = sample::ocean_cable();
     let (html, totals) = (page(&recording), recording.totals);
     let count = super::numbers::count;
-    let told = format!("<b>{} of {} orders", count(totals.orders_served), count(totals.orders));
+    let told = format!("in {} of {} orders", count(totals.orders_served), count(totals.orders));
     assert!(html.contains(&told), "{told}");
     for figure in [totals.units_moved, totals.avoidable, totals.messages, totals.elsewhere, totals.unknown] {
         assert!(figure > 0 && html.contains(&count(figure)), "{figure}");

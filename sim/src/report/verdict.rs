@@ -25,11 +25,14 @@ pub fn sentence(recording: &Recording, figures: &Figures, places: &Places) -> St
         return format!("No orders came.{}", held(recording));
     }
     let mut out = format!(
-        "<b>{} of {} ({}) were served.</b> ",
+        "<b>{} of the units that buyers wanted were sold, in {} of {}.</b> ",
+        share(totals.units_served, figures.wanted),
         count(totals.orders_served),
-        of(totals.orders, "order", "orders"),
-        share(totals.orders_served, totals.orders)
+        of(totals.orders, "order", "orders")
     );
+    if totals.abandoned > 0 {
+        out += &format!("{} were reserved and never paid for. ", of(totals.abandoned, "unit", "units"));
+    }
     out += &refusals(figures);
     if let Some((p99, node)) = figures.slowest {
         let name = Text(places.name(node)).to_string();
@@ -83,11 +86,7 @@ pub fn tiles(figures: &Figures, places: &Places) -> String {
         || ("–".to_owned(), "no answers".to_owned()),
         |(p99, node)| (millis(p99), format!("p99 in {}", super::html::short(places.name(node), 24))),
     );
-    let refused = format!(
-        "{} of {} asked",
-        share(figures.refused, totals.units_asked),
-        of(totals.units_asked, "unit", "units")
-    );
+    let refused = format!("{} of {} wanted", share(figures.refused, figures.wanted), tick(figures.wanted));
     let each = match totals.orders {
         0 => bytes(totals.bytes),
         orders => {
@@ -100,9 +99,15 @@ pub fn tiles(figures: &Figures, places: &Places) -> String {
     };
     let tiles = [
         (
-            "Orders served",
-            share(totals.orders_served, totals.orders),
-            format!("{} of {}", count(totals.orders_served), count(totals.orders)),
+            "Units sold",
+            share(totals.units_served, figures.wanted),
+            format!(
+                "{} of {} wanted; {} of {} orders",
+                count(totals.units_served),
+                tick(figures.wanted),
+                count(totals.orders_served),
+                count(totals.orders)
+            ),
         ),
         ("Units refused", tick(figures.refused), refused),
         ("Avoidable", tick(totals.avoidable), avoidable(figures)),
@@ -148,16 +153,21 @@ mod tests {
 
     #[test]
     fn the_sentence_tells_what_was_refused_and_why() {
-        let totals = Totals { orders: 1_200, orders_served: 1_100, units_asked: 1_500, ..Totals::default() };
+        let totals = Totals { orders: 1_200, orders_served: 1_100, units_served: 1_395, ..Totals::default() };
         let text = told(Totals { sold_out: 90, elsewhere: 12, unanswered: 3, avoidable: 12, ..totals });
         assert_eq!(
             text,
-            "<b>1,100 of 1,200 orders (91.7%) were served.</b> 105 units were not sold to those who asked: 90 were \
+            "<b>93% of the units that buyers wanted were sold, in 1,100 of 1,200 orders.</b> 105 units were not sold to those who asked: 90 were \
              sold out everywhere, 12 were elsewhere and 3 went without an answer. 12 could have been avoided: a node \
              within the buyer's reach had them free. 99 of 100 answers came within 310 ms in the slowest region, eu. \
              Every check of the oracle held."
         );
         assert!(told(totals).contains("No unit was refused."));
+        let unpaid = told(Totals { abandoned: 40, ..totals });
+        assert!(
+            unpaid.contains("<b>100% of the units")
+                && unpaid.contains("40 units were reserved and never paid")
+        );
         assert_eq!(told(Totals::default()), "No orders came. Every check of the oracle held.");
     }
 

@@ -74,7 +74,7 @@ impl<'a> Series<'a> {
         Axes {
             seconds: self.seconds,
             rights: self.shown.iter().map(strip).collect(),
-            asked: Units::up_to(self.sums.iter().map(|sum| sum.asked.max(sum.served)).max().unwrap_or(0)),
+            asked: Units::up_to(self.sums.iter().map(|sum| sum.wanted()).max().unwrap_or(0)),
             refused: Units::up_to(self.sums.iter().map(NodeBucket::refused).max().unwrap_or(0)),
         }
     }
@@ -189,7 +189,7 @@ pub const VERDICTS: [Verdict; 4] = [
     ("unanswered", "unanswered", |sum| sum.unanswered),
 ];
 
-/// Sales and refusals over time: served within asked, and below it what was refused, by verdict.
+/// Sales and refusals over time: served within wanted, and below it what was refused, by verdict.
 pub fn sales(series: &Series, axes: &Axes, sizes: &[Size]) -> String {
     if series.spans.is_empty() {
         return NOTHING.to_owned();
@@ -217,7 +217,7 @@ fn demand(series: &Series, axes: &Axes, time: &Time, (top, bottom): (f64, f64)) 
     let y = |units: u64| axes.asked.y(units, top, bottom);
     let mut out = axes.asked.draw(time, top, bottom);
     out += &series.area(time, |_| bottom, |at| y(series.sums[at].served), "served");
-    out += &path(&series.steps(time, |at| y(series.sums[at].asked)), "asked");
+    out += &path(&series.steps(time, |at| y(series.sums[at].wanted())), "wanted");
     out + &series.events.shade(time, top, bottom, None)
 }
 
@@ -258,8 +258,8 @@ pub fn sales_key(recording: &Recording) -> String {
     let told =
         VERDICTS.map(|(class, word, units)| (class, format!("{word} {}", numbers::count(units(&sum)))));
     let served = format!("served {}", numbers::count(sum.served));
-    let asked = format!("asked {}", numbers::count(sum.asked));
-    let mut all = vec![("asked", asked.as_str()), ("served", served.as_str())];
+    let wanted = format!("wanted {}", numbers::count(sum.wanted()));
+    let mut all = vec![("wanted", wanted.as_str()), ("served", served.as_str())];
     all.extend(told.iter().map(|(class, text)| (*class, text.as_str())));
     all.push(("band", "something was wrong"));
     key(&all)
@@ -268,7 +268,7 @@ pub fn sales_key(recording: &Recording) -> String {
 fn key(entries: &[(&str, &str)]) -> String {
     let entry = |(class, word): &(&str, &str)| {
         let area = match *class {
-            "asked" => path("M0 7H14", class),
+            "wanted" => path("M0 7H14", class),
             _ => rect(0.0, 0.0, 14.0, 14.0, class),
         };
         format!(

@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 
 use super::axis::Time;
 use super::{Size, TEXT, line, path, px, rect, text, width_of};
-use crate::recording::Recording;
+use crate::recording::{Mark, Recording};
 use crate::report::html::{Text, short};
 use crate::report::numbers;
 
@@ -33,7 +33,11 @@ impl Events {
         let bands = recording.bands.iter();
         let bands =
             bands.map(|band| (band.label.as_str(), (band.from, band.to.max(band.from), band.nodes.clone())));
-        let marks = recording.marks.iter();
+        // A deed that lasts may come as both: it is told once.
+        let told = |mark: &&Mark| {
+            !recording.bands.iter().any(|band| band.label == mark.label && band.from == mark.at)
+        };
+        let marks = recording.marks.iter().filter(told);
         let marks = marks.map(|mark| (mark.label.as_str(), (mark.at, mark.at, Vec::new())));
         let mut groups = grouped(bands, true);
         groups.extend(grouped(marks, false));
@@ -179,7 +183,7 @@ impl Group {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::recording::{Band, Mark};
+    use crate::recording::Band;
 
     fn flapping(times: usize) -> Recording {
         let band = |n: usize| {
