@@ -1,6 +1,6 @@
 //! Whole pages: well formed, self-contained, and the same numbers as the recording's.
 //!
-//! To look at sample pages: `REPORT_SAMPLES=DIR cargo test -p stockade-sim report`.
+//! To look at sample pages: `REPORT_SAMPLES=/tmp/reports cargo test -p stockade-sim report`.
 
 use super::{compare, page, sample};
 use crate::recording::{Band, Bucket, Latency, Mark, Node, NodeBucket, Recording};
