@@ -127,9 +127,12 @@ fn decision(a: &Figures, b: &Figures) -> String {
         "is # ms faster at its slowest (p99)",
         "is # ms slower at its slowest (p99)",
     );
-    weigh(gain(b.totals.units_moved, a.totals.units_moved), "moves # units fewer", "moves # units more");
+    let moved = gain(b.totals.units_moved, a.totals.units_moved);
+    // Fewer than one in a hundred are chance.
+    let moved = if moved.unsigned_abs() * 100 < u128::from(a.totals.units_moved) { 0 } else { moved };
+    weigh(moved, "moves # units fewer", "moves # units more");
     let mut text = match (better.as_slice(), worse.as_slice()) {
-        ([], []) => "<b>A and B come to the same.</b>".to_owned(),
+        ([], []) => "<b>A and B come to the same, or nearly.</b>".to_owned(),
         (good, []) => format!("<b>B is better in all that differs:</b> it {}.", listed(good)),
         ([], bad) => format!("<b>A is better in all that differs:</b> B {}.", listed(bad)),
         (good, bad) => format!("<b>B {}.</b> But it {}.", listed(good), listed(bad)),
@@ -181,7 +184,7 @@ fn difference(name: &str, a: u64, b: u64, good: Good, written: fn(u64) -> String
     let size = u64::try_from(change.unsigned_abs()).unwrap_or(u64::MAX);
     let sign = ["−", "", "+"][usize::try_from(change.signum() + 1).unwrap_or(1)];
     let mut text = format!("{sign}{}", written(size));
-    if a > 0 && change != 0 {
+    if a > 0 && change.unsigned_abs() * 2_000 >= u128::from(a) {
         text += &format!(" <small>({}%)</small>", signed_share(change, a));
     }
     row(name, [written(a), written(b), text, word(change.signum() as i8, good)])
@@ -305,7 +308,7 @@ mod tests {
             decision(&a, &b),
             "<b>B serves 5 orders more and refuses 5 units fewer.</b> But it moves 1,200 units more."
         );
-        assert_eq!(decision(&a, &a), "<b>A and B come to the same.</b>");
+        assert_eq!(decision(&a, &a), "<b>A and B come to the same, or nearly.</b>");
         assert_eq!(
             decision(&a, &figures(80, 10, 5)),
             "<b>A is better in all that differs:</b> B serves 10 orders fewer."

@@ -10,7 +10,7 @@ use crate::recording::{ItemBooks, Latency, NodeBucket, Recording};
 /// Rows of the table of nodes; the others are summed in one.
 const NODES: usize = 24;
 /// Rows of the books.
-const ITEMS: usize = 40;
+const ITEMS: usize = 20;
 
 /// What came to each node and what became of it.
 pub fn nodes(recording: &Recording, places: &Places) -> String {
@@ -162,7 +162,7 @@ mod tests {
     #[test]
     fn items_that_are_not_listed_are_counted() {
         let mut recording = Recording { books: vec![tee(); 45], more_items: 1_200, ..Recording::default() };
-        assert!(books(&recording).contains("1,205 items with less demand"));
+        assert!(books(&recording).contains("1,225 items with less demand"));
         recording.books.clear();
         recording.more_items = 0;
         assert!(books(&recording).contains("no items"));

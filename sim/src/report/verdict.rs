@@ -55,8 +55,8 @@ fn refusals(figures: &Figures) -> String {
     }
     let why = [
         (totals.sold_out, "were sold out everywhere"),
-        (totals.elsewhere, "were elsewhere"),
-        (totals.unknown, "could not be told about for want of contact"),
+        (totals.elsewhere, "lay elsewhere"),
+        (totals.unknown, "were unknown, with nodes out of reach or units on their way"),
         (totals.unanswered, "went without an answer"),
     ];
     let parts: Vec<String> = why
@@ -158,7 +158,7 @@ mod tests {
         assert_eq!(
             text,
             "<b>93% of the units that buyers wanted were sold, in 1,100 of 1,200 orders.</b> 105 units were not sold to those who asked: 90 were \
-             sold out everywhere, 12 were elsewhere and 3 went without an answer. 12 could have been avoided: a node \
+             sold out everywhere, 12 lay elsewhere and 3 went without an answer. 12 could have been avoided: a node \
              within the buyer's reach had them free. 99 of 100 answers came within 310 ms in the slowest region, eu. \
              Every check of the oracle held."
         );

@@ -41,6 +41,7 @@ impl Events {
         let marks = marks.map(|mark| (mark.label.as_str(), (mark.at, mark.at, Vec::new())));
         let mut groups = grouped(bands, true);
         groups.extend(grouped(marks, false));
+        let mut groups = together(groups);
         groups.sort_by(|a, b| a.times[0].0.total_cmp(&b.times[0].0));
         groups.iter_mut().enumerate().for_each(|(at, group)| group.key = (at + 1).to_string());
         Events { groups }
@@ -146,7 +147,32 @@ fn grouped<'a>(events: impl Iterator<Item = (&'a str, Span)>, band: bool) -> Vec
     labels.into_iter().map(group).collect()
 }
 
+/// What always happens together is one: a cable's cut is told as one, not link by link.
+fn together(groups: Vec<Group>) -> Vec<Group> {
+    let mut joined: Vec<Group> = Vec::new();
+    for group in groups {
+        let when =
+            |group: &Group| -> Vec<(f64, f64)> { group.times.iter().map(|time| (time.0, time.1)).collect() };
+        match joined.iter_mut().find(|other| other.band == group.band && when(other) == when(&group)) {
+            Some(other) => other.join(group),
+            None => joined.push(group),
+        }
+    }
+    joined
+}
+
 impl Group {
+    fn join(&mut self, other: Group) {
+        self.label = format!("{}, {}", self.label, other.label);
+        for (own, (.., nodes)) in self.times.iter_mut().zip(other.times) {
+            // None named: all are concerned.
+            match own.2.is_empty() || nodes.is_empty() {
+                true => own.2.clear(),
+                false => own.2.extend(nodes),
+            }
+        }
+    }
+
     fn tell(&self, name: &impl Fn(usize) -> String) -> String {
         let from = self.times.first().map_or(0.0, |time| time.0);
         let to = self.times.iter().map(|time| time.1).fold(0.0, f64::max);
@@ -175,7 +201,8 @@ impl Group {
         let concerns =
             if names.is_empty() { String::new() } else { format!("; concerns {}", numbers::listed(&names)) };
         let class = if self.band { "wrong" } else { "done" };
-        let (key, label, when) = (&self.key, Text(&self.label), Text(&when));
+        let label = short(&self.label, 160);
+        let (key, label, when) = (&self.key, Text(&label), Text(&when));
         format!("<li><b class=\"{class}\">{key}</b> {label} <span>{when}{}</span></li>\n", Text(&concerns))
     }
 }
@@ -218,6 +245,17 @@ mod tests {
             assert!(height <= 4.0 * LANE + 4.0);
             assert!(lanes.contains(">1"));
         }
+    }
+
+    #[test]
+    fn what_happens_together_is_told_as_one() {
+        let mut recording = flapping(3);
+        let other = |band: &Band| Band { label: "link b flaps".into(), nodes: vec![0, 1], ..band.clone() };
+        recording.bands.extend(recording.bands.clone().iter().map(other));
+        let list = Events::of(&recording).list(|node| format!("node {node}"));
+        assert_eq!(list.matches("<li>").count(), 2, "{list}");
+        assert!(list.contains("link b flaps, link flaps <span>3 times"), "{list}");
+        assert!(list.contains("concerns node 0 and node 1"), "{list}");
     }
 
     #[test]
