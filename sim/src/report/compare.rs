@@ -49,8 +49,9 @@ pub fn compare(a: &Recording, b: &Recording) -> String {
         captions::RIGHTS,
         &(area::rights_key() + &over_time(&runs, &series, &axes)),
     );
-    let sales =
-        pair(&runs, |at, run| area::sales_key(run.recording) + &area::sales(&series[at], &axes, &PAIR));
+    let sales = pair(&runs, |at, run| {
+        area::sales_key(run.recording) + &area::sales(&series[at], &axes, Some(&series[1 - at]), &PAIR)
+    });
     let spans = if (series[0].span - series[1].span).abs() > series[0].span * 0.01 {
         "<p class=\"more\">The runs were recorded in spans of different lengths: compare shapes, not heights.</p>"
     } else {
@@ -110,11 +111,8 @@ fn decision(a: &Figures, b: &Figures) -> String {
         }
     };
     let gain = |a: u64, b: u64| i128::from(b) - i128::from(a);
-    weigh(
-        gain(a.totals.orders_served, b.totals.orders_served),
-        "serves # orders more",
-        "serves # orders fewer",
-    );
+    let sold_more = gain(a.totals.orders_served, b.totals.orders_served);
+    weigh(sold_more, "serves # orders more", "serves # orders fewer");
     weigh(gain(b.refused, a.refused), "refuses # units fewer", "refuses # units more");
     weigh(
         gain(b.totals.avoidable, a.totals.avoidable),
@@ -135,6 +133,8 @@ fn decision(a: &Figures, b: &Figures) -> String {
         ([], []) => "<b>A and B come to the same, or nearly.</b>".to_owned(),
         (good, []) => format!("<b>B is better in all that differs:</b> it {}.", listed(good)),
         ([], bad) => format!("<b>A is better in all that differs:</b> B {}.", listed(bad)),
+        // What weighs most comes first: buyers who were served or not.
+        (good, bad) if sold_more < 0 => format!("<b>B {}.</b> But it {}.", listed(bad), listed(good)),
         (good, bad) => format!("<b>B {}.</b> But it {}.", listed(good), listed(bad)),
     };
     if a.totals.units_asked != b.totals.units_asked {
@@ -271,7 +271,10 @@ fn over_time(runs: &[Run; 2], series: &[Series; 2], axes: &Axes) -> String {
     pair(runs, |at, run| {
         let more = run.places.more(run.places.shown(STRIPS).len());
         let happened = run.events.list(|node| run.places.name(node).to_owned());
-        area::rights(&series[at], axes, &PAIR) + &more + "<h3>What happened</h3>\n" + &happened
+        area::rights(&series[at], axes, Some(&series[1 - at]), &PAIR)
+            + &more
+            + "<h3>What happened</h3>\n"
+            + &happened
     })
 }
 
@@ -312,6 +315,15 @@ mod tests {
         assert_eq!(
             decision(&a, &figures(80, 10, 5)),
             "<b>A is better in all that differs:</b> B serves 10 orders fewer."
+        );
+    }
+
+    #[test]
+    fn orders_lost_weigh_more_than_units_not_moved() {
+        let told = decision(&figures(90, 10, 500), &figures(80, 20, 5));
+        assert!(
+            told.starts_with("<b>B serves 10 orders fewer and refuses 10 units more.</b> But it moves 495"),
+            "{told}"
         );
     }
 

@@ -36,12 +36,13 @@ pub fn page(recording: &Recording) -> String {
     let (axes, figures) = (series.axes(), Figures::of(recording));
 
     let mut body = top(recording, &figures, &places);
-    let rights =
-        area::rights_key() + &area::rights(&series, &axes, &ALONE) + &places.more(places.shown(STRIPS).len());
+    let rights = area::rights_key()
+        + &area::rights(&series, &axes, None, &ALONE)
+        + &places.more(places.shown(STRIPS).len());
     let happened = events.list(|node| places.name(node).to_owned());
     body +=
         &section("Rights over time", captions::RIGHTS, &(rights + "<h3>What happened</h3>\n" + &happened));
-    let sales = area::sales_key(recording) + &area::sales(&series, &axes, &ALONE);
+    let sales = area::sales_key(recording) + &area::sales(&series, &axes, None, &ALONE);
     body += &section("Sales and refusals", captions::SALES, &sales);
     let word = if places.word() == "region" { "By region" } else { "By node" };
     body += &section(word, captions::NODES, &tables::nodes(recording, &places));

@@ -133,13 +133,13 @@ impl Axes {
 const NOTHING: &str = "<p class=\"more\">Nothing was recorded.</p>\n";
 
 /// Rights over time: a strip for each node, held units above the available ones, refusals below.
-pub fn rights(series: &Series, axes: &Axes, sizes: &[Size]) -> String {
+pub fn rights(series: &Series, axes: &Axes, beside: Option<&Series>, sizes: &[Size]) -> String {
     if series.spans.is_empty() || series.shown.is_empty() {
         return NOTHING.to_owned();
     }
     at_sizes(sizes, &format!("Rights by {} over time", series.places.word()), |size| {
         let time = Time::new(size, axes.seconds);
-        let (header, lanes) = series.events.header(&time, size);
+        let (header, lanes) = header(series, beside, &time, size);
         let tall = if series.shown.len() > 4 { 44.0 } else { 64.0 };
         let (mut y, mut strips) = (header, String::new());
         for node in &series.shown {
@@ -152,6 +152,16 @@ pub fn rights(series: &Series, axes: &Axes, sizes: &[Size]) -> String {
         let stems = series.events.stems(&time, header, bottom);
         (bottom + Time::LABELS, lanes + &axis + &stems + &strips)
     })
+}
+
+/// What happened, above a chart; with as much room as the chart beside it needs.
+fn header(series: &Series, beside: Option<&Series>, time: &Time, size: Size) -> (f64, String) {
+    let (own, lanes) = series.events.header(time, size);
+    let other = beside.map_or(0.0, |beside| beside.events.header(time, size).0);
+    if other <= own {
+        return (own, lanes);
+    }
+    (other, format!("<g transform=\"translate(0 {})\">{lanes}</g>", super::px(other - own)))
 }
 
 /// How high the row below a strip is that tells refusals.
@@ -190,14 +200,14 @@ pub const VERDICTS: [Verdict; 4] = [
 ];
 
 /// Sales and refusals over time: served within wanted, and below it what was refused, by verdict.
-pub fn sales(series: &Series, axes: &Axes, sizes: &[Size]) -> String {
+pub fn sales(series: &Series, axes: &Axes, beside: Option<&Series>, sizes: &[Size]) -> String {
     if series.spans.is_empty() {
         return NOTHING.to_owned();
     }
     let per = numbers::elapsed(series.span);
     at_sizes(sizes, "Units served and refused over time", |size| {
         let time = Time::new(size, axes.seconds);
-        let (header, lanes) = series.events.header(&time, size);
+        let (header, lanes) = header(series, beside, &time, size);
         let served = (header + TEXT + 8.0, header + TEXT + 8.0 + 130.0);
         let refused = (served.1 + TEXT + 18.0, served.1 + TEXT + 18.0 + 100.0);
         let axis = time.draw(served.0, refused.1);
@@ -323,7 +333,7 @@ mod tests {
         let draw = |recording: &Recording| {
             let (places, events) = (Places::of(recording), Events::of(recording));
             let series = Series::of(recording, &places, &events);
-            sales(&series, &series.axes(), &[Size::Full])
+            sales(&series, &series.axes(), None, &[Size::Full])
         };
         assert!(draw(&recording).contains("class=\"elsewhere\""));
         recording.buckets.iter_mut().for_each(|bucket| bucket.nodes[0].elsewhere = 0);
