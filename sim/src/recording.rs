@@ -33,6 +33,8 @@ pub struct Recording {
     pub more_items: u64,
     /// The oracle's word: what did not hold, if anything.
     pub violation: Option<String>,
+    /// The scenario's file as named on the command line, to replay it; empty if there is none.
+    pub file: String,
 }
 
 #[derive(Clone, Debug, Default, Serialize)]

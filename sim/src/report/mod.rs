@@ -1,11 +1,28 @@
-//! A run as a page.
+//! Reports: what a scenario's run came to, as one HTML page that needs nothing else. No network, no
+//! script, no font; charts are SVG drawn here. Legible on a phone, in the dark, and on paper.
+//!
+//! - `page` and `compare` put a page together, from
+//! - `verdict` (sentences and tiles), `tables` and `charts` (areas, bars, matrix),
+//! - which take their sums from `figures`, names from `places`, formats from `numbers`, and escape
+//!   what users wrote with `html`.
+//!
+//! A page is a function of its recordings: the same recording, the same bytes. Running scenarios and
+//! writing files is left to others.
 
-use crate::recording::Recording;
+mod charts;
+mod compare;
+mod figures;
+mod html;
+mod numbers;
+mod page;
+mod places;
+mod tables;
+mod verdict;
 
-pub fn page(recording: &Recording) -> String {
-    format!("<!doctype html><title>Scenario</title><pre>{recording:#?}</pre>")
-}
+#[cfg(test)]
+mod sample;
+#[cfg(test)]
+mod tests;
 
-pub fn compare(a: &Recording, b: &Recording) -> String {
-    format!("<!doctype html><title>Two scenarios</title><pre>{a:#?}\n{b:#?}</pre>")
-}
+pub use compare::compare;
+pub use page::page;
