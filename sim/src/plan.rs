@@ -104,7 +104,7 @@ impl Plan {
             delay: Span::millis([1, 5, 20, 80][dice.place(4)]),
             tails: dice.chance(800),
             faults: Vec::new(),
-            fault_every: Span::millis([300, 1_000, 3_000][dice.place(3)]),
+            fault_every: Span::millis([100, 300, 1_000, 3_000][dice.place(4)]),
             deeds: some(400, dice, 300),
             early: dice.chance(250),
             skew_ms: some(500, dice, 5_000),

@@ -103,7 +103,8 @@ pub struct Digest {
     /// The sender's ledger time.
     #[n(1)]
     pub stamp: Timestamp,
-    /// The newest stamp that the sender had from the receiver: what it says is no older.
+    /// The newest stamp that the sender had from the receiver: what it says is no older. None until
+    /// the sender's disk is proven.
     #[n(2)]
     pub echo: Option<Timestamp>,
 }

@@ -543,3 +543,26 @@ fn a_row_without_its_session_is_no_witness_of_an_older_disk() {
     assert_eq!(bed.hosts[1].rolled_back, None);
     assert_eq!(bed.digests().len(), 1);
 }
+
+/// 2 has units that nobody has heard of, and is started on an empty disk. 0 hears through 1 as much
+/// of 2's log as there is on that disk, and so took 2's word, given before the disk was proven, for
+/// proof that 2 had nothing.
+#[test]
+fn a_node_whose_disk_is_not_proven_proves_no_item_sold_out() {
+    let mut bed = Bed::strangers(3, Limits::default());
+    bed.cut_bulk.extend([(2, 0), (1, 0)]);
+    bed.rejoin(0);
+    bed.link(1, 2);
+    bed.run(100);
+    bed.cut_bulk.insert((2, 1));
+    bed.item(0, "TEE", 0);
+    bed.call(2, Command::Receive(movement("TEE", 3))).unwrap();
+    bed.hosts[2].journal.clear();
+    bed.restart(2);
+    bed.link(0, 2);
+    bed.cut_bulk.clear();
+    bed.run(1_500);
+    let outcome = bed.call(0, put("A", &[("TEE", 1)]));
+    assert!(!bed.hosts[2].ready);
+    assert_eq!(verdict(&outcome), Some(Verdict::Unknown));
+}
