@@ -49,7 +49,7 @@ pub struct Oracle {
     answers: Answers,
     promises: Promises,
     refusals: Refusals,
-    makers: Makers,
+    pub makers: Makers,
     pub asks: Asks,
     /// Requests under way about a reservation: while there are any, it may end at any time.
     touching: BTreeMap<ReservationId, u32>,
