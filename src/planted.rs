@@ -108,7 +108,6 @@ bugs! {
     HeardBeforeRows "heard-before-rows" "a member counts as heard before its rows are here";
 
     // Requests that other nodes decide.
-    ConfirmOfTwoOwners "confirm-of-two-owners" "a confirm goes to every node that holds the id";
     RetryMakesSecond "retry-makes-second" "a retry at another node makes a second reservation";
     RetryDespiteSilence "retry-despite-silence" "a retry is held anew though a member did not answer";
     UnknownSaidRefused "unknown-said-refused" "a forwarded request that was not answered is refused";
@@ -129,7 +128,6 @@ bugs! {
     ChecksumSkipped "checksum-skipped" "what is read at a start is not held against its checksum";
     TornCheckpointTrusted "torn-checkpoint-trusted" "a start takes a checkpoint that has no end";
     OldDiskBelieved "old-disk-believed" "what peers hold of the own log is no proof of an old disk";
-    UnprovenVouches "unproven-vouches" "a node vouches for its rows before its disk is proven";
     ReplaySkipsBatch "replay-skips-batch" "the first batch after a checkpoint is not replayed";
 
     // Clocks, and the simulator itself.

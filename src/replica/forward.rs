@@ -243,13 +243,7 @@ impl Replica {
             return self.resume(now, id, job, outcome, out);
         };
         self.note_doubly_sold(&find);
-        if planted::is_on(Bug::ConfirmOfTwoOwners) {
-            for (other, _) in find.owners.iter().filter(|(other, _)| *other != owner) {
-                self.forward(now, *other, &job, command.clone(), out);
-            }
-        } else {
-            self.release_doubles(&find, owner, out);
-        }
+        self.release_doubles(&find, owner, out);
         if matches!(command, Command::Read { .. }) {
             return self.resume(now, id, job, Ok(Answer::Reservation(claimed)), out);
         }

@@ -268,7 +268,7 @@ impl Replica {
         // An echo vouches that the own log ends where this digest says. Until the disk is proven it
         // may have gone on: 1. the disk went back; 2. a member hears through another exactly as much
         // of this log as is left; 3. it would take the rows that it has for the newest.
-        let to = to.filter(|_| self.standing.is_proven() || planted::is_on(Bug::UnprovenVouches));
+        let to = to.filter(|_| self.standing.is_proven());
         let echo = to.and_then(|to| self.links.up.get(&to)).map(|link| link.stamp);
         Digest { watermarks, stamp: now, echo }
     }
