@@ -6,8 +6,8 @@ use super::charts::events::Events;
 use super::charts::{PAIR, bars, matrix};
 use super::figures::Figures;
 use super::html::{Text, document, head, row, section, short, table};
-use super::numbers::{bytes, count, elapsed, listed, millis, share, signed};
-use super::page::{MODEL, captions, replay, title};
+use super::numbers::{bytes, count, listed, millis, share, signed};
+use super::page::{MODEL, captions, pace, replay, span, title};
 use super::places::Places;
 use super::{tables, verdict};
 use crate::recording::Recording;
@@ -82,16 +82,16 @@ fn top(runs: &[Run; 2]) -> String {
     let name = |run: &Run| {
         let about = Text(run.recording.about.trim()).to_string();
         let head = format!("<h2>{} · {}</h2>", run.letter, Text(title(run.recording)));
-        let sentence = verdict::sentence(run.recording, &run.figures, &run.places);
+        let sentence = verdict::sentences(run.recording, &run.figures, &run.places).html();
         format!("<div>{head}<p class=\"about\">{about}</p><p>{sentence}</p></div>\n")
     };
     let violations: String =
         runs.iter().map(|run| verdict::violation(run.recording, &format!(" in {}", run.letter))).collect();
     format!(
-        "<header>\n<p class=\"kind\">Two Stockade scenarios · {} and {} of virtual time</p>\n<h1>A or B?</h1>\n\
+        "<header>\n<p class=\"kind\">Two Stockade scenarios · {} and {}</p>\n<h1>A or B?</h1>\n\
          {violations}<p class=\"verdict\">{}</p>\n<div class=\"pair runs\">{}{}</div>\n</header>\n",
-        elapsed(runs[0].recording.seconds),
-        elapsed(runs[1].recording.seconds),
+        span(runs[0].recording),
+        span(runs[1].recording),
         decision(&runs[0].figures, &runs[1].figures),
         name(&runs[0]),
         name(&runs[1])
@@ -281,10 +281,11 @@ fn over_time(runs: &[Run; 2], series: &[Series; 2], axes: &Axes) -> String {
 fn about(runs: &[Run; 2]) -> String {
     let command = |run: &Run| {
         format!(
-            "<p>{}, seed {}:</p>\n<pre>{}</pre>\n",
+            "<p>{}, seed {}:</p>\n<pre>{}</pre>\n{}",
             run.letter,
             run.recording.seed,
-            Text(&replay(run.recording))
+            Text(&replay(run.recording)),
+            pace(run.recording)
         )
     };
     format!(
