@@ -87,11 +87,12 @@ fn top(runs: &[Run; 2]) -> String {
     };
     let violations: String =
         runs.iter().map(|run| verdict::violation(run.recording, &format!(" in {}", run.letter))).collect();
+    let [a, b] = [&runs[0], &runs[1]].map(|run| span(run.recording));
+    let both = if a == b { a } else { format!("{a} and {b}") };
     format!(
-        "<header>\n<p class=\"kind\">Two Stockade scenarios · {} and {}</p>\n<h1>A or B?</h1>\n\
+        "<header>\n<p class=\"kind\">Two Stockade scenarios · {}</p>\n<h1>A or B?</h1>\n\
          {violations}<p class=\"verdict\">{}</p>\n<div class=\"pair runs\">{}{}</div>\n</header>\n",
-        span(runs[0].recording),
-        span(runs[1].recording),
+        both,
         decision(&runs[0].figures, &runs[1].figures),
         name(&runs[0]),
         name(&runs[1])
@@ -120,11 +121,10 @@ fn decision(a: &Figures, b: &Figures) -> String {
         "has # avoidable refusals more",
     );
     let slow = |figures: &Figures| figures.slowest.map_or(0, |(p99, _)| p99.max(0.0).round() as u64);
-    weigh(
-        gain(slow(b), slow(a)),
-        "is # ms faster at its slowest (p99)",
-        "is # ms slower at its slowest (p99)",
-    );
+    // A twentieth of a wait is chance, too.
+    let faster = gain(slow(b), slow(a));
+    let faster = if faster.unsigned_abs() * 20 < u128::from(slow(a)) { 0 } else { faster };
+    weigh(faster, "is # ms faster at its slowest (p99)", "is # ms slower at its slowest (p99)");
     let moved = gain(b.totals.units_moved, a.totals.units_moved);
     // Fewer than one in a hundred are chance.
     let moved = if moved.unsigned_abs() * 100 < u128::from(a.totals.units_moved) { 0 } else { moved };
@@ -184,7 +184,9 @@ fn difference(name: &str, a: u64, b: u64, good: Good, written: fn(u64) -> String
     let size = u64::try_from(change.unsigned_abs()).unwrap_or(u64::MAX);
     let sign = ["−", "", "+"][usize::try_from(change.signum() + 1).unwrap_or(1)];
     let mut text = format!("{sign}{}", written(size));
-    if a > 0 && change.unsigned_abs() * 2_000 >= u128::from(a) {
+    // Beyond tenfold a share says less than the two numbers.
+    let tells = change.unsigned_abs() * 2_000 >= u128::from(a) && change.unsigned_abs() < 10 * u128::from(a);
+    if a > 0 && tells {
         text += &format!(" <small>({}%)</small>", signed_share(change, a));
     }
     row(name, [written(a), written(b), text, word(change.signum() as i8, good)])

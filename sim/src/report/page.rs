@@ -17,12 +17,14 @@ pub mod captions {
         of its own.";
     pub const SALES: &str = "See when buyers were turned away and for which reason: where the line of what they wanted \
         stands above the area of what was served, the lower chart says why.";
-    pub const NODES: &str = "Units that buyers asked for at each place and what became of them, less those never paid for; failed over counts \
-        orders served by another node than the nearest, local is the share served without a word to another node.";
-    pub const TRANSFERS: &str = "Rows gave units, columns received them: a deep colour far from where the buyers are is \
-        a quota to move, an even pale table one to leave alone.";
+    pub const NODES: &str = "Units that buyers asked for at each place and what became of them (what is missing was never paid \
+        for); failed over counts orders served by another node than the nearest, local is the share of served orders \
+        that needed no word from another node.";
+    pub const TRANSFERS: &str = "Rows gave units, columns received them: a deep colour is a way that many units \
+        went, so that stock for those buyers could lie there from the start.";
     pub const LATENCY: &str = "How long buyers waited from request to answer: a long thin tail means that some orders \
-        waited for units from far away or for a node that was gone.";
+        waited for units from far away or for a node that was gone, or that many were refused, since a node asks the \
+        others before it refuses.";
     pub const BOOKS: &str = "Where every unit is at the end, items with most demand first; the last column shows that \
         none was made or lost.";
     pub const ABOUT: &str = "How to get this page again, and how far to trust it.";

@@ -70,25 +70,26 @@ fn refusals(figures: &Figures) -> String {
     }
     let why = [
         (totals.sold_out, "were sold out everywhere"),
-        (
-            totals.elsewhere,
-            "were more than was left, or lay elsewhere and were not handed over in time (elsewhere)",
-        ),
-        (totals.unknown, "could not be settled, with a node out of reach or units on their way (unknown)"),
+        (totals.elsewhere, "were more than was left or not handed over by other nodes (elsewhere)"),
+        (totals.unknown, "could not be found, with a node out of reach or units on their way (unknown)"),
         (totals.unanswered, "went unanswered"),
     ];
-    let parts: Vec<String> = why
-        .iter()
-        .filter(|(units, _)| *units > 0)
-        .map(|(units, why)| format!("{} {why}", count(*units)))
-        .collect();
+    let told: Vec<(u64, &str)> = why.into_iter().filter(|(units, _)| *units > 0).collect();
+    let parts: Vec<String> = match told.as_slice() {
+        [(2.., why)] => vec![format!("all {why}")],
+        [(_, why)] => vec![format!("it {}", why.replacen("were", "was", 1))],
+        several => several.iter().map(|(units, why)| format!("{} {why}", count(*units))).collect(),
+    };
     let avoidable = match totals.avoidable {
         0 => "None of these was avoidable: no node within a buyer's reach had the units free.".to_owned(),
-        units => format!(
-            "{} of these {} avoidable: nodes within the buyer's reach had the units free.",
-            count(units),
-            if units == 1 { "was" } else { "were" }
-        ),
+        units => {
+            let which = match units {
+                1 => "1 of these was".to_owned(),
+                all if all == figures.refused => "All of these were".to_owned(),
+                some => format!("{} of these were", count(some)),
+            };
+            format!("{which} avoidable: nodes within the buyer's reach had the units free.")
+        }
     };
     let refused = of(figures.refused, "unit was not sold", "units were not sold");
     format!("{refused} to those who asked: {}. {avoidable}", listed(&parts))
@@ -105,7 +106,7 @@ pub fn tiles(figures: &Figures, places: &Places) -> String {
         || ("–".to_owned(), "no answers".to_owned()),
         |(p99, node)| (millis(p99), format!("p99 in {}", super::html::short(places.name(node), 24))),
     );
-    let refused = format!("{} of {} wanted", share(figures.refused, figures.wanted), tick(figures.wanted));
+    let refused = format!("{} of {} wanted", share(figures.refused, figures.wanted), count(figures.wanted));
     let each = match totals.orders {
         0 => bytes(totals.bytes),
         orders => {
@@ -123,7 +124,7 @@ pub fn tiles(figures: &Figures, places: &Places) -> String {
             format!(
                 "{} of {} wanted; {} of {} orders",
                 count(totals.units_served),
-                tick(figures.wanted),
+                count(figures.wanted),
                 count(totals.orders_served),
                 count(totals.orders)
             ),
@@ -177,11 +178,16 @@ mod tests {
         assert_eq!(
             text,
             "93% of the units that buyers wanted were sold, in 1,100 of 1,200 orders. 105 units were not sold to those \
-             who asked: 90 were sold out everywhere, 12 were more than was left, or lay elsewhere and were not handed over in time (elsewhere) and 3 went \
+             who asked: 90 were sold out everywhere, 12 were more than was left or not handed over by other nodes (elsewhere) and 3 went \
              unanswered. 12 of these were avoidable: nodes within the buyer's reach had the units free. 99 of 100 \
              answers came within 310 ms in the slowest region, eu. No unit was sold twice or lost: every check held."
         );
         assert!(told(totals).contains("No unit was refused."));
+        let only = told(Totals { sold_out: 90, avoidable: 90, ..totals });
+        assert!(
+            only.contains("who asked: all were sold out everywhere. All of these were avoidable:"),
+            "{only}"
+        );
         let unpaid = told(Totals { abandoned: 40, ..totals });
         assert!(
             unpaid.contains("100% of the units") && unpaid.contains("40 units were reserved and never paid")
