@@ -120,10 +120,10 @@ fn decision(a: &Figures, b: &Figures) -> String {
         "has # avoidable refusals fewer",
         "has # avoidable refusals more",
     );
-    let slow = |figures: &Figures| figures.slowest.map_or(0, |(p99, _)| p99.max(0.0).round() as u64);
+    let slow = |figures: &Figures| figures.slowest.map_or(0.0, |(p99, _)| p99.max(0.0));
     // A twentieth of a wait is chance, too.
-    let faster = gain(slow(b), slow(a));
-    let faster = if faster.unsigned_abs() * 20 < u128::from(slow(a)) { 0 } else { faster };
+    let faster = slow(a) - slow(b);
+    let faster = if faster.abs() * 20.0 < slow(a) { 0 } else { faster.round() as i128 };
     weigh(faster, "is # ms faster at its slowest (p99)", "is # ms slower at its slowest (p99)");
     let moved = gain(b.totals.units_moved, a.totals.units_moved);
     // Fewer than one in a hundred are chance.
