@@ -249,7 +249,9 @@ fn side_by_side(a: &Recording, b: &Recording) -> String {
     }
     let slow = |of: &Recording| of.latency.iter().map(|latency| latency.p99).fold(0.0, f64::max);
     let (a, b) = (slow(a), slow(b));
-    lines.push(format!("{:<14}{a:>14.1}{b:>14.1}{:>+14.1}", "worst p99 ms", b - a));
+    // Rounded first, so that nothing is no `-0.0`.
+    let change = ((b - a) * 10.0).round() / 10.0 + 0.0;
+    lines.push(format!("{:<14}{a:>14.1}{b:>14.1}{change:>+14.1}", "worst p99 ms"));
     lines.join("\n")
 }
 
