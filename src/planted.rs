@@ -50,6 +50,8 @@ bugs! {
     SendBeforeSync "send-before-sync" "messages leave before what they tell is durable";
     GiftBeforeSync "gift-before-sync" "rights leave before the giver's debit is durable";
     SyncNotAwaited "sync-not-awaited" "a batch counts as durable once it is handed to the disk";
+    ServesAfterDiskError "serves-after-disk-error" "a batch that failed counts as written";
+    FullTakenForSuccess "full-taken-for-success" "a batch for which there is no room counts as written";
     StepTorn "step-torn" "the records of one step are split over two batches";
 
     // Idempotency.
@@ -124,6 +126,10 @@ bugs! {
     CheckpointSkipsReservation "checkpoint-skips-reservation" "the last reservation of a full chunk is left out";
     CheckpointSkipsEntry "checkpoint-skips-entry" "the last entry of a full chunk is left out";
     CheckpointAheadOfJournal "checkpoint-ahead-of-journal" "a checkpoint does not wait for the journal";
+    ChecksumSkipped "checksum-skipped" "what is read at a start is not held against its checksum";
+    TornCheckpointTrusted "torn-checkpoint-trusted" "a start takes a checkpoint that has no end";
+    OldDiskBelieved "old-disk-believed" "what peers hold of the own log is no proof of an old disk";
+    UnprovenVouches "unproven-vouches" "a node vouches for its rows before its disk is proven";
     ReplaySkipsBatch "replay-skips-batch" "the first batch after a checkpoint is not replayed";
 
     // Clocks, and the simulator itself.

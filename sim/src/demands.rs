@@ -18,6 +18,8 @@ use crate::world::{Event, World};
 
 /// How long hosts are listened to when nothing is to be said.
 const QUIET: Span = Span::seconds(3);
+/// After the last request hosts may still look for what it made them want.
+const ECHO: Span = Span::seconds(1);
 /// Requests may still come until then after the heal; see [`World`]'s late repeats.
 const TRIES: usize = 5;
 /// How often a wait for answers looks again.
@@ -27,7 +29,10 @@ impl World {
     /// Nobody asks for anything: listens whether hosts are quiet.
     pub(crate) fn be_quiet(&mut self) -> Checked {
         for _ in 0..TRIES {
-            let (requests, transfers) = (self.counts.requests, self.oracle.transfers);
+            let requests = self.counts.requests;
+            // What the last request made wanted is still looked for.
+            self.run_until(self.now.after(ECHO))?;
+            let transfers = self.oracle.transfers;
             self.oracle.sent.fill(quiet::Sent::default());
             self.run_until(self.now.after(QUIET))?;
             if self.counts.requests > requests {

@@ -170,10 +170,22 @@ impl Host {
 
     pub fn synced(&mut self) -> Option<InFlight> {
         let done = self.disk.synced()?;
+        self.written(&done)?;
+        Some(done)
+    }
+
+    /// The batch in flight failed, and the host takes it for written.
+    pub fn overlooks_failure(&mut self) {
+        if let Some(lost) = self.disk.lose() {
+            self.written(&lost);
+        }
+    }
+
+    fn written(&mut self, done: &InFlight) -> Option<()> {
         let process = self.process.as_mut()?;
         process.durable = done.position;
         process.barrier.durable(done.position);
-        Some(done)
+        Some(())
     }
 
     /// The next output that may leave.

@@ -237,7 +237,7 @@ impl Workload {
         let if_match = if self.dice.chance(50) { Some(self.dice.between(1, 2)) } else { None };
         let put = Put { id: new.clone(), lines, ttl, wait, if_match: None, retry: false, minted: false };
         let (mut keyed, mut movable) = (self.dice.chance(200), true);
-        let command = match (self.dice.below(100), order.clone()) {
+        let mut command = match (self.dice.below(100), order.clone()) {
             (0..30, _) => Command::Put(put),
             (30..35, _) => {
                 (keyed, movable) = (true, false);
@@ -296,11 +296,15 @@ impl Workload {
             key: format!("k{client}-{serial}"),
         });
         let home = self.clients[client].home;
-        let node = match order {
+        let node = match &order {
             Some(order) if touches(&command, &order.id) && self.dice.chance(800) => order.node,
             _ if self.dice.chance(850) => home,
             _ => self.dice.place(self.hosts),
         };
+        // An id that went to one node goes to another as a retry: that is what the API asks for.
+        if let (Command::Put(put), Some(order)) = (&mut command, &order) {
+            put.retry = put.id == order.id && node != order.node;
+        }
         Errand {
             request: Request { command, key, caller: Caller::Storefront },
             node,

@@ -10,6 +10,7 @@ use std::collections::BTreeMap;
 use std::rc::Rc;
 
 use stockade::limits::Limits;
+use stockade::planted::{self, Bug};
 use stockade::replica::{Input, Output, Token};
 use stockade::types::{ClusterId, Outcome, Region, ReplicaId, Reply};
 use stockade::wire::{Genesis, Member, Message, Record, codec};
@@ -422,8 +423,14 @@ impl World {
 
     pub(crate) fn flush(&mut self, host: usize) {
         let Host { wounds, life, disk, .. } = &self.hosts[host];
-        let (life, slow) = (*life, self.now < wounds.slow_until);
-        if self.now < wounds.full_until {
+        let (life, slow, full) = (*life, self.now < wounds.slow_until, self.now < wounds.full_until);
+        if full && planted::is_on(Bug::FullTakenForSuccess) {
+            if self.hosts[host].flush(self.now) {
+                self.hosts[host].overlooks_failure();
+            }
+            return;
+        }
+        if full {
             if disk.is_idle() && !wounds.awaits_room && self.hosts[host].has_pending() {
                 self.hosts[host].wounds.awaits_room = true;
                 self.push_in(NO_ROOM_PAUSE, Event::Room { host, life });
@@ -444,6 +451,10 @@ impl World {
 
     fn synced(&mut self, host: usize) -> Checked {
         if let Some((fate, mut dice)) = self.hosts[host].wounds.disk_error.take() {
+            if planted::is_on(Bug::ServesAfterDiskError) {
+                self.hosts[host].overlooks_failure();
+                return self.let_out(host, usize::MAX);
+            }
             // As the node's driver: whatever the platter has, nothing more is let out.
             return self.die(host, fate, &mut dice);
         }

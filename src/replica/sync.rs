@@ -242,7 +242,7 @@ impl Replica {
         let session = self.state.logs[&me].session?;
         let held = hello.held;
         let of_this_session = hello.known.is_some_and(|known| known.nonce == session.nonce);
-        if held < session.first || of_this_session {
+        if held < session.first || of_this_session || planted::is_on(Bug::OldDiskBelieved) {
             return None;
         }
         let here = session.first.0 - 1;
@@ -268,7 +268,7 @@ impl Replica {
         // An echo vouches that the own log ends where this digest says. Until the disk is proven it
         // may have gone on: 1. the disk went back; 2. a member hears through another exactly as much
         // of this log as is left; 3. it would take the rows that it has for the newest.
-        let to = to.filter(|_| self.standing.is_proven());
+        let to = to.filter(|_| self.standing.is_proven() || planted::is_on(Bug::UnprovenVouches));
         let echo = to.and_then(|to| self.links.up.get(&to)).map(|link| link.stamp);
         Digest { watermarks, stamp: now, echo }
     }

@@ -156,6 +156,7 @@ fn in_json(replay: &Replay, plan: &Plan, schedule: &Schedule, outcome: &Outcome)
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::coverage::Coverage;
 
     #[test]
     fn every_line_fits_a_terminal() {
@@ -163,7 +164,7 @@ mod tests {
             let (plan, schedule) = Replay::of(seed).world();
             let strikes = schedule.0.iter().map(|strike| format!("  {strike}"));
             let counts = Counts { struck: [1_000; Fault::ALL.len()], ..Counts::default() };
-            let outcome = Outcome { violation: None, counts, hash: 1 };
+            let outcome = Outcome { violation: None, counts, coverage: Coverage::default(), hash: 1 };
             for line in about(&plan).into_iter().chain(strikes).chain(told(&outcome)) {
                 assert!(line.len() <= WIDTH, "{line}");
             }
