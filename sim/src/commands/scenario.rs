@@ -328,6 +328,8 @@ mod tests {
                 local_share: 1.0,
             }],
             totals: Totals {
+                orders: 1_234_567,
+                orders_served: 1_000_000,
                 units_asked: 1_234_567,
                 units_served: 1_000_000,
                 unknown: 234_567,
@@ -351,7 +353,7 @@ mod tests {
     fn what_is_broken_is_said_instead_of_a_verdict() {
         let broken = Recording { violation: Some("at 5: Keys: two answers".into()), ..recording() };
         assert!(table(&broken).contains("BROKEN: at 5: Keys"));
-        let perfect = Totals { units_served: 1_234_567, ..recording().totals };
+        let perfect = Totals { units_served: 1_234_567, unknown: 0, ..recording().totals };
         assert!(verdict(&Recording { totals: perfect, ..recording() }).contains("100% of the units"));
     }
 }
