@@ -59,7 +59,29 @@ fn tally(change: impl Fn(Plan) -> Plan) -> Tally {
 
 #[cfg(test)]
 mod tests {
+    use stockade::types::Millis;
+
     use super::*;
+
+    /// That a fault struck says that it was to do something; this, that it does.
+    #[test]
+    fn every_fault_changes_what_happens() {
+        let hash = |seed, fault, inert| {
+            let plan = Plan {
+                chaos: Span::seconds(10),
+                fault_every: Span::millis(500),
+                start_wait: Millis(3_000),
+                deeds: 0,
+                ..Plan::draw(seed)
+            };
+            let plan = Plan { faults: vec![fault], inert, ..plan };
+            fault.fits(&plan).then(|| live(plan, Detail::Hash).hash)
+        };
+        for fault in Fault::ALL {
+            let changes = (0..20).any(|seed| hash(seed, *fault, false) != hash(seed, *fault, true));
+            assert!(changes, "{fault:?} does nothing");
+        }
+    }
 
     #[test]
     fn all_three_canaries_are_noticed() {

@@ -10,7 +10,7 @@ use stockade::types::{
     Units,
 };
 
-use crate::checks::{Checked, Violation, answered, moves, quiet, reach, service, sizes};
+use crate::checks::{Checked, Property, Violation, answered, moves, quiet, reach, service, sizes};
 use crate::host::Open;
 use crate::time::Span;
 use crate::workload::sku;
@@ -49,7 +49,7 @@ impl World {
             }
             return Ok(());
         }
-        Ok(())
+        Err(Violation::of(Property::Quiet, "requests still come long after the heal: nobody was listened to"))
     }
 
     /// What each client asked for last is done or not done, whoever is asked.
@@ -81,8 +81,8 @@ impl World {
         let skus = [sku(0), sku(1)];
         let deliveries = hosts.iter().zip(&skus).map(|(host, sku)| (*host, delivery(sku)));
         let deliveries = self.ask_all(deliveries.collect())?;
-        if deliveries.iter().any(|(outcome, _)| outcome.is_err()) {
-            return Ok(());
+        for (outcome, _) in deliveries {
+            service::check_delivery(&outcome)?;
         }
         let line = |sku: &Sku| {
             let free = u64::try_from(self.oracle.free(sku)).unwrap_or(0);

@@ -165,8 +165,7 @@ impl World {
         }
         host.clock.freeze(self.now, until);
         host.wounds.thawed = until;
-        let stood_still = &mut self.oracle.stood_still[node];
-        *stood_still = until.since(self.now).max(*stood_still);
+        self.oracle.stood_still[node] = (until, until.since(self.now));
     }
 
     // The network.

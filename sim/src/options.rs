@@ -103,7 +103,7 @@ pub struct Planted {
     #[arg(long = "bug", value_name = "SLUG")]
     pub bugs: Vec<String>,
     /// Seeds in which each bug must be found.
-    #[arg(long, value_name = "MAX", default_value_t = 20_000)]
+    #[arg(long, value_name = "MAX", default_value_t = 20_000, value_parser = clap::value_parser!(u64).range(1..))]
     pub seeds: u64,
     /// How often each bug is to be found: it is looked for again past each find.
     #[arg(long, value_name = "N", default_value_t = 10, value_parser = clap::value_parser!(u64).range(1..))]
@@ -178,5 +178,11 @@ mod tests {
         assert_eq!("5".parse(), Ok(Seeds { first: 0, end: 5 }));
         assert_eq!("7..9".parse(), Ok(Seeds { first: 7, end: 9 }));
         assert!("9..9".parse::<Seeds>().is_err() && "x".parse::<Seeds>().is_err());
+    }
+
+    #[test]
+    fn bugs_are_looked_for_in_one_seed_at_least() {
+        let planted = |seeds| Options::try_parse_from(["stockade-sim", "planted", "--seeds", seeds]);
+        assert!(planted("1").is_ok() && planted("0").is_err());
     }
 }

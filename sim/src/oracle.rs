@@ -49,7 +49,7 @@ pub struct Oracle {
     answers: Answers,
     promises: Promises,
     refusals: Refusals,
-    makers: Makers,
+    pub makers: Makers,
     pub asks: Asks,
     /// Requests under way about a reservation: while there are any, it may end at any time.
     touching: BTreeMap<ReservationId, u32>,
@@ -67,14 +67,15 @@ pub struct Oracle {
     pub coverage: Coverage,
     /// Found where nobody could be told.
     pub found: Option<Violation>,
-    /// How long each node's clock stood still, at most: so much older than they look rows may be.
-    pub stood_still: Vec<Span>,
+    /// When each node's clock last went on after it stood still, and for how long it did: so much
+    /// older than they look rows may be that it took for fresh until then.
+    pub stood_still: Vec<(Time, Span)>,
 }
 
 impl Oracle {
     pub fn new(members: Vec<ReplicaId>) -> Oracle {
         let hosts = members.len();
-        let stood_still = vec![Span(0); members.len()];
+        let stood_still = vec![(Time::ZERO, Span(0)); members.len()];
         Oracle {
             books: members.iter().map(|_| Books::default()).collect(),
             history: verdicts::History::new(members.clone()),
@@ -270,7 +271,7 @@ impl Oracle {
         }
         if !reply.replayed {
             for short in shortfalls(&reply.outcome).filter(|short| short.verdict == Verdict::SoldOut) {
-                let from = open.arrived.before(verdicts::FRESH).before(self.stood_still[node]);
+                let from = verdicts::fresh_from(open.arrived, self.stood_still[node]);
                 self.history.check_sold_out(&short.sku, from, now)?;
             }
         }

@@ -416,7 +416,7 @@ impl World {
 
     pub(crate) fn check_host(&self, host: usize) -> Checked {
         let Some(process) = &self.hosts[host].process else { return Ok(()) };
-        whole_state::check(&process.replica.check())?;
+        whole_state::check(&process.replica.check(), |id| self.oracle.makers.may_be_two(id))?;
         self.check_sizes(host)?;
         self.oracle.check_copies(&process.replica)
     }

@@ -30,6 +30,8 @@ pub struct Wounds {
     pub copy: Option<Disk>,
     /// How often that happened.
     pub mistakes: u64,
+    /// When the last of them ended.
+    pub mistake_ended: Option<Time>,
     /// The host runs on an old disk; here is the right one.
     pub stale: Option<Stale>,
     /// When its clock went on after it last stood still.

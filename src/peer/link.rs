@@ -215,7 +215,13 @@ impl Link {
             ear.greeted.notified().await;
             self.read_stream(bulk_in, ear).await
         };
-        match tokio::try_join!(self.read_stream(urgent_in, ear), bulk) {
+        let urgent = async {
+            self.read_stream(urgent_in, ear).await?;
+            // A peer that stops before it said hello never will.
+            ear.greeted.notify_one();
+            Ok(())
+        };
+        match tokio::try_join!(urgent, bulk) {
             Ok(_) => LinkEnd::Finished,
             Err(end) => end,
         }

@@ -27,7 +27,7 @@ use crate::planted::{self, Bug};
 use crate::types::{Cell, Heard, NodeName, ReplicaId, Seq, Timestamp};
 use crate::wire::message::{Digest, Hello, Pass};
 use crate::wire::record::Claim;
-use crate::wire::{Body, Entry, Merge, Message, codec};
+use crate::wire::{Body, Entry, Key, Merge, Message, codec};
 
 /// A frame of a pass is closed when its entries reach this many bytes.
 const FRAME_BYTES: usize = 128 << 10;
@@ -445,8 +445,13 @@ impl Replica {
         if outgoing.frame == 0 {
             outgoing.upto = log.watermark;
         }
-        let mut entries: Vec<Entry> = Vec::new();
-        let (mut bytes, mut exhausted) = (FRAME_OVERHEAD, true);
+        // What a session wrote is taken in only once its beginning is known, and that may lie far
+        // down the log.
+        let begun = log.session.is_some_and(|session| outgoing.frame == 0 && session.first > outgoing.from);
+        let session = if begun { self.state.entry(origin, &Key::Session) } else { None };
+        let mut entries: Vec<Entry> = session.into_iter().collect();
+        let mut exhausted = true;
+        let mut bytes = FRAME_OVERHEAD + entries.iter().map(codec::encoded_len).sum::<usize>();
         for (seq, key) in log.keys_after(outgoing.cursor) {
             if entries.len() >= PASS_ENTRIES || bytes >= FRAME_BYTES {
                 exhausted = false;

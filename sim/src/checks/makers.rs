@@ -21,6 +21,12 @@ impl Makers {
         *self.0.entry((id.clone(), node)).or_default() |= free;
     }
 
+    /// Whether two nodes may have it: at each an attempt came that could not know of the other's.
+    pub fn may_be_two(&self, id: &ReservationId) -> bool {
+        let of_id = self.0.range((id.clone(), 0)..=(id.clone(), usize::MAX));
+        of_id.filter(|(_, free)| **free).count() > 1
+    }
+
     /// # Errors
     /// When `node` made a reservation of an id that it had to find elsewhere.
     pub fn check_new(&self, id: &ReservationId, node: usize) -> Checked {
@@ -46,5 +52,17 @@ mod tests {
         makers.attempted(&id, 1, true);
         makers.attempted(&id, 1, false);
         assert!(makers.check_new(&id, 1).is_ok());
+    }
+
+    #[test]
+    fn two_may_have_one_id_when_neither_could_know() {
+        let (id, other) = (ReservationId::new("r").unwrap(), ReservationId::new("s").unwrap());
+        let mut makers = Makers::default();
+        makers.attempted(&id, 0, true);
+        makers.attempted(&id, 2, false);
+        makers.attempted(&other, 1, true);
+        assert!(!makers.may_be_two(&id));
+        makers.attempted(&id, 1, true);
+        assert!(makers.may_be_two(&id) && !makers.may_be_two(&other));
     }
 }

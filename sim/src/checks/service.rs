@@ -58,6 +58,16 @@ pub fn check_crossing(outcomes: [&Outcome; 2]) -> Checked {
     })
 }
 
+/// Units come in when all is well.
+///
+/// # Errors
+/// When they are refused.
+pub fn check_delivery(outcome: &Outcome) -> Checked {
+    ensure(outcome.is_ok(), Property::Service, || {
+        format!("a delivery was refused when all is well: {outcome:?}")
+    })
+}
+
 #[cfg(test)]
 mod tests {
     use stockade::types::{Answer, Refusal};
@@ -81,5 +91,6 @@ mod tests {
         assert_eq!(check_crossing([&sold, &no]), Ok(()));
         assert!(check_crossing([&no, &no]).is_err());
         assert!(check_crossing([&sold, &sold]).is_err());
+        assert!(check_delivery(&no).is_err() && check_delivery(&sold).is_ok());
     }
 }

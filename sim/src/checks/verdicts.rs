@@ -16,6 +16,14 @@ use crate::time::{Span, Time};
 /// How long before a request rows may have been current that prove a verdict about it; and a
 /// little, for clocks that drift.
 pub const FRESH: Span = Span(2_050_000);
+/// From when on rows may be that prove a verdict about a request that came at `arrived`, at a node
+/// whose clock last went on at the moment given after it stood still for that long. (One that
+/// stands still within the window of freshness makes rows look younger than they are.)
+pub fn fresh_from(arrived: Time, (went_on, stood_still): (Time, Span)) -> Time {
+    let from = arrived.before(FRESH);
+    if went_on > from { from.before(stood_still) } else { from }
+}
+
 /// Versions are kept at least so long.
 const KEPT: Span = Span::seconds(90);
 
@@ -107,6 +115,18 @@ mod tests {
 
     fn sku() -> Sku {
         Sku::new("TEE").unwrap()
+    }
+
+    #[test]
+    fn only_a_clock_that_stood_still_just_now_makes_rows_look_younger() {
+        let [second, three, ten] = [1, 3, 10].map(|s| Time::ZERO.after(Span::seconds(s)));
+        let fresh = ten.before(FRESH);
+        assert_eq!(fresh_from(ten, (Time::ZERO, Span(0))), fresh);
+        assert_eq!(fresh_from(ten, (three, Span::seconds(2))), fresh);
+        assert_eq!(
+            fresh_from(ten, (ten.before(second.since(Time::ZERO)), Span::seconds(2))),
+            fresh.before(Span::seconds(2))
+        );
     }
 
     #[test]

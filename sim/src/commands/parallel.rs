@@ -21,8 +21,12 @@ pub fn for_each<R: Send>(seeds: &Seeds, work: impl Fn(u64) -> R + Sync, mut take
             let sender = sender.clone();
             scope.spawn(move || {
                 loop {
-                    let seed = next.fetch_add(1, Ordering::Relaxed);
-                    if seed >= seeds.end || sender.send((seed, work(seed))).is_err() {
+                    // Not past the end: the last seed of all would be followed by the first.
+                    let step = |seed: u64| (seed < seeds.end).then(|| seed + 1);
+                    let Ok(seed) = next.fetch_update(Ordering::Relaxed, Ordering::Relaxed, step) else {
+                        return;
+                    };
+                    if sender.send((seed, work(seed))).is_err() {
                         return;
                     }
                 }
@@ -69,5 +73,19 @@ mod tests {
             if seed == 7 { Go::Stop } else { Go::On }
         });
         assert_eq!(some, [3, 4, 5, 6, 7]);
+    }
+
+    #[test]
+    fn the_largest_seeds_are_run_and_then_it_ends() {
+        let mut seen = Vec::new();
+        for_each(
+            &Seeds { first: u64::MAX - 1, end: u64::MAX },
+            |seed| seed,
+            |seed, _| {
+                seen.push(seed);
+                Go::On
+            },
+        );
+        assert_eq!(seen, [u64::MAX - 1]);
     }
 }

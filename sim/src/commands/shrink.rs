@@ -15,8 +15,8 @@ use crate::time::Time;
 use crate::trace::Detail;
 
 pub fn shrink(replay: &Replay, seeds: Option<Seeds>) -> ExitCode {
-    let seeds = seeds.unwrap_or(Seeds { first: replay.seed(), end: replay.seed() + 1 });
-    let failing = (seeds.first..seeds.end).find_map(|seed| {
+    let mut seeds = seeds.map_or(replay.seed()..=replay.seed(), |seeds| seeds.first..=seeds.end - 1);
+    let failing = seeds.find_map(|seed| {
         let replay = Replay { seed: Some(seed), ..replay.clone() };
         fails(&replay).map(|failure| (replay, failure))
     });

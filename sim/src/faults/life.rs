@@ -11,7 +11,7 @@ use crate::disk::{Disk, Fate};
 use crate::host::{Host, Process};
 use crate::network::IDLE;
 use crate::schedule::Strike;
-use crate::time::Span;
+use crate::time::{Span, Time};
 use crate::workload::node;
 use crate::world::{Event, World};
 use crate::wounds::{BootDeath, Doom, Stale};
@@ -19,6 +19,9 @@ use crate::wounds::{BootDeath, Doom, Stale};
 /// A host that runs on an old disk is stopped after this: just before the wait at its start ends,
 /// from when on nothing is promised.
 const MISTAKE: Span = Span::millis(2_900);
+/// How long after a greeting its alarm may leave: two syncs of the slowest disk, and a stalled
+/// process.
+const ALARM: Span = Span::seconds(13);
 
 impl World {
     /// Power fails, or `kill -9`.
@@ -58,7 +61,10 @@ impl World {
         self.counts.crashes += 1;
         self.hosts[host].paused_until = self.now;
         match self.hosts[host].wounds.stale.take() {
-            Some(stale) => self.hosts[host].disk = stale.right,
+            Some(stale) => {
+                self.hosts[host].disk = stale.right;
+                self.hosts[host].wounds.mistake_ended = Some(self.now);
+            }
             None => {
                 if let Some(in_flight) = in_flight {
                     self.oracle.synced(host, &in_flight.batch);
@@ -270,12 +276,17 @@ impl World {
         ensure(fine, Property::Recovery, || format!("n-{host} runs on an old disk, and says {output:?}"))
     }
 
-    /// The alarm of one whom a host on an old disk has greeted.
+    /// The alarm of one whom a host on an old disk has greeted, just now: an alarm leaves once the
+    /// records before it are durable.
     pub(crate) fn is_about_a_mistake(&self, output: &Output) -> bool {
         let Output::Alarm(text) = output else { return false };
-        let had = |host: &usize| self.hosts[*host].wounds.mistakes > 0;
-        let mut had = (0..self.plan.hosts).filter(had);
-        had.any(|host| text.starts_with(&format!("{}'s disk went back", node(host))))
+        let lately = |ended: Time| self.now.since(ended) <= ALARM;
+        let of = |host: &usize| {
+            let wounds = &self.hosts[*host].wounds;
+            wounds.stale.is_some() || wounds.mistake_ended.is_some_and(lately)
+        };
+        let mut of = (0..self.plan.hosts).filter(of);
+        of.any(|host| text.starts_with(&format!("{}'s disk went back", node(host))))
     }
 }
 

@@ -55,6 +55,17 @@ fn everything_wrong_is_told_at_once_with_its_place() {
 }
 
 #[test]
+fn demand_without_end_is_refused_and_not_made() {
+    let day = format!("orders_per_hour = 60\nday = [{}]", ["999999"; 24].join(","));
+    for (rate, said) in [("orders_per_hour = nan", "NaN must be"), (day.as_str(), "are too many")] {
+        let text = complaints(&GOOD.replace("orders_per_hour = 60", rate));
+        assert!(text.contains(said), "{text}");
+    }
+    let text = complaints(&GOOD.replace("population = 3", "population = nan"));
+    assert!(text.contains("NaN must be"), "{text}");
+}
+
+#[test]
 fn each_mistake_has_its_words() {
     let event = |text: &str| format!("{GOOD}\n[[event]]\n{text}\n");
     let cases = [

@@ -75,6 +75,11 @@ impl Generator {
         orders
     }
 
+    /// How many times the usual orders the busiest hour has.
+    pub fn busiest(&self) -> f64 {
+        self.day.iter().copied().fold(0.0, f64::max)
+    }
+
     /// Orders as they come in by chance: gaps at the rate of the busiest hour, of which the
     /// quieter hours keep a part.
     #[allow(clippy::too_many_arguments, reason = "one stream of one region, told whole")]
@@ -88,8 +93,9 @@ impl Generator {
         only: &[usize],
         orders: &mut Vec<Order>,
     ) {
-        let busiest = self.day.iter().copied().fold(0.0, f64::max);
-        if per_hour * busiest <= 0.0 {
+        let busiest = self.busiest();
+        // No number is what a file has that is refused for it.
+        if per_hour * busiest <= 0.0 || (per_hour * busiest).is_nan() {
             return;
         }
         let gap = HOUR / (per_hour * busiest);

@@ -57,7 +57,7 @@ pub fn demand(
     };
     let generator = generator(generate, raw, &skus, names, findings);
     let end = Lapse(length?.0 + raw.warm_up.0);
-    let many = generator.orders_per_hour * end.as_seconds() / 3_600.0;
+    let many = generator.orders_per_hour * generator.busiest().max(1.0) * end.as_seconds() / 3_600.0;
     let peak = generator.peaks.iter().map(|peak| peak.times).fold(1.0, f64::max);
     if many * peak > MOST_ORDERS
         || skus.is_empty()

@@ -15,7 +15,7 @@ use crate::dice::Dice;
 const COLUMNS: [&str; 5] = ["ts", "region", "sku", "qty", "order"];
 const GZIP_MAGIC: [u8; 2] = [0x1f, 0x8b];
 /// Most units of one line.
-const MOST_UNITS: i64 = 1_000_000_000;
+const MOST_UNITS: u64 = 1_000_000_000;
 /// Stamps of whole minutes are spread over the minute.
 const MINUTE: i64 = 60;
 
@@ -149,7 +149,7 @@ impl Reading {
         }
         let sku = Sku::new(field(2)).map_err(|e| bad(2, &e.to_string()))?;
         let units: i64 = field(3).parse().map_err(|_| bad(3, "is no whole number"))?;
-        if units == 0 || units.abs() > MOST_UNITS {
+        if units == 0 || units.unsigned_abs() > MOST_UNITS {
             return Err(bad(3, "is neither a sale nor a return that can be"));
         }
         let item = intern(&mut self.skus, &mut self.trace.skus, sku);
@@ -228,6 +228,7 @@ mod tests {
             ("2010-11-15T09:00:00Z,,A,1,1\n", "column `region`"),
             ("2010-11-15T09:00:00Z,uk,A B,1,1\n", "column `sku`"),
             ("2010-11-15T09:00:00Z,uk,A,0,1\n", "column `qty`"),
+            ("2010-11-15T09:00:00Z,uk,A,-9223372036854775808,1\n", "column `qty`"),
             ("", "no orders"),
         ];
         for (rows, expected) in cases {

@@ -127,6 +127,18 @@ async fn a_bulk_message_that_overtook_the_hello_is_taken_after_it() {
 }
 
 #[tokio::test]
+async fn a_peer_that_stops_before_it_said_hello_is_let_go_at_once() {
+    let cluster = Cluster::new();
+    let mut node = cluster.start("b", &[("a", nowhere().await)]).await;
+    let (connection, mut urgent_out) = linked(&cluster, &mut node, 1).await;
+    let mut bulk_out = connection.open_uni().await.unwrap();
+    urgent_out.finish().unwrap();
+    bulk_out.finish().unwrap();
+    let code = timeout(crate::peer::SILENCE / 2, connection.closed()).await.unwrap();
+    assert_eq!(code_of(&code), Some(CloseCode::Shutdown));
+}
+
+#[tokio::test]
 async fn bad_bytes_close_their_link_and_no_other() {
     let cluster = Cluster::new();
     let mut node = cluster.start("b", &[("a", nowhere().await), ("c", nowhere().await)]).await;
