@@ -2,6 +2,11 @@
 //! output and the comparison of two runs are made from.
 //!
 //! Times are seconds of the scenario's own time since its beginning. Units are summed over items.
+//!
+//! Whatever became of an order stands in the span in which the order came, however much later it
+//! was paid, refused, or given up. So each span adds up: asked = served + refused + unanswered +
+//! never paid. What settles after the scenario's end is no spike in its last span, and payments that
+//! a lost region never confirmed stand where their buyers came. Only balances are of the span's end.
 
 use serde::Serialize;
 
@@ -35,6 +40,10 @@ pub struct Recording {
     pub violation: Option<String>,
     /// The scenario's file as named on the command line, to replay it; empty if there is none.
     pub file: String,
+    /// The scenario's time ran so many times as fast as the machines'.
+    pub compress: u64,
+    /// What the command line said besides file and seed, to replay it: `--demand`, `orders.csv`, ..
+    pub options: Vec<String>,
 }
 
 #[derive(Clone, Debug, Default, Serialize)]
@@ -50,7 +59,8 @@ pub struct Bucket {
     pub nodes: Vec<NodeBucket>,
 }
 
-/// One node during one span of time. Balances are as at its end, the rest is what happened in it.
+/// One node during one span of time. Balances are as at its end; the rest is of the orders that came
+/// in it.
 #[derive(Clone, Debug, Default, Serialize)]
 pub struct NodeBucket {
     /// Units free to sell here: the rights this node holds.

@@ -45,7 +45,12 @@ pub fn run(asked: &Asked) -> ExitCode {
         let mut tell = progress(&script);
         scenario::run(script, detail, &mut tell)
     };
-    let recordings: Vec<Recording> = scripts.into_iter().map(play).collect();
+    let mut recordings: Vec<Recording> = scripts.into_iter().map(play).collect();
+    let files = [Some(&asked.file), asked.compare.as_ref()].into_iter().flatten();
+    for (recording, file) in recordings.iter_mut().zip(files) {
+        recording.file = file.display().to_string();
+        recording.options = options(&asked.over);
+    }
     tell(&recordings, asked.output);
     if let Some(file) = &asked.report {
         let page = match recordings.as_slice() {
@@ -60,6 +65,15 @@ pub fn run(asked: &Asked) -> ExitCode {
     }
     let broken = recordings.iter().any(|recording| recording.violation.is_some());
     if broken { ExitCode::from(BROKEN) } else { ExitCode::SUCCESS }
+}
+
+/// What the command line said in place of the files, but for the seed, which every recording has.
+fn options(over: &Overrides) -> Vec<String> {
+    let demand = over.demand.as_ref().map(|file| ("--demand", file.display().to_string()));
+    let from = over.from.clone().map(|from| ("--from", from));
+    let duration = over.duration.map(|duration| ("--duration", duration.to_string()));
+    let all = [demand, from, duration].into_iter().flatten();
+    all.flat_map(|(name, value)| [name.to_owned(), value]).collect()
 }
 
 fn tell(recordings: &[Recording], output: Output) {
@@ -107,14 +121,15 @@ fn lapse(seconds: f64) -> Lapse {
 fn table(recording: &Recording) -> String {
     let totals = &recording.totals;
     let mut lines = vec![
-        format!("{} (seed {}, {})", recording.title, recording.seed, lapse(recording.seconds)),
+        recording.title.clone(),
+        format!("seed {}, {}", recording.seed, report::span(recording)),
         String::new(),
     ];
     lines.extend(wrapped(&recording.about, 78));
     lines.push(String::new());
     lines.push(format!(
         "{:<14}{:>9}{:>9}{:>9}{:>10}{:>9}{:>8}{:>9}",
-        "units", "asked", "served", "sold out", "elsewhere", "unknown", "silence", "left"
+        "units", "asked", "served", "sold out", "elsewhere", "unknown", "unansw.", "left"
     ));
     let left = |node: usize| recording.buckets.last().map_or(0, |bucket| bucket.nodes[node].available);
     for (number, node) in recording.nodes.iter().enumerate() {
@@ -190,40 +205,12 @@ fn facts(recording: &Recording) -> Vec<String> {
     facts
 }
 
-/// What a manager wants to know, in a sentence or two.
+/// What a manager wants to know, in the words of the page.
 fn verdict(recording: &Recording) -> String {
-    if let Some(violation) = &recording.violation {
-        return format!("BROKEN: {violation}");
+    match &recording.violation {
+        Some(violation) => format!("BROKEN: {violation}"),
+        None => report::sentences(recording),
     }
-    let totals = &recording.totals;
-    let wanted = totals.units_asked.saturating_sub(totals.abandoned);
-    let lost = wanted.saturating_sub(totals.units_served);
-    let share = per_hundred(totals.units_served, wanted);
-    if lost == 0 {
-        return format!(
-            "Verdict: every one of the {} units that buyers would pay for was sold.",
-            count(wanted)
-        );
-    }
-    let mut causes = Vec::new();
-    let parts = [
-        (totals.sold_out, "were sold out everywhere"),
-        (totals.elsewhere, "came too late from other nodes, or were more than those had"),
-        (totals.unknown, "met nodes out of reach, units on their way, or too few of them"),
-        (totals.unanswered, "got no answer"),
-    ];
-    for (units, why) in parts.into_iter().filter(|(units, _)| *units > 0) {
-        causes.push(format!("{} {why}", count(units)));
-    }
-    let avoidable = match totals.avoidable {
-        0 => "Nodes in reach had nothing to serve them from.".to_owned(),
-        units => format!("Nodes in reach had {} of them free.", count(units)),
-    };
-    format!(
-        "Verdict: {share:.1} of 100 units that buyers would pay for were sold. Of the {} lost, {}. {avoidable}",
-        count(lost),
-        causes.join("; ")
-    )
 }
 
 fn side_by_side(a: &Recording, b: &Recording) -> String {
@@ -234,7 +221,7 @@ fn side_by_side(a: &Recording, b: &Recording) -> String {
         ("sold out", |of| of.sold_out),
         ("elsewhere", |of| of.elsewhere),
         ("unknown", |of| of.unknown),
-        ("no answer", |of| of.unanswered),
+        ("unanswered", |of| of.unanswered),
         ("avoidable", |of| of.avoidable),
         ("transfers", |of| of.transfers),
         ("units moved", |of| of.units_moved),
@@ -262,11 +249,13 @@ fn side_by_side(a: &Recording, b: &Recording) -> String {
     }
     let slow = |of: &Recording| of.latency.iter().map(|latency| latency.p99).fold(0.0, f64::max);
     let (a, b) = (slow(a), slow(b));
-    lines.push(format!("{:<14}{a:>14.1}{b:>14.1}{:>+14.1}", "worst p99 ms", b - a));
+    // Rounded first, so that nothing is no `-0.0`.
+    let change = ((b - a) * 10.0).round() / 10.0 + 0.0;
+    lines.push(format!("{:<14}{a:>14.1}{b:>14.1}{change:>+14.1}", "worst p99 ms"));
     lines.join("\n")
 }
 
-fn row(name: &str, [asked, served, sold_out, elsewhere, unknown, silence, left]: [u64; 7]) -> String {
+fn row(name: &str, [asked, served, sold_out, elsewhere, unknown, unanswered, left]: [u64; 7]) -> String {
     format!(
         "{:<14}{:>9}{:>9}{:>9}{:>10}{:>9}{:>8}{:>9}",
         short(name),
@@ -275,7 +264,7 @@ fn row(name: &str, [asked, served, sold_out, elsewhere, unknown, silence, left]:
         count(sold_out),
         count(elsewhere),
         count(unknown),
-        count(silence),
+        count(unanswered),
         count(left)
     )
 }
@@ -339,6 +328,8 @@ mod tests {
                 local_share: 1.0,
             }],
             totals: Totals {
+                orders: 1_234_567,
+                orders_served: 1_000_000,
                 units_asked: 1_234_567,
                 units_served: 1_000_000,
                 unknown: 234_567,
@@ -355,16 +346,14 @@ mod tests {
         for line in text.lines() {
             assert!(line.chars().count() <= 80, "{line}");
         }
-        assert!(text.contains("1,234,567") && text.contains("Verdict: 81.0 of 100"), "{text}");
+        assert!(text.contains("1,234,567") && text.contains("81.0% of the units"), "{text}");
     }
 
     #[test]
     fn what_is_broken_is_said_instead_of_a_verdict() {
         let broken = Recording { violation: Some("at 5: Keys: two answers".into()), ..recording() };
         assert!(table(&broken).contains("BROKEN: at 5: Keys"));
-        let perfect = Totals { units_served: 1_234_567, ..recording().totals };
-        assert!(
-            verdict(&Recording { totals: perfect, ..recording() }).contains("every one of the 1,234,567")
-        );
+        let perfect = Totals { units_served: 1_234_567, unknown: 0, ..recording().totals };
+        assert!(verdict(&Recording { totals: perfect, ..recording() }).contains("100% of the units"));
     }
 }

@@ -6,8 +6,8 @@ use super::charts::events::Events;
 use super::charts::{PAIR, bars, matrix};
 use super::figures::Figures;
 use super::html::{Text, document, head, row, section, short, table};
-use super::numbers::{bytes, count, elapsed, listed, millis, share, signed};
-use super::page::{MODEL, captions, replay, title};
+use super::numbers::{bytes, count, listed, millis, share, signed};
+use super::page::{MODEL, captions, pace, replay, span, title};
 use super::places::Places;
 use super::{tables, verdict};
 use crate::recording::Recording;
@@ -82,16 +82,17 @@ fn top(runs: &[Run; 2]) -> String {
     let name = |run: &Run| {
         let about = Text(run.recording.about.trim()).to_string();
         let head = format!("<h2>{} · {}</h2>", run.letter, Text(title(run.recording)));
-        let sentence = verdict::sentence(run.recording, &run.figures, &run.places);
+        let sentence = verdict::sentences(run.recording, &run.figures, &run.places).html();
         format!("<div>{head}<p class=\"about\">{about}</p><p>{sentence}</p></div>\n")
     };
     let violations: String =
         runs.iter().map(|run| verdict::violation(run.recording, &format!(" in {}", run.letter))).collect();
+    let [a, b] = [&runs[0], &runs[1]].map(|run| span(run.recording));
+    let both = if a == b { a } else { format!("{a} and {b}") };
     format!(
-        "<header>\n<p class=\"kind\">Two Stockade scenarios · {} and {} of virtual time</p>\n<h1>A or B?</h1>\n\
+        "<header>\n<p class=\"kind\">Two Stockade scenarios · {}</p>\n<h1>A or B?</h1>\n\
          {violations}<p class=\"verdict\">{}</p>\n<div class=\"pair runs\">{}{}</div>\n</header>\n",
-        elapsed(runs[0].recording.seconds),
-        elapsed(runs[1].recording.seconds),
+        both,
         decision(&runs[0].figures, &runs[1].figures),
         name(&runs[0]),
         name(&runs[1])
@@ -119,12 +120,11 @@ fn decision(a: &Figures, b: &Figures) -> String {
         "has # avoidable refusals fewer",
         "has # avoidable refusals more",
     );
-    let slow = |figures: &Figures| figures.slowest.map_or(0, |(p99, _)| p99.max(0.0).round() as u64);
-    weigh(
-        gain(slow(b), slow(a)),
-        "is # ms faster at its slowest (p99)",
-        "is # ms slower at its slowest (p99)",
-    );
+    let slow = |figures: &Figures| figures.slowest.map_or(0.0, |(p99, _)| p99.max(0.0));
+    // A twentieth of a wait is chance, too.
+    let faster = slow(a) - slow(b);
+    let faster = if faster.abs() * 20.0 < slow(a) { 0 } else { faster.round() as i128 };
+    weigh(faster, "is # ms faster at its slowest (p99)", "is # ms slower at its slowest (p99)");
     let moved = gain(b.totals.units_moved, a.totals.units_moved);
     // Fewer than one in a hundred are chance.
     let moved = if moved.unsigned_abs() * 100 < u128::from(a.totals.units_moved) { 0 } else { moved };
@@ -184,7 +184,9 @@ fn difference(name: &str, a: u64, b: u64, good: Good, written: fn(u64) -> String
     let size = u64::try_from(change.unsigned_abs()).unwrap_or(u64::MAX);
     let sign = ["−", "", "+"][usize::try_from(change.signum() + 1).unwrap_or(1)];
     let mut text = format!("{sign}{}", written(size));
-    if a > 0 && change.unsigned_abs() * 2_000 >= u128::from(a) {
+    // Beyond tenfold a share says less than the two numbers.
+    let tells = change.unsigned_abs() * 2_000 >= u128::from(a) && change.unsigned_abs() < 10 * u128::from(a);
+    if a > 0 && tells {
         text += &format!(" <small>({}%)</small>", signed_share(change, a));
     }
     row(name, [written(a), written(b), text, word(change.signum() as i8, good)])
@@ -281,10 +283,11 @@ fn over_time(runs: &[Run; 2], series: &[Series; 2], axes: &Axes) -> String {
 fn about(runs: &[Run; 2]) -> String {
     let command = |run: &Run| {
         format!(
-            "<p>{}, seed {}:</p>\n<pre>{}</pre>\n",
+            "<p>{}, seed {}:</p>\n<pre>{}</pre>\n{}",
             run.letter,
             run.recording.seed,
-            Text(&replay(run.recording))
+            Text(&replay(run.recording)),
+            pace(run.recording)
         )
     };
     format!(

@@ -25,4 +25,12 @@ mod sample;
 mod tests;
 
 pub use compare::compare;
-pub use page::page;
+pub use page::{page, span};
+
+use crate::recording::Recording;
+
+/// The run in a few sentences, the same as on its page.
+pub fn sentences(recording: &Recording) -> String {
+    let (figures, places) = (figures::Figures::of(recording), places::Places::of(recording));
+    verdict::sentences(recording, &figures, &places).plain()
+}

@@ -17,12 +17,14 @@ pub mod captions {
         of its own.";
     pub const SALES: &str = "See when buyers were turned away and for which reason: where the line of what they wanted \
         stands above the area of what was served, the lower chart says why.";
-    pub const NODES: &str = "Units that buyers asked for at each place and what became of them, less those never paid for; failed over counts \
-        orders served by another node than the nearest, local is the share served without a word to another node.";
-    pub const TRANSFERS: &str = "Rows gave units, columns received them: a deep colour far from where the buyers are is \
-        a quota to move, an even pale table one to leave alone.";
+    pub const NODES: &str = "Units that buyers asked for at each place and what became of them (what is missing was never paid \
+        for); failed over counts orders served by another node than the nearest, local is the share of served orders \
+        that needed no word from another node.";
+    pub const TRANSFERS: &str = "Rows gave units, columns received them: a deep colour is a way that many units \
+        went, so that stock for those buyers could lie there from the start.";
     pub const LATENCY: &str = "How long buyers waited from request to answer: a long thin tail means that some orders \
-        waited for units from far away or for a node that was gone.";
+        waited for units from far away or for a node that was gone, or that many were refused, since a node asks the \
+        others before it refuses.";
     pub const BOOKS: &str = "Where every unit is at the end, items with most demand first; the last column shows that \
         none was made or lost.";
     pub const ABOUT: &str = "How to get this page again, and how far to trust it.";
@@ -68,13 +70,13 @@ fn top(recording: &Recording, figures: &Figures, places: &Places) -> String {
         about => format!("<p class=\"about\">{}</p>\n", Text(about)),
     };
     format!(
-        "<header>\n<p class=\"kind\">Stockade scenario · {} of virtual time · {}</p>\n<h1>{}</h1>\n{about}{}\
+        "<header>\n<p class=\"kind\">Stockade scenario · {} · {}</p>\n<h1>{}</h1>\n{about}{}\
          <p class=\"verdict\">{}</p>\n{}</header>\n",
-        elapsed(recording.seconds),
+        span(recording),
         super::numbers::of(recording.nodes.len() as u64, "node", "nodes"),
         Text(title(recording)),
         verdict::violation(recording, ""),
-        verdict::sentence(recording, figures, places),
+        verdict::sentences(recording, figures, places).html(),
         verdict::tiles(figures, places)
     )
 }
@@ -87,10 +89,33 @@ fn latency(recording: &Recording, places: &Places) -> String {
     bars::key().to_owned() + &chart + &longest + &places.more(places.shown(bars::BARS).len())
 }
 
+/// How long a run lasted, and how that was compressed.
+pub fn span(recording: &Recording) -> String {
+    let length = elapsed(recording.seconds);
+    match recording.compress {
+        0 | 1 => format!("{length} of virtual time"),
+        times => format!("{length} of virtual time, compressed {} times", count(times)),
+    }
+}
+
+/// What compressed time means for the numbers; nothing where it was not compressed.
+pub fn pace(recording: &Recording) -> String {
+    match recording.compress {
+        0 | 1 => String::new(),
+        times => format!(
+            "<p>Time was compressed {0} times: an hour of the shop took {1} of the machines. Orders met {0} times as \
+             often as in truth, so that waits and transfers look worse than they would be.</p>\n",
+            count(times),
+            elapsed((3_600.0 / times as f64 * 10.0).round() / 10.0)
+        ),
+    }
+}
+
 /// How to get a run again.
 pub fn replay(recording: &Recording) -> String {
     let file = if recording.file.is_empty() { "SCENARIO.toml" } else { recording.file.as_str() };
-    format!("cargo run --release -p stockade-sim -- run {} --seed {}", quoted(file), recording.seed)
+    let options: String = recording.options.iter().map(|option| format!(" {}", quoted(option))).collect();
+    format!("cargo run --release -p stockade-sim -- run {}{options} --seed {}", quoted(file), recording.seed)
 }
 
 /// A file's name as a shell takes it.
@@ -103,9 +128,10 @@ fn about(recording: &Recording) -> String {
     let totals = &recording.totals;
     format!(
         "<p>A deterministic simulation: the same scenario, seed ({}) and version give the same run, event for event:</p>\n\
-         <pre>{} --report report.html</pre>\n{MODEL}<p class=\"more\">{} events, {} messages, {} on the wire.</p>\n",
+         <pre>{} --report report.html</pre>\n{}{MODEL}<p class=\"more\">{} events, {} messages, {} on the wire.</p>\n",
         recording.seed,
         Text(&replay(recording)),
+        pace(recording),
         count(totals.events),
         count(totals.messages),
         bytes(totals.bytes)
@@ -131,5 +157,17 @@ mod tests {
         assert!(replay(&recording).ends_with("-- run sim/scenarios/ocean-cable.toml --seed 7"));
         recording.file = "my shop's.toml; rm".into();
         assert!(replay(&recording).ends_with(r"-- run 'my shop'\''s.toml; rm' --seed 7"));
+        recording.file = "week.toml".into();
+        recording.options = ["--demand", "my orders.csv"].map(String::from).into();
+        assert!(replay(&recording).ends_with("-- run week.toml --demand 'my orders.csv' --seed 7"));
+    }
+
+    #[test]
+    fn compressed_time_is_told_of() {
+        let mut recording = Recording { seconds: 3_600.0, ..Recording::default() };
+        assert_eq!((span(&recording).as_str(), pace(&recording).as_str()), ("1 h of virtual time", ""));
+        recording.compress = 60;
+        assert_eq!(span(&recording), "1 h of virtual time, compressed 60 times");
+        assert!(pace(&recording).contains("took 1 min of the machines"));
     }
 }

@@ -1,5 +1,5 @@
-//! The top of a report: whether the run held, what it came to in a sentence, and the key figures as
-//! tiles.
+//! The top of a report: whether the run held, what it came to in a few sentences (the terminal says
+//! the same ones), and the key figures as tiles.
 
 use super::figures::Figures;
 use super::html::Text;
@@ -18,34 +18,49 @@ pub fn violation(recording: &Recording, which: &str) -> String {
     })
 }
 
+/// What a manager wants to know, first of all.
+pub struct Sentences {
+    lead: String,
+    rest: String,
+}
+
+impl Sentences {
+    /// As HTML, what was sold in bold.
+    pub fn html(&self) -> String {
+        format!("<b>{}</b> {}", Text(&self.lead), Text(&self.rest))
+    }
+
+    pub fn plain(&self) -> String {
+        format!("{} {}", self.lead, self.rest)
+    }
+}
+
 /// The run in a few sentences.
-pub fn sentence(recording: &Recording, figures: &Figures, places: &Places) -> String {
+pub fn sentences(recording: &Recording, figures: &Figures, places: &Places) -> Sentences {
     let totals = &figures.totals;
     if totals.orders == 0 {
-        return format!("No orders came.{}", held(recording));
+        return Sentences { lead: "No orders came.".into(), rest: held(recording).into() };
     }
-    let mut out = format!(
-        "<b>{} of the units that buyers wanted were sold, in {} of {}.</b> ",
+    let lead = format!(
+        "{} of the units that buyers wanted were sold, in {} of {}.",
         share(totals.units_served, figures.wanted),
         count(totals.orders_served),
         of(totals.orders, "order", "orders")
     );
+    let mut rest = Vec::new();
     if totals.abandoned > 0 {
-        out += &format!("{} were reserved and never paid for. ", of(totals.abandoned, "unit", "units"));
+        rest.push(format!("{} were reserved and never paid for.", of(totals.abandoned, "unit", "units")));
     }
-    out += &refusals(figures);
+    rest.push(refusals(figures));
     if let Some((p99, node)) = figures.slowest {
-        let name = Text(places.name(node)).to_string();
-        out += &match places.count() {
-            1 => format!(" 99 of 100 answers came within {}.", millis(p99)),
-            _ => format!(
-                " 99 of 100 answers came within {} in the slowest {}, {name}.",
-                millis(p99),
-                places.word()
-            ),
-        };
+        let within = format!("99 of 100 answers came within {}", millis(p99));
+        rest.push(match places.count() {
+            1 => format!("{within}."),
+            _ => format!("{within} in the slowest {}, {}.", places.word(), places.name(node)),
+        });
     }
-    out + &held(recording)
+    rest.push(held(recording).into());
+    Sentences { lead, rest: rest.join(" ").trim_end().to_owned() }
 }
 
 fn refusals(figures: &Figures) -> String {
@@ -55,28 +70,33 @@ fn refusals(figures: &Figures) -> String {
     }
     let why = [
         (totals.sold_out, "were sold out everywhere"),
-        (totals.elsewhere, "lay elsewhere"),
-        (totals.unknown, "were unknown, with nodes out of reach or units on their way"),
-        (totals.unanswered, "went without an answer"),
+        (totals.elsewhere, "were more than was left or not handed over by other nodes (elsewhere)"),
+        (totals.unknown, "could not be found, with a node out of reach or units on their way (unknown)"),
+        (totals.unanswered, "went unanswered"),
     ];
-    let parts: Vec<String> = why
-        .iter()
-        .filter(|(units, _)| *units > 0)
-        .map(|(units, why)| format!("{} {why}", count(*units)))
-        .collect();
+    let told: Vec<(u64, &str)> = why.into_iter().filter(|(units, _)| *units > 0).collect();
+    let parts: Vec<String> = match told.as_slice() {
+        [(2.., why)] => vec![format!("all {why}")],
+        [(_, why)] => vec![format!("it {}", why.replacen("were", "was", 1))],
+        several => several.iter().map(|(units, why)| format!("{} {why}", count(*units))).collect(),
+    };
     let avoidable = match totals.avoidable {
-        0 => "None could have been avoided: no node within a buyer's reach had them free.".to_owned(),
-        units => format!(
-            "{} could have been avoided: a node within the buyer's reach had them free.",
-            count(units)
-        ),
+        0 => "None of these was avoidable: no node within a buyer's reach had the units free.".to_owned(),
+        units => {
+            let which = match units {
+                1 => "1 of these was".to_owned(),
+                all if all == figures.refused => "All of these were".to_owned(),
+                some => format!("{} of these were", count(some)),
+            };
+            format!("{which} avoidable: nodes within the buyer's reach had the units free.")
+        }
     };
     let refused = of(figures.refused, "unit was not sold", "units were not sold");
     format!("{refused} to those who asked: {}. {avoidable}", listed(&parts))
 }
 
-fn held(recording: &Recording) -> String {
-    if recording.violation.is_some() { String::new() } else { " Every check of the oracle held.".to_owned() }
+fn held(recording: &Recording) -> &'static str {
+    if recording.violation.is_some() { "" } else { "No unit was sold twice or lost: every check held." }
 }
 
 /// The key figures, large.
@@ -86,7 +106,7 @@ pub fn tiles(figures: &Figures, places: &Places) -> String {
         || ("–".to_owned(), "no answers".to_owned()),
         |(p99, node)| (millis(p99), format!("p99 in {}", super::html::short(places.name(node), 24))),
     );
-    let refused = format!("{} of {} wanted", share(figures.refused, figures.wanted), tick(figures.wanted));
+    let refused = format!("{} of {} wanted", share(figures.refused, figures.wanted), count(figures.wanted));
     let each = match totals.orders {
         0 => bytes(totals.bytes),
         orders => {
@@ -104,7 +124,7 @@ pub fn tiles(figures: &Figures, places: &Places) -> String {
             format!(
                 "{} of {} wanted; {} of {} orders",
                 count(totals.units_served),
-                tick(figures.wanted),
+                count(figures.wanted),
                 count(totals.orders_served),
                 count(totals.orders)
             ),
@@ -148,7 +168,7 @@ mod tests {
             totals,
             ..Recording::default()
         };
-        sentence(&recording, &Figures::of(&recording), &Places::of(&recording))
+        sentences(&recording, &Figures::of(&recording), &Places::of(&recording)).plain()
     }
 
     #[test]
@@ -157,25 +177,33 @@ mod tests {
         let text = told(Totals { sold_out: 90, elsewhere: 12, unanswered: 3, avoidable: 12, ..totals });
         assert_eq!(
             text,
-            "<b>93% of the units that buyers wanted were sold, in 1,100 of 1,200 orders.</b> 105 units were not sold to those who asked: 90 were \
-             sold out everywhere, 12 lay elsewhere and 3 went without an answer. 12 could have been avoided: a node \
-             within the buyer's reach had them free. 99 of 100 answers came within 310 ms in the slowest region, eu. \
-             Every check of the oracle held."
+            "93% of the units that buyers wanted were sold, in 1,100 of 1,200 orders. 105 units were not sold to those \
+             who asked: 90 were sold out everywhere, 12 were more than was left or not handed over by other nodes (elsewhere) and 3 went \
+             unanswered. 12 of these were avoidable: nodes within the buyer's reach had the units free. 99 of 100 \
+             answers came within 310 ms in the slowest region, eu. No unit was sold twice or lost: every check held."
         );
         assert!(told(totals).contains("No unit was refused."));
+        let only = told(Totals { sold_out: 90, avoidable: 90, ..totals });
+        assert!(
+            only.contains("who asked: all were sold out everywhere. All of these were avoidable:"),
+            "{only}"
+        );
         let unpaid = told(Totals { abandoned: 40, ..totals });
         assert!(
-            unpaid.contains("<b>100% of the units")
-                && unpaid.contains("40 units were reserved and never paid")
+            unpaid.contains("100% of the units") && unpaid.contains("40 units were reserved and never paid")
         );
-        assert_eq!(told(Totals::default()), "No orders came. Every check of the oracle held.");
+        assert_eq!(
+            told(Totals::default()),
+            "No orders came. No unit was sold twice or lost: every check held."
+        );
     }
 
     #[test]
     fn a_violation_is_told_and_escaped() {
         let recording = Recording { violation: Some("a < b".into()), ..Recording::default() };
         assert!(violation(&recording, "").contains("violation.</b> a &lt; b"));
-        assert!(!sentence(&recording, &Figures::of(&recording), &Places::of(&recording)).contains("held"));
+        let told = sentences(&recording, &Figures::of(&recording), &Places::of(&recording));
+        assert!(!told.plain().contains("held"));
         assert_eq!(violation(&Recording::default(), ""), "");
     }
 }

@@ -46,6 +46,8 @@ pub struct Buyer {
     wishes: Vec<Wish>,
     id: ReservationId,
     phase: Phase,
+    /// When it came.
+    came: Time,
     /// When it began to wait for an answer.
     since: Time,
     token: Option<Token>,
@@ -88,6 +90,7 @@ impl Shop {
             wishes,
             id: ReservationId::new("none").expect("a valid id"),
             phase: Phase::Reserving,
+            came: world.now,
             since: world.now,
             token: None,
             retries: script.buyers.retries,
@@ -191,7 +194,7 @@ impl Shop {
             Ok(_) => {
                 let end = End::Served { failed_over: buyer.node != buyer.home, local: buyer.local };
                 let units = buyer.units();
-                self.over(world, number, units, end);
+                self.over(number, units, end);
             }
             Err(Refusal::InsufficientStock(short) | Refusal::Expired(short)) => {
                 self.refused(world, number, short);
@@ -203,7 +206,7 @@ impl Shop {
                 | Refusal::UnknownSku { .. },
             ) => {
                 let units = buyer.units();
-                self.over(world, number, units, End::Refused(Verdict::Unknown));
+                self.over(number, units, End::Refused(Verdict::Unknown));
             }
             // The node takes no work now.
             Err(_) => self.turned_away(world, number),
@@ -230,7 +233,7 @@ impl Shop {
         buyer.phase = Phase::Paying;
         let units = buyer.units();
         if fraction(&mut self.dice) < self.script.buyers.abandon {
-            return self.over(world, number, units, End::Abandoned);
+            return self.over(number, units, End::Abandoned);
         }
         let mean = self.script.buyers.pay.0;
         let drawn = (-(1.0 - fraction(&mut self.dice)).ln() * mean as f64) as u64;
@@ -251,7 +254,7 @@ impl Shop {
         }
         let Some(buyer) = self.buyers.get(&number) else { return };
         let units = buyer.units();
-        self.over(world, number, units, End::Unanswered);
+        self.over(number, units, End::Unanswered);
     }
 
     /// The storefront turns to the nearest node that it has not tried and can reach.
@@ -288,7 +291,7 @@ impl Shop {
         if buyer.counts && buyer.wishes.iter().all(|wish| self.is_there(world, buyer.home, wish)) {
             self.recorder.borrow_mut().avoidable(units);
         }
-        self.over(world, number, units, End::Refused(verdict));
+        self.over(number, units, End::Refused(verdict));
     }
 
     /// Some who were refused without proof try again later.
@@ -314,7 +317,7 @@ impl Shop {
             let wish = buyer.wishes.remove(place);
             if buyer.counts {
                 let mut recorder = self.recorder.borrow_mut();
-                recorder.ended(world.now, buyer.home, wish.units, End::Refused(line.verdict));
+                recorder.ended(buyer.came, buyer.home, wish.units, End::Refused(line.verdict));
                 if self.is_there(world, buyer.home, &wish) {
                     recorder.avoidable(wish.units);
                 }
@@ -344,21 +347,21 @@ impl Shop {
     }
 
     /// So it ended.
-    fn over(&mut self, world: &World, number: usize, units: u64, end: End) {
+    fn over(&mut self, number: usize, units: u64, end: End) {
         let Some(buyer) = self.buyers.remove(&number) else { return };
         if let Some(token) = buyer.token {
             self.forget(token);
         }
         if buyer.counts {
-            self.recorder.borrow_mut().ended(world.now, buyer.home, units, end);
+            self.recorder.borrow_mut().ended(buyer.came, buyer.home, units, end);
         }
     }
 
     /// The run is over: who still waits was not answered.
-    pub(super) fn close(&mut self, world: &World) {
+    pub(super) fn close(&mut self) {
         for number in self.buyers.keys().copied().collect::<Vec<_>>() {
             let units = self.buyers.get(&number).map_or(0, Buyer::units);
-            self.over(world, number, units, End::Unanswered);
+            self.over(number, units, End::Unanswered);
         }
     }
 }

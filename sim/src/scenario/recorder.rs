@@ -74,6 +74,7 @@ impl Recorder {
             about: script.about.clone(),
             seed: script.seed,
             seconds: script.duration.as_seconds(),
+            compress: script.compress,
             nodes: script.nodes.iter().enumerate().map(node).collect(),
             buckets: (0..spans).map(empty).collect(),
             bands: bands(script),
@@ -126,9 +127,9 @@ impl Recorder {
         wishes.iter().for_each(|wish| self.asked[wish.item] += wish.units);
     }
 
-    /// So many units of an order of `node`'s buyers ended so; `whole`: with it the order is over.
-    pub fn ended(&mut self, now: Time, node: usize, units: u64, end: End) {
-        let bucket = self.at(now, node);
+    /// So many units of an order that came to `node` at `came` ended so.
+    pub fn ended(&mut self, came: Time, node: usize, units: u64, end: End) {
+        let bucket = self.at(came, node);
         match end {
             End::Served { failed_over, .. } => {
                 bucket.served += units;

@@ -199,7 +199,7 @@ impl Actor for Shop {
             Some(Task::Flap { event }) => self.flap(world, event),
             Some(Task::End { event }) => self.end(world, event),
             Some(Task::Errand { errand }) => self.run_errand(world, errand),
-            None if what == CLOSE => self.close(world),
+            None if what == CLOSE => self.close(),
             None => {}
         }
         Ok(())

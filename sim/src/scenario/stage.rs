@@ -261,6 +261,14 @@ mod tests {
         assert!(totals.abandoned > 0 && totals.transfers > 0 && refused > 0);
         let nodes = recording.buckets.iter().flat_map(|bucket| &bucket.nodes);
         assert_eq!(nodes.map(|node| node.served).sum::<u64>(), totals.units_served);
+        assert_eq!(recording.compress, 10);
+        // Each span adds up, and what settles after the end is no spike in the last one.
+        let of = |place: usize| recording.buckets[place].nodes.iter();
+        for place in 0..recording.buckets.len() {
+            let wanted: u64 = of(place).map(crate::recording::NodeBucket::wanted).sum();
+            let asked: u64 = of(place).map(|node| node.asked).sum();
+            assert!(wanted <= asked, "span {place}: {wanted} of {asked}");
+        }
         let sold: u64 = recording.books.iter().map(|books| books.sold).sum();
         assert_eq!(sold, totals.units_served);
         let again = run_text(SMALL, Detail::Lines);
@@ -281,6 +289,10 @@ mod tests {
         let us_failed_over: u64 = recording.buckets.iter().map(|bucket| bucket.nodes[1].failed_over).sum();
         assert!(us_failed_over > 10, "{us_failed_over}");
         assert!(recording.totals.unanswered > 0, "{:?}", recording.totals);
+        // Payments that the lost region never confirms are of buyers who came before it was lost.
+        let since = |bucket: &&crate::recording::Bucket| bucket.from >= 300.0;
+        let late: u64 = recording.buckets.iter().filter(since).map(|b| b.nodes[1].unanswered).sum();
+        assert_eq!(late, 0);
     }
 
     #[test]

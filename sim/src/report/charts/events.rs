@@ -142,6 +142,14 @@ fn grouped<'a>(events: impl Iterator<Item = (&'a str, Span)>, band: bool) -> Vec
     }
     let group = |(label, mut times): (&str, Vec<Span>)| {
         times.sort_by(|a, b| a.0.total_cmp(&b.0));
+        // One label at one time is one event, such as a cable that is several links.
+        times.dedup_by(|later, first| {
+            let same = (later.0, later.1) == (first.0, first.1);
+            if same {
+                join_nodes(&mut first.2, std::mem::take(&mut later.2));
+            }
+            same
+        });
         Group { key: String::new(), label: label.to_owned(), band, times }
     };
     labels.into_iter().map(group).collect()
@@ -161,15 +169,19 @@ fn together(groups: Vec<Group>) -> Vec<Group> {
     joined
 }
 
+/// None named: all are concerned.
+fn join_nodes(own: &mut Vec<usize>, nodes: Vec<usize>) {
+    match own.is_empty() || nodes.is_empty() {
+        true => own.clear(),
+        false => own.extend(nodes),
+    }
+}
+
 impl Group {
     fn join(&mut self, other: Group) {
         self.label = format!("{}, {}", self.label, other.label);
         for (own, (.., nodes)) in self.times.iter_mut().zip(other.times) {
-            // None named: all are concerned.
-            match own.2.is_empty() || nodes.is_empty() {
-                true => own.2.clear(),
-                false => own.2.extend(nodes),
-            }
+            join_nodes(&mut own.2, nodes);
         }
     }
 
