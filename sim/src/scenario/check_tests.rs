@@ -66,6 +66,26 @@ fn demand_without_end_is_refused_and_not_made() {
 }
 
 #[test]
+fn a_run_without_end_is_refused_with_what_would_do() {
+    let limits = "it must be 31d at most there: make it shorter, or compress at least 12";
+    let slow = GOOD.replace("orders_per_hour = 60", "orders_per_hour = 1");
+    let year = slow.replace("\"1h\"", "\"365d\"");
+    let text = complaints(&year);
+    assert!(text.starts_with("shop.toml:3:12: duration: 365d is 365d by the nodes' clocks"), "{text}");
+    assert!(text.contains(limits) && text.lines().count() == 1, "{text}");
+    assert_eq!(complaints(&year.replace("title", "compress = 12\ntitle")), "");
+    let text = complaints(&slow.replace("title", "warm_up = \"365d\"\ntitle"));
+    assert!(text.contains("shop.toml:2:11: warm_up: 365d, with the duration 365d 1h, is"), "{text}");
+    let long = Overrides { duration: Some(Lapse::minutes(60 * 24 * 40)), ..Overrides::default() };
+    let text = read(Path::new("shop.toml"), &slow, &long).unwrap_err().to_string();
+    assert!(text.contains("duration: 40d is 40d") && text.contains("compress at least 2"), "{text}");
+    let pay = |pay: &str| complaints(&format!("{GOOD}\n[buyers]\npay = \"{pay}\"\n"));
+    assert!(pay("7h").contains("buyers.pay: 7h is 7h by the nodes' clocks"), "{}", pay("7h"));
+    assert!(pay("7h").contains("must be 6h at most there: make it shorter, or compress at least 2"));
+    assert_eq!(pay("6h"), "");
+}
+
+#[test]
 fn each_mistake_has_its_words() {
     let event = |text: &str| format!("{GOOD}\n[[event]]\n{text}\n");
     let cases = [

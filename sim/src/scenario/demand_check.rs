@@ -56,7 +56,7 @@ pub fn demand(
         return None;
     };
     let generator = generator(generate, raw, &skus, names, findings);
-    let end = Lapse(length?.0 + raw.warm_up.0);
+    let end = Lapse(length?.0 + raw.warm_up().0);
     let many = generator.orders_per_hour * generator.busiest().max(1.0) * end.as_seconds() / 3_600.0;
     let peak = generator.peaks.iter().map(|peak| peak.times).fold(1.0, f64::max);
     if many * peak > MOST_ORDERS
@@ -120,7 +120,7 @@ fn of_trace(
     if let Some(until) = &raw.demand.until {
         moment(until.get_ref(), until.span())?;
     }
-    let warm_up = raw.warm_up;
+    let warm_up = raw.warm_up();
     let from = from.map(|from| from - (warm_up.0 / 1_000_000) as i64);
     let length = length.map(|length| Lapse(length.0 + warm_up.0));
     match trace::load(path, Window { from, length }, &mut Dice::new(seed, Stream::Demand)) {
@@ -277,7 +277,7 @@ fn peak(
     }
     let key = "demand.generate.peak.skus";
     let items = entry.skus.iter().filter_map(|sku| sku_place(skus, sku, key, findings)).collect();
-    let from = Lapse(entry.at.get_ref().0 + raw.warm_up.0);
+    let from = Lapse(entry.at.get_ref().0 + raw.warm_up().0);
     demand::Peak { from, to: Lapse(from.0 + entry.lasts.0), times, regions, items }
 }
 
@@ -304,7 +304,7 @@ fn hot_drop(
         }
     }
     demand::Drop {
-        at: Lapse(entry.at.get_ref().0 + raw.warm_up.0),
+        at: Lapse(entry.at.get_ref().0 + raw.warm_up().0),
         over: entry.over,
         orders: entry.orders.min(1_000_000),
         wish: Wish { item, units: entry.quantity },

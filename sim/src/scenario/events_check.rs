@@ -27,7 +27,7 @@ pub fn events(
         findings.must(entry.at < duration, place.clone(), "event.at", {
             format!("{} is not before the end, {duration}: it would never happen", entry.at)
         });
-        let at = Lapse(entry.at.0 + raw.warm_up.0);
+        let at = Lapse(entry.at.0 + raw.warm_up().0);
         let reading = Reading { entry, names, items, place: place.clone() };
         let Some((deed, label)) = reading.deed(findings) else { continue };
         let end = entry.lasts.map(|lasts| Lapse(at.0 + lasts.0));
