@@ -66,6 +66,18 @@ fn demand_without_end_is_refused_and_not_made() {
 }
 
 #[test]
+fn every_peak_and_drop_counts_towards_the_most_orders() {
+    let drop = "\n[[demand.generate.drop]]\nat = \"1m\"\nover = \"1m\"\norders = 1000000\nsku = \"TEE\"\n";
+    let text = complaints(&format!("{GOOD}{}", drop.repeat(5)));
+    assert!(text.contains("come to 5000060 orders, which are too many; 5000000 at most"), "{text}");
+    // Each peak alone comes to 3,000,000 and lies within the bound.
+    let peak = "\n[[demand.generate.peak]]\nat = \"0s\"\nfor = \"30m\"\ntimes = 2\n";
+    let busy = GOOD.replace("orders_per_hour = 60", "orders_per_hour = 2000000");
+    let text = complaints(&format!("{busy}{}", peak.repeat(4)));
+    assert!(text.contains("come to 6000000 orders"), "{text}");
+}
+
+#[test]
 fn a_run_without_end_is_refused_with_what_would_do() {
     let limits = "it must be 31d at most there: make it shorter, or compress at least 12";
     let slow = GOOD.replace("orders_per_hour = 60", "orders_per_hour = 1");

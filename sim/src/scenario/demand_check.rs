@@ -16,7 +16,7 @@ use crate::dice::{Dice, Stream};
 
 /// Most generated items.
 const MOST_ITEMS: u64 = 100_000;
-/// Most orders, and most units of one line of an order.
+/// Most orders.
 const MOST_ORDERS: f64 = 5e6;
 
 /// Every order, and the skus that their items are places in: first those that the file names,
@@ -57,15 +57,14 @@ pub fn demand(
     };
     let generator = generator(generate, raw, &skus, names, findings);
     let end = Lapse(length?.0 + raw.warm_up().0);
-    let many = generator.orders_per_hour * generator.busiest().max(1.0) * end.as_seconds() / 3_600.0;
-    let peak = generator.peaks.iter().map(|peak| peak.times).fold(1.0, f64::max);
-    if many * peak > MOST_ORDERS
-        || skus.is_empty()
-        || generator.drops.iter().any(|drop| drop.shares.is_empty())
-    {
-        let what = format!("about {many:.0} orders are too many; {MOST_ORDERS:.0} at most");
-        let place = generate.orders_per_hour.span();
-        findings.must(many * peak <= MOST_ORDERS, place, "demand.generate.orders_per_hour", what);
+    let many = generator.at_most(end, &names.regions);
+    let what = format!(
+        "peaks, drops and the busiest hour come to {many:.0} orders, which are too many; {MOST_ORDERS:.0} at most: lower them, or the duration"
+    );
+    let place = generate.orders_per_hour.span();
+    findings.must(many <= MOST_ORDERS, place, "demand.generate", what);
+    let can_be_made = !skus.is_empty() && generator.drops.iter().all(|drop| !drop.shares.is_empty());
+    if many > MOST_ORDERS || !can_be_made {
         return None;
     }
     Some((generator.orders(seed, end, &names.regions), skus))
