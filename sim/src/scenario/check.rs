@@ -21,6 +21,8 @@ use super::trace;
 /// Most nodes.
 const MOST_NODES: usize = 16;
 const MOST_COMPRESS: u64 = 10_000;
+/// The greatest part of anything against others: sums of them are numbers still.
+const MOST_PART: f64 = 1e12;
 /// A hold must last so long by the nodes' clocks.
 const LEAST_TTL: Lapse = Lapse(500_000);
 
@@ -155,7 +157,8 @@ fn regions(raw: &File, findings: &mut Findings<'_>) -> Names {
             }
         }
         findings.must(names.region(name).is_none(), place, "region.name", format!("there are two `{name}`"));
-        let population = number(findings, "region.population", entry.population.as_ref(), 1.0, 0.0..=1e12);
+        let population =
+            number(findings, "region.population", entry.population.as_ref(), 1.0, 0.0..=MOST_PART);
         let offset = number(findings, "region.utc_offset", entry.utc_offset.as_ref(), 0.0, -14.0..=14.0);
         let place = names.nodes.iter().position(|known| known == node.get_ref());
         let node = place.unwrap_or_else(|| {
@@ -249,6 +252,13 @@ pub fn number(
         format!("{number} must be {} to {}", range.start(), range.end())
     });
     number
+}
+
+/// A region's part of something against the others'; 0 when it is none.
+pub fn part(share: f64, region: &str, place: Range<usize>, key: &str, findings: &mut Findings<'_>) -> f64 {
+    let good = (0.0..=MOST_PART).contains(&share);
+    findings.must(good, place, key, format!("the share of {region}, {share}, must be 0 to {MOST_PART}"));
+    if good { share } else { 0.0 }
 }
 
 fn buyers(entry: &BuyersEntry, compress: u64, findings: &mut Findings<'_>) -> Buyers {

@@ -78,6 +78,36 @@ fn every_peak_and_drop_counts_towards_the_most_orders() {
 }
 
 #[test]
+fn shares_and_units_out_of_all_measure_are_refused() {
+    for share in ["inf", "nan", "-1", "1e300"] {
+        let spread =
+            GOOD.replace("stock = 100", &format!("stock = 100\nspread = {{ eu = {share}, us = 1 }}"));
+        assert!(complaints(&spread).contains("spread: the share of eu, "), "{share}");
+        let drop = "[[demand.generate.drop]]\nat = \"1m\"\nover = \"1m\"\norders = 5\nsku = \"TEE\"";
+        let text = complaints(&format!("{GOOD}\n{drop}\nregions = {{ us = {share} }}\n"));
+        assert!(
+            text.contains("drop: the share of us, ") && text.contains("must be 0 to 1000000000000"),
+            "{text}"
+        );
+    }
+    let most = "1000000000000 at most";
+    for key in ["weight", "min", "max", "pinned"] {
+        let quota = |units: &str| format!("quotas = {{ us = {{ {key} = {units} }} }}");
+        let item =
+            |units: &str| complaints(&GOOD.replace("stock = 100", &format!("stock = 1\n{}", quota(units))));
+        let text = item("1000000000001");
+        assert!(text.contains("item: the quota of us: ") && text.contains(most), "{text}");
+        assert_eq!(item("1000000000000"), "");
+        let set = format!("set = {{ sku = \"TEE\", {} }}", quota("9223372036854775807"));
+        let text = complaints(&format!("{GOOD}\n[[event]]\nat = \"1m\"\n{set}\n"));
+        assert!(text.contains("event.set: the quota of us: "), "{text}");
+    }
+    let transfer = "transfer = { sku = \"TEE\", from = \"eu\", to = \"us\", quantity = 1000000000001 }";
+    let text = complaints(&format!("{GOOD}\n[[event]]\nat = \"1m\"\n{transfer}\n"));
+    assert!(text.contains("transfer's `quantity` must be 1000000000000 at most"), "{text}");
+}
+
+#[test]
 fn a_run_without_end_is_refused_with_what_would_do() {
     let limits = "it must be 31d at most there: make it shorter, or compress at least 12";
     let slow = GOOD.replace("orders_per_hour = 60", "orders_per_hour = 1");

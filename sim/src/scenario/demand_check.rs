@@ -5,7 +5,7 @@ use std::path::Path;
 
 use stockade::types::Sku;
 
-use super::check::{Names, Overrides, number};
+use super::check::{Names, Overrides, number, part};
 use super::demand::{self, Generator};
 use super::file::{Day, DropEntry, File, GenerateEntry, PeakEntry};
 use super::lapse::Lapse;
@@ -298,7 +298,7 @@ fn hot_drop(
     }
     for (name, share) in &entry.regions {
         match names.region(name) {
-            Some(region) => shares[region] = share.max(0.0),
+            Some(region) => shares[region] = part(*share, name, place.clone(), key, findings),
             None => findings.add(place.clone(), key, names.no_region(name)),
         }
     }

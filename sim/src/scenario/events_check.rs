@@ -7,7 +7,7 @@ use super::file::{EventEntry, File, RestockEntry, SetEntry, TransferEntry};
 use super::lapse::Lapse;
 use super::problem::Findings;
 use super::script::{Deed, Item, Planned, Wish};
-use super::stock::policy;
+use super::stock::{MOST_UNITS, policy};
 
 /// Every event, in order of time. A run that is cut short has only those before its end.
 pub fn events(
@@ -240,6 +240,9 @@ impl Reading<'_> {
         let good = from != to && entry.sku != "*" && entry.quantity > 0;
         findings.must(good, self.place.clone(), "event", {
             "transfer moves 1 or more units of one item between two nodes"
+        });
+        findings.must(entry.quantity <= MOST_UNITS, self.place.clone(), "event", {
+            format!("transfer's `quantity` must be {MOST_UNITS} at most")
         });
         let label = format!("{}>{} {} {}", entry.from, entry.to, entry.quantity, entry.sku);
         let wish = Wish { item: item.start, units: entry.quantity };
