@@ -5,6 +5,8 @@
     reason = "writes the report, and tells the rate in real time"
 )]
 
+use std::fs::File;
+use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
@@ -40,6 +42,13 @@ pub fn run(asked: &Asked) -> ExitCode {
             return ExitCode::from(UNREADABLE);
         }
     };
+    let page = match asked.report.as_deref().map(Page::open).transpose() {
+        Ok(page) => page,
+        Err(complaint) => {
+            eprintln!("{complaint}");
+            return ExitCode::from(UNREADABLE);
+        }
+    };
     let detail = if asked.trace { Detail::Print } else { Detail::Hash };
     let play = |script: Script| {
         let mut tell = progress(&script);
@@ -52,19 +61,41 @@ pub fn run(asked: &Asked) -> ExitCode {
         recording.options = options(&asked.over);
     }
     tell(&recordings, asked.output);
-    if let Some(file) = &asked.report {
-        let page = match recordings.as_slice() {
+    if let Some(Err(complaint)) = page.map(|page| page.write(&recordings)) {
+        eprintln!("{complaint}");
+        return ExitCode::from(UNREADABLE);
+    }
+    let broken = recordings.iter().any(|recording| recording.violation.is_some());
+    if broken { ExitCode::from(BROKEN) } else { ExitCode::SUCCESS }
+}
+
+/// Where the report goes. It is opened before the run, so that no long run is for nothing, and an
+/// older report stays as it is until there is a new one.
+struct Page {
+    path: PathBuf,
+    file: File,
+}
+
+impl Page {
+    fn open(path: &Path) -> Result<Page, String> {
+        let file = File::options().write(true).create(true).truncate(false).open(path);
+        let file = file.map_err(|e| format!("cannot write {}: {e}; nothing was run", path.display()))?;
+        Ok(Page { path: path.to_owned(), file })
+    }
+
+    fn write(mut self, recordings: &[Recording]) -> Result<(), String> {
+        let page = match recordings {
             [a, b] => report::compare(a, b),
             [one, ..] => report::page(one),
             [] => String::new(),
         };
-        if let Err(e) = std::fs::write(file, page) {
-            eprintln!("cannot write {}: {e}", file.display());
-            return ExitCode::from(UNREADABLE);
-        }
+        // A pipe has no length to set.
+        let is_file = self.file.metadata().is_ok_and(|of| of.is_file());
+        let emptied = if is_file { self.file.set_len(0) } else { Ok(()) };
+        emptied
+            .and_then(|()| self.file.write_all(page.as_bytes()))
+            .map_err(|e| format!("cannot write {}: {e}", self.path.display()))
     }
-    let broken = recordings.iter().any(|recording| recording.violation.is_some());
-    if broken { ExitCode::from(BROKEN) } else { ExitCode::SUCCESS }
 }
 
 /// What the command line said in place of the files, but for the seed, which every recording has.
@@ -355,5 +386,23 @@ mod tests {
         assert!(table(&broken).contains("BROKEN: at 5: Keys"));
         let perfect = Totals { units_served: 1_234_567, unknown: 0, ..recording().totals };
         assert!(verdict(&Recording { totals: perfect, ..recording() }).contains("100% of the units"));
+    }
+
+    #[test]
+    fn a_report_that_cannot_be_written_is_refused_and_an_old_one_stays_until_the_new() {
+        let folder = std::env::temp_dir().join(format!("stockade-sim-report-{}", std::process::id()));
+        std::fs::create_dir_all(&folder).unwrap();
+        let nowhere = folder.join("none").join("out.html");
+        let complaint = Page::open(&nowhere).err().unwrap();
+        assert!(complaint.contains("out.html") && complaint.ends_with("nothing was run"), "{complaint}");
+        assert!(Page::open(&folder).is_err(), "a folder is no file");
+        let path = folder.join("out.html");
+        let old = "old".repeat(1_000_000);
+        std::fs::write(&path, &old).unwrap();
+        let page = Page::open(&path).unwrap();
+        assert_eq!(std::fs::read_to_string(&path).unwrap(), old);
+        page.write(&[recording()]).unwrap();
+        assert_eq!(std::fs::read_to_string(&path).unwrap(), report::page(&recording()));
+        std::fs::remove_dir_all(&folder).unwrap();
     }
 }

@@ -21,8 +21,15 @@ use super::trace;
 /// Most nodes.
 const MOST_NODES: usize = 16;
 const MOST_COMPRESS: u64 = 10_000;
+/// The greatest part of anything against others: sums of them are numbers still.
+const MOST_PART: f64 = 1e12;
 /// A hold must last so long by the nodes' clocks.
 const LEAST_TTL: Lapse = Lapse(500_000);
+
+/// A run lasts no longer by the nodes' clocks, its warm-up and all.
+const LONGEST_RUN: Lapse = Lapse::minutes(31 * 24 * 60);
+/// The mean of what buyers take to pay, by the nodes' clocks: the last of them is waited for.
+const LONGEST_PAY: Lapse = Lapse::minutes(6 * 60);
 
 /// What the command line sets besides the file.
 #[derive(Clone, Debug, Default)]
@@ -111,17 +118,23 @@ fn check(raw: &File, file: &Path, over: &Overrides, findings: &mut Findings<'_>)
     }
     let demand = demand_check::demand(raw, file, over, &names, (seed, length), findings);
     let buyers = buyers(&raw.buyers, compress, findings);
-    let (mut orders, skus) = demand?;
+    let to_last = || {
+        let last = demand.as_ref()?.0.last().map_or(Lapse(0), |order| Lapse(order.at.0 + 1_000_000));
+        Some(Lapse(last.0.saturating_sub(raw.warm_up().0).max(1_000_000)))
+    };
+    let duration = length.or_else(to_last);
+    if let Some(duration) = duration {
+        ends(raw, duration, compress, findings);
+    }
+    let ((mut orders, skus), duration) = demand.zip(duration)?;
     let items = stock::items(raw, &names, &skus, &mut orders, findings);
-    let last = orders.last().map_or(Lapse(0), |order| Lapse(order.at.0 + 1_000_000));
-    let duration = length.unwrap_or(Lapse(last.0.saturating_sub(raw.warm_up.0).max(1_000_000)));
     let events = events_check::events(raw, &names, &items, duration, over.duration.is_some(), findings);
     Some(Script {
         title: raw.title.clone(),
         about: raw.about.trim().to_owned(),
         seed,
         duration,
-        warm_up: raw.warm_up,
+        warm_up: raw.warm_up(),
         compress,
         nodes: names.nodes,
         regions: names.regions,
@@ -144,7 +157,8 @@ fn regions(raw: &File, findings: &mut Findings<'_>) -> Names {
             }
         }
         findings.must(names.region(name).is_none(), place, "region.name", format!("there are two `{name}`"));
-        let population = number(findings, "region.population", entry.population.as_ref(), 1.0, 0.0..=1e12);
+        let population =
+            number(findings, "region.population", entry.population.as_ref(), 1.0, 0.0..=MOST_PART);
         let offset = number(findings, "region.utc_offset", entry.utc_offset.as_ref(), 0.0, -14.0..=14.0);
         let place = names.nodes.iter().position(|known| known == node.get_ref());
         let node = place.unwrap_or_else(|| {
@@ -191,6 +205,39 @@ fn length(raw: &File, over: &Overrides, findings: &mut Findings<'_>) -> Option<L
     length
 }
 
+/// The run comes to its end.
+fn ends(raw: &File, duration: Lapse, compress: u64, findings: &mut Findings<'_>) {
+    let (warm_up, all) = (raw.warm_up(), Lapse(raw.warm_up().0 + duration.0));
+    let (key, place, what) = if warm_up > duration {
+        ("warm_up", raw.warm_up.as_ref().map(Spanned::span), format!("{warm_up}, with the duration {all},"))
+    } else if warm_up.0 > 0 {
+        ("duration", raw.duration.as_ref().map(Spanned::span), format!("{duration}, with the warm_up {all},"))
+    } else {
+        ("duration", raw.duration.as_ref().map(Spanned::span), duration.to_string())
+    };
+    within((key, place, &what), all, compress, LONGEST_RUN, findings);
+}
+
+/// What takes too long by the nodes' clocks is refused, with what would do.
+fn within(
+    (key, place, what): (&str, Option<Range<usize>>, &str),
+    lapse: Lapse,
+    compress: u64,
+    most: Lapse,
+    findings: &mut Findings<'_>,
+) {
+    let by_clock = Lapse(lapse.0 / compress);
+    let enough = lapse.0.div_ceil(most.0);
+    let fix = if enough <= MOST_COMPRESS {
+        format!("make it shorter, or compress at least {enough}")
+    } else {
+        "make it shorter".to_owned()
+    };
+    findings.must(by_clock <= most, place.unwrap_or(0..0), key, {
+        format!("{what} is {by_clock} by the nodes' clocks with compress = {compress}; it must be {most} at most there: {fix}")
+    });
+}
+
 /// A number of the file within a range, or what it is by default.
 pub fn number(
     findings: &mut Findings<'_>,
@@ -205,6 +252,13 @@ pub fn number(
         format!("{number} must be {} to {}", range.start(), range.end())
     });
     number
+}
+
+/// A region's part of something against the others'; 0 when it is none.
+pub fn part(share: f64, region: &str, place: Range<usize>, key: &str, findings: &mut Findings<'_>) -> f64 {
+    let good = (0.0..=MOST_PART).contains(&share);
+    findings.must(good, place, key, format!("the share of {region}, {share}, must be 0 to {MOST_PART}"));
+    if good { share } else { 0.0 }
 }
 
 fn buyers(entry: &BuyersEntry, compress: u64, findings: &mut Findings<'_>) -> Buyers {
@@ -230,8 +284,11 @@ fn buyers(entry: &BuyersEntry, compress: u64, findings: &mut Findings<'_>) -> Bu
     findings.must((wait..=120_000).contains(&answer), place, "buyers.answer_ms", {
         format!("must be {wait} (wait_ms) to 120000")
     });
+    let pay = entry.pay.as_ref().map_or(Lapse::minutes(3), |pay| *pay.get_ref());
+    let place = entry.pay.as_ref().map(Spanned::span);
+    within(("buyers.pay", place, &pay.to_string()), pay, compress, LONGEST_PAY, findings);
     Buyers {
-        pay: entry.pay.unwrap_or(Lapse::minutes(3)),
+        pay,
         ttl,
         abandon,
         wait: Millis(wait),

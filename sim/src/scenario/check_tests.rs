@@ -66,6 +66,68 @@ fn demand_without_end_is_refused_and_not_made() {
 }
 
 #[test]
+fn every_peak_and_drop_counts_towards_the_most_orders() {
+    let drop = "\n[[demand.generate.drop]]\nat = \"1m\"\nover = \"1m\"\norders = 1000000\nsku = \"TEE\"\n";
+    let text = complaints(&format!("{GOOD}{}", drop.repeat(5)));
+    assert!(text.contains("come to 5000060 orders, which are too many; 5000000 at most"), "{text}");
+    // Each peak alone comes to 3,000,000 and lies within the bound.
+    let peak = "\n[[demand.generate.peak]]\nat = \"0s\"\nfor = \"30m\"\ntimes = 2\n";
+    let busy = GOOD.replace("orders_per_hour = 60", "orders_per_hour = 2000000");
+    let text = complaints(&format!("{busy}{}", peak.repeat(4)));
+    assert!(text.contains("come to 6000000 orders"), "{text}");
+}
+
+#[test]
+fn shares_and_units_out_of_all_measure_are_refused() {
+    for share in ["inf", "nan", "-1", "1e300"] {
+        let spread =
+            GOOD.replace("stock = 100", &format!("stock = 100\nspread = {{ eu = {share}, us = 1 }}"));
+        assert!(complaints(&spread).contains("spread: the share of eu, "), "{share}");
+        let drop = "[[demand.generate.drop]]\nat = \"1m\"\nover = \"1m\"\norders = 5\nsku = \"TEE\"";
+        let text = complaints(&format!("{GOOD}\n{drop}\nregions = {{ us = {share} }}\n"));
+        assert!(
+            text.contains("drop: the share of us, ") && text.contains("must be 0 to 1000000000000"),
+            "{text}"
+        );
+    }
+    let most = "1000000000000 at most";
+    for key in ["weight", "min", "max", "pinned"] {
+        let quota = |units: &str| format!("quotas = {{ us = {{ {key} = {units} }} }}");
+        let item =
+            |units: &str| complaints(&GOOD.replace("stock = 100", &format!("stock = 1\n{}", quota(units))));
+        let text = item("1000000000001");
+        assert!(text.contains("item: the quota of us: ") && text.contains(most), "{text}");
+        assert_eq!(item("1000000000000"), "");
+        let set = format!("set = {{ sku = \"TEE\", {} }}", quota("9223372036854775807"));
+        let text = complaints(&format!("{GOOD}\n[[event]]\nat = \"1m\"\n{set}\n"));
+        assert!(text.contains("event.set: the quota of us: "), "{text}");
+    }
+    let transfer = "transfer = { sku = \"TEE\", from = \"eu\", to = \"us\", quantity = 1000000000001 }";
+    let text = complaints(&format!("{GOOD}\n[[event]]\nat = \"1m\"\n{transfer}\n"));
+    assert!(text.contains("transfer's `quantity` must be 1000000000000 at most"), "{text}");
+}
+
+#[test]
+fn a_run_without_end_is_refused_with_what_would_do() {
+    let limits = "it must be 31d at most there: make it shorter, or compress at least 12";
+    let slow = GOOD.replace("orders_per_hour = 60", "orders_per_hour = 1");
+    let year = slow.replace("\"1h\"", "\"365d\"");
+    let text = complaints(&year);
+    assert!(text.starts_with("shop.toml:3:12: duration: 365d is 365d by the nodes' clocks"), "{text}");
+    assert!(text.contains(limits) && text.lines().count() == 1, "{text}");
+    assert_eq!(complaints(&year.replace("title", "compress = 12\ntitle")), "");
+    let text = complaints(&slow.replace("title", "warm_up = \"365d\"\ntitle"));
+    assert!(text.contains("shop.toml:2:11: warm_up: 365d, with the duration 365d 1h, is"), "{text}");
+    let long = Overrides { duration: Some(Lapse::minutes(60 * 24 * 40)), ..Overrides::default() };
+    let text = read(Path::new("shop.toml"), &slow, &long).unwrap_err().to_string();
+    assert!(text.contains("duration: 40d is 40d") && text.contains("compress at least 2"), "{text}");
+    let pay = |pay: &str| complaints(&format!("{GOOD}\n[buyers]\npay = \"{pay}\"\n"));
+    assert!(pay("7h").contains("buyers.pay: 7h is 7h by the nodes' clocks"), "{}", pay("7h"));
+    assert!(pay("7h").contains("must be 6h at most there: make it shorter, or compress at least 2"));
+    assert_eq!(pay("6h"), "");
+}
+
+#[test]
 fn each_mistake_has_its_words() {
     let event = |text: &str| format!("{GOOD}\n[[event]]\n{text}\n");
     let cases = [

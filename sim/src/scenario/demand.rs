@@ -62,10 +62,7 @@ impl Generator {
         for (number, region) in regions.iter().enumerate() {
             let usual = self.orders_per_hour * region.share;
             self.stream(&mut dice, &shelf, (number, region), usual, (Lapse(0), end), &[], &mut orders);
-            for peak in &self.peaks {
-                if !peak.regions.is_empty() && !peak.regions.contains(&number) {
-                    continue;
-                }
+            for peak in self.peaks.iter().filter(|peak| peak.is_in(number)) {
                 let (extra, span) = (usual * (peak.times - 1.0), (peak.from, peak.to.min(end)));
                 self.stream(&mut dice, &shelf, (number, region), extra, span, &peak.items, &mut orders);
             }
@@ -75,8 +72,25 @@ impl Generator {
         orders
     }
 
+    /// About how many orders are drawn, of which the quieter hours keep a part: those of every
+    /// peak, however they overlap, and of every drop.
+    pub fn at_most(&self, end: Lapse, regions: &[Region]) -> f64 {
+        let hours = |from: Lapse, to: Lapse| to.min(end).0.saturating_sub(from.0) as f64 / HOUR;
+        // A part that is no number makes no orders, and does not hide the others.
+        let busiest = |per_hour: f64, hours: f64| (per_hour * self.busiest() * hours).max(0.0);
+        let mut all = self.drops.iter().map(|drop| drop.orders as f64).sum::<f64>();
+        for (number, region) in regions.iter().enumerate() {
+            let usual = self.orders_per_hour * region.share;
+            all += busiest(usual, hours(Lapse(0), end));
+            for peak in self.peaks.iter().filter(|peak| peak.is_in(number)) {
+                all += busiest(usual * (peak.times - 1.0), hours(peak.from, peak.to));
+            }
+        }
+        all
+    }
+
     /// How many times the usual orders the busiest hour has.
-    pub fn busiest(&self) -> f64 {
+    fn busiest(&self) -> f64 {
         self.day.iter().copied().fold(0.0, f64::max)
     }
 
@@ -113,6 +127,12 @@ impl Generator {
             let sales = shelf.basket(self, dice, number, at, only);
             orders.push(Order { at, region: number, sales, returns: Vec::new() });
         }
+    }
+}
+
+impl Peak {
+    fn is_in(&self, region: usize) -> bool {
+        self.regions.is_empty() || self.regions.contains(&region)
     }
 }
 
@@ -263,6 +283,7 @@ mod tests {
         };
         let busy = Generator { peaks: vec![peak], drops: vec![drop], ..generator() };
         let orders = busy.orders(2, hour(24), &regions());
+        assert!(near(busy.at_most(hour(24), &regions()), orders.len() as f64), "{}", orders.len());
         let usual = count(&orders, hour(5), hour(7));
         assert!(near(count(&orders, hour(2), hour(4)), usual * 2.0));
         assert!(count(&orders, hour(10), Lapse(hour(10).0 + 20_000_000)) >= 500.0);

@@ -5,7 +5,7 @@ use std::path::Path;
 
 use stockade::types::Sku;
 
-use super::check::{Names, Overrides, number};
+use super::check::{Names, Overrides, number, part};
 use super::demand::{self, Generator};
 use super::file::{Day, DropEntry, File, GenerateEntry, PeakEntry};
 use super::lapse::Lapse;
@@ -16,7 +16,7 @@ use crate::dice::{Dice, Stream};
 
 /// Most generated items.
 const MOST_ITEMS: u64 = 100_000;
-/// Most orders, and most units of one line of an order.
+/// Most orders.
 const MOST_ORDERS: f64 = 5e6;
 
 /// Every order, and the skus that their items are places in: first those that the file names,
@@ -56,16 +56,15 @@ pub fn demand(
         return None;
     };
     let generator = generator(generate, raw, &skus, names, findings);
-    let end = Lapse(length?.0 + raw.warm_up.0);
-    let many = generator.orders_per_hour * generator.busiest().max(1.0) * end.as_seconds() / 3_600.0;
-    let peak = generator.peaks.iter().map(|peak| peak.times).fold(1.0, f64::max);
-    if many * peak > MOST_ORDERS
-        || skus.is_empty()
-        || generator.drops.iter().any(|drop| drop.shares.is_empty())
-    {
-        let what = format!("about {many:.0} orders are too many; {MOST_ORDERS:.0} at most");
-        let place = generate.orders_per_hour.span();
-        findings.must(many * peak <= MOST_ORDERS, place, "demand.generate.orders_per_hour", what);
+    let end = Lapse(length?.0 + raw.warm_up().0);
+    let many = generator.at_most(end, &names.regions);
+    let what = format!(
+        "peaks, drops and the busiest hour come to {many:.0} orders, which are too many; {MOST_ORDERS:.0} at most: lower them, or the duration"
+    );
+    let place = generate.orders_per_hour.span();
+    findings.must(many <= MOST_ORDERS, place, "demand.generate", what);
+    let can_be_made = !skus.is_empty() && generator.drops.iter().all(|drop| !drop.shares.is_empty());
+    if many > MOST_ORDERS || !can_be_made {
         return None;
     }
     Some((generator.orders(seed, end, &names.regions), skus))
@@ -120,7 +119,7 @@ fn of_trace(
     if let Some(until) = &raw.demand.until {
         moment(until.get_ref(), until.span())?;
     }
-    let warm_up = raw.warm_up;
+    let warm_up = raw.warm_up();
     let from = from.map(|from| from - (warm_up.0 / 1_000_000) as i64);
     let length = length.map(|length| Lapse(length.0 + warm_up.0));
     match trace::load(path, Window { from, length }, &mut Dice::new(seed, Stream::Demand)) {
@@ -277,7 +276,7 @@ fn peak(
     }
     let key = "demand.generate.peak.skus";
     let items = entry.skus.iter().filter_map(|sku| sku_place(skus, sku, key, findings)).collect();
-    let from = Lapse(entry.at.get_ref().0 + raw.warm_up.0);
+    let from = Lapse(entry.at.get_ref().0 + raw.warm_up().0);
     demand::Peak { from, to: Lapse(from.0 + entry.lasts.0), times, regions, items }
 }
 
@@ -299,12 +298,12 @@ fn hot_drop(
     }
     for (name, share) in &entry.regions {
         match names.region(name) {
-            Some(region) => shares[region] = share.max(0.0),
+            Some(region) => shares[region] = part(*share, name, place.clone(), key, findings),
             None => findings.add(place.clone(), key, names.no_region(name)),
         }
     }
     demand::Drop {
-        at: Lapse(entry.at.get_ref().0 + raw.warm_up.0),
+        at: Lapse(entry.at.get_ref().0 + raw.warm_up().0),
         over: entry.over,
         orders: entry.orders.min(1_000_000),
         wish: Wish { item, units: entry.quantity },

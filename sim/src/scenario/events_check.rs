@@ -7,7 +7,7 @@ use super::file::{EventEntry, File, RestockEntry, SetEntry, TransferEntry};
 use super::lapse::Lapse;
 use super::problem::Findings;
 use super::script::{Deed, Item, Planned, Wish};
-use super::stock::policy;
+use super::stock::{MOST_UNITS, policy};
 
 /// Every event, in order of time. A run that is cut short has only those before its end.
 pub fn events(
@@ -27,7 +27,7 @@ pub fn events(
         findings.must(entry.at < duration, place.clone(), "event.at", {
             format!("{} is not before the end, {duration}: it would never happen", entry.at)
         });
-        let at = Lapse(entry.at.0 + raw.warm_up.0);
+        let at = Lapse(entry.at.0 + raw.warm_up().0);
         let reading = Reading { entry, names, items, place: place.clone() };
         let Some((deed, label)) = reading.deed(findings) else { continue };
         let end = entry.lasts.map(|lasts| Lapse(at.0 + lasts.0));
@@ -240,6 +240,9 @@ impl Reading<'_> {
         let good = from != to && entry.sku != "*" && entry.quantity > 0;
         findings.must(good, self.place.clone(), "event", {
             "transfer moves 1 or more units of one item between two nodes"
+        });
+        findings.must(entry.quantity <= MOST_UNITS, self.place.clone(), "event", {
+            format!("transfer's `quantity` must be {MOST_UNITS} at most")
         });
         let label = format!("{}>{} {} {}", entry.from, entry.to, entry.quantity, entry.sku);
         let wish = Wish { item: item.start, units: entry.quantity };

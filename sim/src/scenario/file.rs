@@ -21,8 +21,7 @@ pub struct File {
     pub seed: u64,
     pub duration: Option<Spanned<Lapse>>,
     pub compress: Option<Spanned<u64>>,
-    #[serde(default)]
-    pub warm_up: Lapse,
+    pub warm_up: Option<Spanned<Lapse>>,
     #[serde(default)]
     pub region: Vec<RegionEntry>,
     #[serde(default)]
@@ -36,6 +35,12 @@ pub struct File {
     pub buyers: BuyersEntry,
     #[serde(default)]
     pub event: Vec<Spanned<EventEntry>>,
+}
+
+impl File {
+    pub fn warm_up(&self) -> Lapse {
+        self.warm_up.as_ref().map_or(Lapse(0), |warm_up| *warm_up.get_ref())
+    }
 }
 
 #[derive(Clone, Debug, Deserialize)]
@@ -203,7 +208,7 @@ pub enum OnShort {
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct BuyersEntry {
-    pub pay: Option<Lapse>,
+    pub pay: Option<Spanned<Lapse>>,
     pub ttl: Option<Spanned<Lapse>>,
     pub abandon: Option<Spanned<f64>>,
     pub wait_ms: Option<Spanned<u64>>,

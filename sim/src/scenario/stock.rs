@@ -5,14 +5,14 @@ use std::ops::Range;
 
 use stockade::types::{Policy, Quota, Sku, Units};
 
-use super::check::Names;
+use super::check::{Names, part};
 use super::file::{self, File, ItemEntry, ItemsEntry, QuotaEntry, Spread, Stock};
 use super::problem::Findings;
 use super::script::{Item, Order, deal};
 use crate::workload;
 
-/// Most units of one item.
-const MOST_UNITS: u64 = 1_000_000_000_000;
+/// Most units of one item, and of what is said about it.
+pub const MOST_UNITS: u64 = 1_000_000_000_000;
 
 /// Every item. Orders that ask for more of one than an order may are cut to that: a storefront
 /// lets nobody put more into a basket.
@@ -129,7 +129,7 @@ fn weights(
         Some(Spread::Shares(shares)) => {
             for (name, share) in shares {
                 if let Some(node) = names.find(findings, at.clone(), "spread", name) {
-                    weights[node] += share.max(0.0);
+                    weights[node] += part(*share, name, at.clone(), "spread", findings);
                 }
             }
         }
@@ -168,6 +168,11 @@ pub fn policy(
         let Some(node) = names.find(findings, place.clone(), key, name) else { continue };
         let good = entry.min.zip(entry.max).is_none_or(|(min, max)| min <= max);
         findings.must(good, place.clone(), key, format!("the quota of {name} has min above max"));
+        let sane = [entry.weight, entry.min, entry.max, entry.pinned];
+        let sane = sane.into_iter().flatten().all(|number| number <= MOST_UNITS);
+        findings.must(sane, place.clone(), key, {
+            format!("the quota of {name}: weight, min, max and pinned must be {MOST_UNITS} at most")
+        });
         let (min, max, pinned) = (entry.min.map(Units), entry.max.map(Units), entry.pinned.map(Units));
         let before =
             policy.quotas.insert(workload::node(node), Quota { weight: entry.weight, min, max, pinned });

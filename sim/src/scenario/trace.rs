@@ -39,7 +39,8 @@ pub struct TraceOrder {
 /// Which part of the trace.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Window {
-    /// Seconds since 1970; the beginning of the first order's day when left out.
+    /// Seconds since 1970; the beginning of the first row's day when left out, and then no row may
+    /// be of an earlier one.
     pub from: Option<i64>,
     pub length: Option<Lapse>,
 }
@@ -98,7 +99,7 @@ fn read_rows(source: impl Read, window: Window, dice: &mut Dice) -> Result<Trace
             None => "there are no orders".into(),
             Some((first, last)) => format!(
                 "there are no orders from {} on for so long; they are from {} to {}",
-                told(reading.window.from.unwrap_or(first)),
+                told(reading.window.from.or(reading.first_day).unwrap_or(first)),
                 told(first),
                 told(last)
             ),
@@ -117,6 +118,8 @@ struct Reading {
     skus: BTreeMap<Sku, usize>,
     /// The order whose lines are being read, and whether it lies in the window.
     current: Option<(String, bool)>,
+    /// The beginning of the first row's day.
+    first_day: Option<i64>,
     /// The first and last moment of the whole trace.
     times: Option<(i64, i64)>,
 }
@@ -129,7 +132,12 @@ impl Reading {
             let at = field(0).parse::<Timestamp>().map_err(|_| bad(0, "is no RFC 3339 moment"))?.as_second();
             let (first, last) = self.times.unwrap_or((at, at));
             self.times = Some((first.min(at), last.max(at)));
-            let from = *self.window.from.get_or_insert(at - at.rem_euclid(86_400));
+            let first_day = *self.first_day.get_or_insert(at - at.rem_euclid(86_400));
+            if self.window.from.is_none() && at < first_day {
+                let why = "is of a day before the first row's; sort the trace, or say `from` (--from)";
+                return Err(bad(0, why));
+            }
+            let from = self.window.from.unwrap_or(first_day);
             let since = at - from;
             let within = u64::try_from(since).ok().map(Lapse::seconds);
             let within = within.filter(|since| self.window.length.is_none_or(|length| *since < length));
@@ -207,6 +215,18 @@ mod tests {
         );
         let late = Window { from: Some(moment("2010-11-16").unwrap()), length: None };
         assert_eq!(read(SMALL.as_bytes(), late, &mut dice()).unwrap().skus, [Sku::new("C").unwrap()]);
+    }
+
+    #[test]
+    fn no_row_is_lost_because_a_later_one_came_first() {
+        let late_first = "ts,region,sku,qty,order\n2010-11-16T09:00:00Z,uk,A,1,1\n\
+            2010-11-16T08:00:00Z,uk,A,1,2\n2010-11-15T23:00:00Z,uk,A,1,3\n";
+        let complaint = read(late_first.as_bytes(), Window::default(), &mut dice()).unwrap_err();
+        assert!(complaint.starts_with("line 4, column `ts`"), "{complaint}");
+        assert!(complaint.contains("sort the trace, or say `from` (--from)"), "{complaint}");
+        let window = Window { from: Some(moment("2010-11-15").unwrap()), length: None };
+        let orders = read(late_first.as_bytes(), window, &mut dice()).unwrap().orders;
+        assert!(orders.len() == 3 && orders.is_sorted_by_key(|order| order.at));
     }
 
     #[test]
