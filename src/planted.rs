@@ -92,7 +92,6 @@ bugs! {
 
     // Logs that travel.
     ClaimOverHole "claim-over-hole" "a watermark is claimed though an earlier pass was lost";
-    ClaimDespiteRefusal "claim-despite-refusal" "a watermark is claimed though an entry was not taken";
     SessionNotChecked "session-not-checked" "entries are taken in before the session that wrote them";
     LostPushNotRepeated "lost-push-not-repeated" "a pass that was lost is not sent again";
     NoRelay "no-relay" "what a member lacks of others is not passed on";

@@ -551,7 +551,7 @@ impl Replica {
                 }
             }
         }
-        let claim = claim.filter(|_| all_good || planted::is_on(Bug::ClaimDespiteRefusal));
+        let claim = claim.filter(|_| all_good);
         if !fresh.is_empty() || claim.is_some() {
             self.take_in(now, Merge { entries: fresh, claim }, out);
         }
