@@ -12,12 +12,12 @@ use std::rc::Rc;
 use stockade::limits::Limits;
 use stockade::planted::{self, Bug};
 use stockade::replica::{Input, Output, Token};
-use stockade::types::{ClusterId, Outcome, Region, ReplicaId, Reply};
+use stockade::types::{ClusterId, NodeState, Outcome, Region, ReplicaId, Reply};
 use stockade::wire::{Genesis, Member, Message, Record, codec};
 use uuid::Uuid;
 
 use self::queue::Queue;
-use crate::checks::{Checked, Property, Violation, alarms, ensure, whole_state};
+use crate::checks::{Checked, Property, Violation, alarms, drained, ensure, whole_state};
 use crate::coverage::Mishap;
 use crate::dice::{Dice, Stream};
 use crate::host::{Host, Open};
@@ -418,6 +418,9 @@ impl World {
         let Some(process) = &self.hosts[host].process else { return Ok(()) };
         whole_state::check(&process.replica.check(), |id| self.oracle.makers.may_be_two(id))?;
         self.check_sizes(host)?;
+        if process.replica.own_state() == NodeState::Drained && self.hosts[host].wounds.stale.is_none() {
+            drained::check_said(host, &self.oracle.books[host].memory)?;
+        }
         self.oracle.check_copies(&process.replica)
     }
 

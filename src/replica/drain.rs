@@ -64,6 +64,11 @@ impl Replica {
         self.state.is_draining(self.state.me())
     }
 
+    /// Whether this replica takes work, or has none left.
+    pub fn own_state(&self) -> NodeState {
+        self.state.node_state(self.state.me())
+    }
+
     /// Decided by the node that it is about.
     pub(super) fn set_draining(
         &mut self,

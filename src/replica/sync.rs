@@ -276,7 +276,7 @@ impl Replica {
     fn digested(&mut self, now: Timestamp, from: ReplicaId, digest: Digest, out: &mut Effects) {
         let theirs: BTreeMap<ReplicaId, Seq> = digest.watermarks.into_iter().take(MAX_REPLICAS).collect();
         let of = |replica: ReplicaId| theirs.get(&replica).copied().unwrap_or_default();
-        if of(self.state.me()) > self.state.own_watermark() {
+        if of(self.state.me()) > self.state.own_watermark() && !planted::is_on(Bug::OldDiskBelieved) {
             let proof = format!(
                 "{} holds this replica's log up to {}, but the disk here ends at {}",
                 self.state.name_of(from),
@@ -509,7 +509,7 @@ impl Replica {
     /// this disk went back.
     fn own_rows_from_others(&mut self, from: ReplicaId, entries: &[Entry], out: &mut Effects) {
         let newest = entries.iter().map(|entry| entry.seq).max().unwrap_or_default();
-        if newest > self.state.own_watermark() {
+        if newest > self.state.own_watermark() && !planted::is_on(Bug::OldDiskBelieved) {
             let name = self.state.name_of(from);
             self.rolled_back(
                 format!("{name} holds entry {newest} of this replica's log; the disk here does not"),
