@@ -10,7 +10,11 @@ use crate::replay::Replay;
 use crate::scenario::{Lapse, Overrides};
 
 #[derive(Debug, Parser)]
-#[command(name = "stockade-sim", about = "Drives Stockade's replicas through faults, from a seed")]
+#[command(
+    name = "stockade-sim",
+    version,
+    about = "Plays scenarios of a shop, and drives Stockade's replicas through faults from a seed"
+)]
 pub struct Options {
     #[command(subcommand)]
     pub command: Command,
@@ -18,7 +22,7 @@ pub struct Options {
 
 #[derive(Debug, Subcommand)]
 pub enum Command {
-    /// Run one seed, or a scenario.
+    /// Run a scenario; without a file, a world of faults drawn from --seed.
     Run(Run),
     /// Find the smallest world that fails as this seed does.
     Shrink {
@@ -44,6 +48,7 @@ pub enum Command {
     /// A table of requests by kind that were open, waiting or just answered when a fault struck
     /// their node, and how often each rare path was taken.
     Coverage {
+        /// A count, or a range `A..B`; about 4,000 are needed.
         #[arg(long, value_name = "N|A..B")]
         seeds: Seeds,
         /// How the end is told.
@@ -52,6 +57,7 @@ pub enum Command {
     },
     /// Run each seed twice and compare the traces byte for byte.
     Meta {
+        /// A count, or a range `A..B`.
         #[arg(long, value_name = "N|A..B")]
         seeds: Seeds,
     },

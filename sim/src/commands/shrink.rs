@@ -21,7 +21,7 @@ pub fn shrink(replay: &Replay, seeds: Option<Seeds>) -> ExitCode {
         fails(&replay).map(|failure| (replay, failure))
     });
     let Some((replay, (_, violation))) = failing else {
-        say("nothing fails");
+        say("every seed passes: there is nothing to shrink");
         return ExitCode::FAILURE;
     };
     say(&format!("seed {} fails: {violation}", replay.seed()));

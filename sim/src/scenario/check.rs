@@ -190,6 +190,12 @@ fn length(raw: &File, over: &Overrides, findings: &mut Findings<'_>) -> Option<L
         let seconds = trace::moment(until.get_ref()).ok()? - trace::moment(from.get_ref()).ok()?;
         u64::try_from(seconds).ok().map(Lapse::seconds)
     };
+    if let (Some(from), Some(until)) = (&raw.demand.from, &raw.demand.until)
+        && let (Ok(begin), Ok(end)) = (trace::moment(from.get_ref()), trace::moment(until.get_ref()))
+    {
+        let why = format!("{} is not after from, {}", until.get_ref(), from.get_ref());
+        findings.must(end > begin, until.span(), "demand.until", why);
+    }
     let length = over.duration.or(raw.duration.as_ref().map(|duration| *duration.get_ref())).or_else(between);
     let place = raw.duration.as_ref().map_or(0..0, Spanned::span);
     findings.must(

@@ -144,6 +144,13 @@ fn each_mistake_has_its_words() {
         (GOOD.replace("stock = 100", "stock = 1\nquotas = { eu = { min = 5, max = 2 } }"), "min above max"),
         (GOOD.replace("title", "compress = 0\ntitle"), "compress: must be 1 to 10000"),
         (GOOD.replace("title", "compress = 9000\ntitle"), "buyers.ttl: 15m is 100ms by the nodes' clocks"),
+        (
+            GOOD.replace(
+                "[demand.generate]",
+                "[demand]\nfrom = \"2025-02-03\"\nuntil = \"2025-02-01\"\n[demand.generate]",
+            ),
+            "demand.until: 2025-02-01 is not after from, 2025-02-03",
+        ),
         (GOOD.replace("[demand.generate]", "[demand.generate]\nday = [1, 2]"), "has 2 hours, not 24"),
         (GOOD.replace("[demand.generate]", "[rtt]\ntable = \"aws\"\n[demand.generate]"), "`eu` is no site"),
         (
