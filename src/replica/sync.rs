@@ -267,7 +267,8 @@ impl Replica {
         let watermarks = self.state.logs.iter().map(|(id, log)| (*id, log.watermark)).collect();
         // An echo vouches that the own log ends where this digest says. Until the disk is proven it
         // may have gone on: 1. the disk went back; 2. a member hears through another exactly as much
-        // of this log as is left; 3. it would take the rows that it has for the newest.
+        // of this log as is left; 3. it would take the rows that it has for the newest. Without echoes
+        // the receiver lets only a window of passes go and repeats none: until the wait at the start ends.
         let to = to.filter(|_| self.standing.is_proven());
         let echo = to.and_then(|to| self.links.up.get(&to)).map(|link| link.stamp);
         Digest { watermarks, stamp: now, echo }
