@@ -18,6 +18,8 @@ pub const PASS_FRAMES: usize = 16;
 /// Entries in one frame of a pass. A frame must stay under the longest message.
 pub const PASS_ENTRIES: usize = crate::wire::message::MAX_ENTRIES;
 
+/// Taken for the round trip to a member until its link has measured it.
+pub const USUAL_ROUND_TRIP: Millis = Millis(100);
 /// An ask that was not answered by then is taken for lost.
 pub const ASK_TIMEOUT: Millis = Millis(1_000);
 /// A donor that gave too little is asked again after this, doubled each time up to

@@ -94,6 +94,7 @@ impl Kind {
             | Command::Books { .. }
             | Command::Items { .. }
             | Command::Nodes
+            | Command::Rebalance { .. }
             | Command::Check => Kind::Read,
         }
     }

@@ -2,6 +2,7 @@
 //! watches. See `sim/README.md`.
 #![forbid(unsafe_code)]
 
+mod bench;
 mod canaries;
 mod checks;
 mod claims;

@@ -104,6 +104,8 @@ pub fn command(command: &Command) -> String {
         Command::Items { .. } => "list items".into(),
         Command::Nodes => "list nodes".into(),
         Command::Check => "check".into(),
+        Command::Rebalance { dry_run: true, .. } => "rebalance, dry run".into(),
+        Command::Rebalance { dry_run: false, .. } => "rebalance".into(),
     }
 }
 
@@ -125,6 +127,7 @@ pub fn outcome(outcome: &Outcome) -> String {
         Ok(Answer::Imported(results)) => {
             format!("imported {} of {}", results.iter().flatten().count(), results.len())
         }
+        Ok(Answer::Moves { moves, .. }) => format!("{} moves", moves.len()),
         Ok(Answer::Node(status)) => format!("{} is {}", status.name, status.state.as_str()),
         Ok(Answer::Reservations { reservations, .. }) => format!("{} reservations", reservations.len()),
         Ok(Answer::Items { items, .. }) => format!("{} items", items.len()),

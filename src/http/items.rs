@@ -50,7 +50,7 @@ fn policy(fields: &mut Fields<'_, '_>) -> Option<Policy> {
         node.zip(quota(fields))
     });
     let quotas: BTreeMap<NodeName, Quota> = quotas.unwrap_or_default().into_iter().collect();
-    Some(Policy { name, low_stock, max_per_order, rebalance, quotas })
+    Some(Policy { name, low_stock, max_per_order, rebalance, quotas, launch: None })
 }
 
 fn quota(fields: &mut Fields<'_, '_>) -> Option<Quota> {

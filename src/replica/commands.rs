@@ -391,6 +391,7 @@ impl Replica {
             }
             Command::Nodes => Ok(Answer::Nodes { node: self.name().clone(), nodes: self.node_statuses() }),
             Command::Check => Ok(Answer::Check(self.check())),
+            Command::Rebalance { limit, .. } => Ok(self.planned_moves(now, *limit)),
             _ => unreachable!("writes are decided before reads"),
         }
     }

@@ -2,7 +2,7 @@
 
 use super::effects::Token;
 use crate::limits::Limits;
-use crate::types::{NodeName, Request};
+use crate::types::{Millis, NodeName, Request};
 use crate::wire::Message;
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -22,6 +22,12 @@ pub enum Input {
     },
     LinkDown {
         node: NodeName,
+    },
+    /// A message and its answer take so long over the link to this node, as the transport measured
+    /// lately.
+    RoundTrip {
+        node: NodeName,
+        time: Millis,
     },
     /// From the node at the far end of a link.
     Message {

@@ -22,9 +22,10 @@ use super::state::State;
 use super::transfers::sku_of;
 use crate::limits::{
     DIGEST_INTERVAL, MAX_REPLICAS, PASS_ENTRIES, PASS_FRAMES, PASS_INTERVAL, PASS_WINDOW_BYTES,
+    USUAL_ROUND_TRIP,
 };
 use crate::planted::{self, Bug};
-use crate::types::{Cell, Heard, NodeName, ReplicaId, Seq, Timestamp};
+use crate::types::{Cell, Heard, Millis, NodeName, ReplicaId, Seq, Timestamp};
 use crate::wire::message::{Digest, Hello, Pass};
 use crate::wire::record::Claim;
 use crate::wire::{Body, Entry, Key, Merge, Message, codec};
@@ -42,6 +43,8 @@ pub struct Links {
     /// The newest moment at which each member's rows here were known to be current.
     heard: BTreeMap<ReplicaId, Timestamp>,
     heard_changed: bool,
+    /// Kept when a link goes down: the next one will be about as long.
+    round_trips: BTreeMap<ReplicaId, Millis>,
     pass_at: Option<Timestamp>,
     digest_at: Option<Timestamp>,
 }
@@ -125,6 +128,18 @@ impl Links {
         let announced = self.up.get(&replica).and_then(|link| link.theirs.get(&replica));
         let here = state.logs.get(&replica).map_or(Seq::ZERO, |log| log.watermark);
         announced.map_or(0, |seq| seq.0.saturating_sub(here.0))
+    }
+
+    /// How long a message and its answer take.
+    pub fn measured(&mut self, name: &NodeName, time: Millis) {
+        if let Some(replica) = self.named(name) {
+            self.round_trips.insert(replica, time);
+        }
+    }
+
+    /// As it was measured last; a guess for a member that was never linked.
+    pub fn round_trip(&self, replica: ReplicaId) -> Millis {
+        self.round_trips.get(&replica).copied().unwrap_or(USUAL_ROUND_TRIP)
     }
 
     /// Something was recorded: it will be pushed soon.

@@ -16,7 +16,7 @@ use crate::limits::{
     ASK_PAUSE, ASK_PAUSE_MAX, ASK_TIMEOUT, BALANCE_INTERVAL, MAX_JOBS, MAX_WAITING_FOR_ITEM,
 };
 use crate::planted::{self, Bug};
-use crate::types::{Line, Millis, NodeName, Rebalance, ReplicaId, Sku, Timestamp, Units};
+use crate::types::{Answer, Line, Millis, NodeName, Rebalance, ReplicaId, Sku, Timestamp, Units};
 use crate::wire::Message;
 use crate::wire::message::{Ask, AskLine, MAX_ASK_LINES};
 
@@ -345,6 +345,11 @@ impl Replica {
         if !self.shortages.sold.is_empty() && self.shortages.balance_at.is_none() {
             self.shortages.balance_at = Some(now.after(BALANCE_INTERVAL));
         }
+    }
+
+    /// What the policy would move, by what is known here.
+    pub(super) fn planned_moves(&self, _now: Timestamp, _limit: u32) -> Answer {
+        Answer::Moves { node: self.name().clone(), moves: Vec::new(), next: None }
     }
 
     /// Pulls rights to items that sell here and run low.

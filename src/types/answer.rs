@@ -82,6 +82,35 @@ pub enum Answer {
     Imported(#[n(0)] Vec<Result<Applied, Refusal>>),
     #[n(9)]
     Node(#[n(0)] Box<NodeStatus>),
+    #[n(10)]
+    Moves {
+        #[n(0)]
+        node: NodeName,
+        #[n(1)]
+        moves: Vec<PlannedMove>,
+        /// There is more: go on after this item.
+        #[n(2)]
+        next: Option<Sku>,
+    },
+}
+
+/// Rights that the policy would have one node give to another.
+#[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
+pub struct PlannedMove {
+    #[n(0)]
+    pub sku: Sku,
+    #[n(1)]
+    pub from: NodeName,
+    #[n(2)]
+    pub to: NodeName,
+    #[n(3)]
+    pub quantity: Units,
+    /// In words, with the numbers that led to it.
+    #[n(4)]
+    pub why: String,
+    /// It was begun: always false in a dry run.
+    #[n(5)]
+    pub begun: bool,
 }
 
 /// When a line of an import was applied.

@@ -266,4 +266,20 @@ pub enum Command {
         #[n(1)]
         draining: bool,
     },
+    /// What the policy would move between which nodes, item by item in order of sku, by what is
+    /// known here; unless it is a dry run, what concerns this node's rights is begun at once.
+    #[n(19)]
+    Rebalance {
+        /// Only this item.
+        #[n(0)]
+        sku: Option<Sku>,
+        #[n(1)]
+        dry_run: bool,
+        /// Items after this one.
+        #[n(2)]
+        after: Option<Sku>,
+        /// Most moves that are told.
+        #[n(3)]
+        limit: u32,
+    },
 }

@@ -75,6 +75,20 @@ pub struct Policy {
     pub rebalance: Rebalance,
     #[n(4)]
     pub quotas: BTreeMap<NodeName, Quota>,
+    #[n(5)]
+    pub launch: Option<Launch>,
+}
+
+/// What an admin expects of a launch: how many units buyers will ask for at each node. It stands in
+/// for what was measured, until measuring says more.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Encode, Decode)]
+pub struct Launch {
+    /// It holds until then.
+    #[n(0)]
+    pub until: Timestamp,
+    /// A node that is not named is expected to be asked for none.
+    #[n(1)]
+    pub expected: BTreeMap<NodeName, Units>,
 }
 
 /// One replica's part of an item's books, as its row says.

@@ -14,15 +14,15 @@ pub mod time;
 pub mod units;
 
 pub use answer::{
-    Answer, Applied, CheckReport, Claimed, Heard, ItemView, NodeState, NodeStatus, Outcome, Refusal, Reply,
-    Shortfall, Verdict, Violation,
+    Answer, Applied, CheckReport, Claimed, Heard, ItemView, NodeState, NodeStatus, Outcome, PlannedMove,
+    Refusal, Reply, Shortfall, Verdict, Violation,
 };
 pub use cell::{Cell, CellValue};
 pub use command::{
     Caller, Command, IdempotencyKey, ImportLine, Movement, Operation, Put, Request, Sell, Transfer,
 };
 pub use id::{ClusterId, InvalidName, NodeName, Region, ReplicaId, ReservationId, Sku};
-pub use item::{Books, LastRefusal, NodeBooks, Policy, Quota, Rebalance, Totals};
+pub use item::{Books, LastRefusal, Launch, NodeBooks, Policy, Quota, Rebalance, Totals};
 pub use reservation::{Durability, Line, Reservation, ReservationState};
 pub use time::{Millis, Timestamp};
 pub use units::{Overflow, Position, Seq, Units};

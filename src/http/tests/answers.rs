@@ -326,6 +326,7 @@ async fn an_items_policy_can_be_put_back_as_it_is_shown() {
         max_per_order: Some(Units(9)),
         rebalance: Rebalance::Manual,
         quotas: [(node("eu-1"), quota), (node("us-1"), Quota::default())].into(),
+        launch: None,
     };
     let set = Books { policy: policy.clone(), ..books() };
     for (created, status) in [(true, 201), (false, 200)] {
