@@ -26,8 +26,13 @@ pub const ASK_TIMEOUT: Millis = Millis(1_000);
 /// [`ASK_PAUSE_MAX`].
 pub const ASK_PAUSE: Millis = Millis(20);
 pub const ASK_PAUSE_MAX: Millis = Millis(320);
-/// How often items that sold lately are looked at for a pull ahead of need.
-pub const BALANCE_INTERVAL: Millis = Millis(100);
+/// So long after a sale it is looked at whether the item's rights run low: sales of that time
+/// are looked at together.
+pub const BALANCE_INTERVAL: Millis = Millis(20);
+/// Items looked at in one step; the rest follows in the next.
+pub const BALANCE_AT_ONCE: usize = 1_000;
+/// A pull ahead of need that brought nothing is not repeated before.
+pub const PULL_PAUSE: Millis = Millis(500);
 
 /// How long all members are asked for the owner of a reservation.
 pub const FIND_TIMEOUT: Millis = Millis(2_000);

@@ -45,8 +45,7 @@ impl Oracle {
         if change.cause == Cause::Credit {
             self.asks.gave_reason(node);
         }
-        let gives = [Cause::Transfer, Cause::GiveForBuyer, Cause::GiveForBalance, Cause::GiveForDrain];
-        self.transfers += u64::from(gives.contains(&change.cause));
+        self.transfers += u64::from(change.cause.is_gift());
         for entry in &change.entries {
             if let Body::Draining(draining) = entry.body {
                 self.watches[node].is_draining = draining;

@@ -91,14 +91,19 @@ mod tests {
             .prop_map(|(marks, echo)| {
                 let watermarks =
                     marks.into_iter().map(|(id, seq)| (ReplicaId(Uuid::from_u128(id)), Seq(seq))).collect();
-                Message::Digest(Digest { watermarks, stamp: Timestamp(7), echo: echo.map(Timestamp) })
+                Message::Digest(Digest {
+                    watermarks,
+                    stamp: Timestamp(7),
+                    echo: echo.map(Timestamp),
+                    demand: None,
+                })
             });
         let ask = (any::<u64>(), proptest::collection::vec("[A-Z]{1,12}", 0..9)).prop_map(|(id, skus)| {
             let line = |sku: &String| AskLine {
                 sku: Sku::new(sku).unwrap(),
                 need: Units(3),
                 want: Units(id),
-                demand: id,
+                demand: None,
             };
             let lines = skus.iter().map(line).collect();
             Message::Ask(Ask { id, lines, stamp: Timestamp(id), since: None })
@@ -173,7 +178,7 @@ mod tests {
     #[test]
     fn a_message_over_the_limit_is_not_sent_and_leaves_no_trace() {
         let watermarks = vec![(ReplicaId(Uuid::nil()), Seq(u64::MAX)); 60_000];
-        let digest = Digest { watermarks, stamp: Timestamp(1), echo: None };
+        let digest = Digest { watermarks, stamp: Timestamp(1), echo: None, demand: None };
         let mut out = vec![1, 2, 3];
         assert!(matches!(append(&Message::Digest(digest), &mut out), Err(FrameError::TooLong { .. })));
         assert_eq!(out, [1, 2, 3]);

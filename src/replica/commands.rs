@@ -2,15 +2,18 @@
 
 use super::Replica;
 use super::decide::{No, Yes};
+use super::demand::Buyers;
 use super::draft::Draft;
 use super::effects::{Effects, Token};
 use super::jobs::{Asker, Job};
+use super::planning::Scope;
 use super::requests::{fingerprint, request_id};
+use super::waiting::Stir;
 use crate::limits::{LINES_AT_ONCE, MAX_TWINS};
 use crate::planted::{self, Bug};
 use crate::types::{
-    Answer, Command, Line, Movement, Outcome, Policy, Put, Quota, Refusal, ReplicaId, Request, ReservationId,
-    ReservationState, Sku, Timestamp, Transfer,
+    Answer, Command, Gauge, Line, Movement, Outcome, Policy, Put, Quota, Refusal, ReplicaId, Request,
+    ReservationId, ReservationState, Sku, Timestamp, Transfer,
 };
 use crate::wire::{Cause, Change, Record, Remembered};
 
@@ -65,24 +68,36 @@ impl Replica {
         if (key.is_some() || adds_memory(&request.command)) && !self.state.has_room(now) {
             return self.answer(asker, Err(Refusal::MemoryFull), false, out);
         }
-        self.gauge(now, &request.command);
+        if matches!(asker, Asker::Client(_)) {
+            self.gauge(now, &request.command);
+        }
         let id = self.jobs.fresh_id();
         self.run(now, id, Job::new(asker, request, key, now), out);
     }
 
     /// Counts what buyers ask for, served or not.
     fn gauge(&mut self, now: Timestamp, command: &Command) {
-        let lines = match command {
-            Command::Put(put) => &put.lines,
-            Command::Sell(sell) => &sell.lines,
+        let (lines, wait) = match command {
+            Command::Put(put) => (&put.lines, put.wait),
+            Command::Sell(sell) => (&sell.lines, sell.wait),
             _ => return,
         };
+        let patience = (wait, self.links.nearest_round_trip());
         for line in lines {
             if self.state.items.contains_key(&line.sku) {
-                self.demand.asked(now, &line.sku, line.quantity);
-                self.shortages.sold(&line.sku);
+                let known = self.state.own_row(&line.sku).map_or(Gauge::default(), |row| row.demand);
+                self.demand.asked(now, &line.sku, line.quantity, patience, known);
+                self.shortages.stir(now, &line.sku, Stir::Asked);
             }
         }
+    }
+
+    /// What is known of an item's buyers here.
+    pub(super) fn buyers(&self, sku: &Sku) -> Buyers {
+        self.demand.of(sku).unwrap_or_else(|| {
+            let gauge = self.state.own_row(sku).map_or(Gauge::default(), |row| row.demand);
+            Buyers { gauge, hurry: 0.0, burst: gauge.order() }
+        })
     }
 
     /// Decides the job's command on the own books, and applies what it comes to.
@@ -91,22 +106,22 @@ impl Replica {
             Command::Put(put) => self.put(now, job, &put, out),
             Command::Confirm { id, if_match, .. } => {
                 let decision = self.state.decide_confirm(now, &id, if_match);
-                let decision = decision.map(|yes| self.sealed(now, yes));
+                let decision = decision.map(|yes| self.sealed(yes));
                 self.reserved(now, job, decision, out)
             }
             Command::Cancel { id } => {
-                let decision = self.state.decide_cancel(now, &id).map(|yes| self.sealed(now, yes));
+                let decision = self.state.decide_cancel(now, &id).map(|yes| self.sealed(yes));
                 self.reserved(now, job, decision, out)
             }
             Command::Extend { id, ttl } => {
-                let decision = self.state.decide_extend(now, &id, ttl).map(|yes| self.sealed(now, yes));
+                let decision = self.state.decide_extend(now, &id, ttl).map(|yes| self.sealed(yes));
                 self.reserved(now, job, decision, out)
             }
             Command::Sell(sell) => {
                 if self.is_draining() && self.is_new(&sell.id) {
                     return Attempt::Done(Err(Refusal::Draining));
                 }
-                let decision = self.state.decide_sell(now, &sell).map(|yes| self.sealed(now, yes));
+                let decision = self.state.decide_sell(now, &sell).map(|yes| self.sealed(yes));
                 self.reserved(now, job, decision, out)
             }
             Command::Read { id } => match self.state.reservations.find(&id) {
@@ -118,13 +133,18 @@ impl Replica {
             Command::Return(movement) => self.arrival(now, job, &movement, Cause::Return, out),
             Command::Receive(movement) => self.arrival(now, job, &movement, Cause::Receive, out),
             Command::WriteOff(movement) => {
-                let decision = self.state.decide_write_off(now, &movement).map(|draft| self.seal(now, draft));
+                let decision = self.state.decide_write_off(now, &movement).map(|draft| self.seal(draft));
                 self.moved(now, job, &movement.sku, decision, out)
             }
             Command::Transfer(transfer) => self.transfer(now, job, &transfer, out),
             Command::SetItem { sku, policy } => self.set_item(now, job, &sku, &policy, out),
             Command::Import { key, lines } => self.import(now, job, key.as_deref(), &lines, out),
             Command::SetDraining { node, draining } => self.set_draining(now, job, &node, draining, out),
+            Command::Rebalance { sku, dry_run, after, limit } => {
+                let begin = (!dry_run).then_some(job.request.caller);
+                let scope = Scope { sku: sku.as_ref(), after: after.as_ref(), limit: limit as usize };
+                Attempt::Done(self.rebalance(now, &scope, begin, out))
+            }
             Command::Batch(_) => unreachable!("a job decides a batch operation by operation"),
             read => Attempt::Done(self.read(now, &read)),
         }
@@ -140,7 +160,7 @@ impl Replica {
         if self.is_draining() && self.is_new(&put.id) {
             return Attempt::Done(Err(Refusal::Draining));
         }
-        let decision = self.state.decide_put(now, put).map(|yes| self.sealed(now, yes));
+        let decision = self.state.decide_put(now, put).map(|yes| self.sealed(yes));
         self.reserved(now, job, decision, out)
     }
 
@@ -150,14 +170,14 @@ impl Replica {
         known.is_none_or(|known| known.state == ReservationState::Expired)
     }
 
-    fn sealed(&self, now: Timestamp, yes: Yes<'_>) -> Sealed {
+    fn sealed(&self, yes: Yes<'_>) -> Sealed {
         let Yes { draft, reservation, created } = yes;
-        Sealed { change: draft.map(|draft| self.seal(now, draft)), reservation, created }
+        Sealed { change: draft.map(|draft| self.seal(draft)), reservation, created }
     }
 
     /// Finishes a draft with the items' gauges.
-    pub(super) fn seal(&self, now: Timestamp, draft: Draft<'_>) -> Change {
-        draft.seal(|sku| self.demand.milli(now, sku))
+    pub(super) fn seal(&self, draft: Draft<'_>) -> Change {
+        draft.seal(|sku| Some(self.buyers(sku).gauge))
     }
 
     fn reserved(
@@ -197,7 +217,10 @@ impl Replica {
         cause: Cause,
         out: &mut Effects,
     ) -> Attempt {
-        let decision = self.state.decide_arrival(now, movement, cause).map(|draft| self.seal(now, draft));
+        let decision = self.state.decide_arrival(now, movement, cause).map(|draft| self.seal(draft));
+        if decision.is_ok() {
+            self.shortages.stir(now, &movement.sku, Stir::Supplied);
+        }
         if cause != Cause::Return {
             return self.moved(now, job, &movement.sku, decision, out);
         }
@@ -248,7 +271,7 @@ impl Replica {
         if transfer.from != *self.name() {
             return Attempt::NotMine;
         }
-        let decision = self.state.decide_transfer(now, transfer).map(|draft| self.seal(now, draft));
+        let decision = self.state.decide_transfer(now, transfer).map(|draft| self.seal(draft));
         if decision.is_ok() {
             self.stats.transfers += 1;
             self.stats.transferred_units += transfer.quantity.0;
@@ -275,10 +298,11 @@ impl Replica {
             return self.refused(now, job, No::Refused(Refusal::Invalid { field, message }), out);
         }
         let (draft, created) = self.state.decide_set_item(now, sku, policy);
-        let outcome = match draft.map(|draft| self.seal(now, draft)) {
+        let outcome = match draft.map(|draft| self.seal(draft)) {
             Some(change) => {
                 let outcome = self.books_after(now, sku, &change, created);
                 self.commit_answer(now, job, Some(change), &outcome, out);
+                self.shortages.stir(now, sku, Stir::Supplied);
                 outcome
             }
             None => {
@@ -332,7 +356,7 @@ impl Replica {
     /// Remembers an answer that changed nothing else.
     pub(super) fn remember(&mut self, now: Timestamp, job: &Job, outcome: &Outcome, out: &mut Effects) {
         if let Some(request) = remembered(now, job, outcome) {
-            let mut change = Draft::new(&self.state, now, Cause::Remember).seal(|_| 0);
+            let mut change = Draft::new(&self.state, now, Cause::Remember).seal(|_| None);
             change.request = Some(request);
             self.note(now, Record::Change(Box::new(change)), out);
         }
@@ -357,7 +381,7 @@ impl Replica {
             let Some(overdue) = self.state.reservations.overdue(now) else { return };
             lines += 1 + overdue.lines.len();
             let Ok(yes) = self.state.decide_expire(now, overdue) else { return };
-            let Sealed { change, .. } = self.sealed(now, yes);
+            let Sealed { change, .. } = self.sealed(yes);
             if let Some(change) = change {
                 self.commit(now, change, out);
                 self.stats.expired += 1;
@@ -391,7 +415,6 @@ impl Replica {
             }
             Command::Nodes => Ok(Answer::Nodes { node: self.name().clone(), nodes: self.node_statuses() }),
             Command::Check => Ok(Answer::Check(self.check())),
-            Command::Rebalance { limit, .. } => Ok(self.planned_moves(now, *limit)),
             _ => unreachable!("writes are decided before reads"),
         }
     }

@@ -1,74 +1,70 @@
-//! How much buyers asked for here lately: asked, not sold, so that a dry node does not look idle.
-//!
-//! A sum that halves every [`HALF_LIFE`], in thousandths of a unit, in integers so that every
-//! platform computes the same.
+//! What buyers ask of this node: a [`Gauge`] an item, which travels in the row, and what only the
+//! node itself needs to know.
 
 use std::collections::BTreeMap;
 
-use crate::types::{Millis, Sku, Timestamp, Units};
+use crate::types::{Gauge, Millis, Sku, Timestamp, Units};
 
-pub const HALF_LIFE: Millis = Millis::from_secs(60);
-/// Items that are gauged at once; beyond, the coldest half is dropped.
+/// Items that are gauged at once; beyond, those are dropped that nobody asked for longest.
 const MAX_GAUGES: usize = 100_000;
+/// An order changes what is thought of the hurry of buyers by one part in so many.
+const HURRY_MEMORY: f64 = 8.0;
 
-#[derive(Clone, Copy, Debug)]
-struct Gauge {
-    milli: u64,
-    at: Timestamp,
+/// What is known of the buyers of an item here.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Buyers {
+    pub gauge: Gauge,
+    /// The share of them who would not wait for a round trip.
+    pub hurry: f64,
+    /// Mean square of an order's units, over the mean of its units: what a large order adds to
+    /// the variance.
+    pub burst: f64,
 }
 
 #[derive(Debug, Default)]
 pub struct Demand {
-    gauges: BTreeMap<Sku, Gauge>,
+    items: BTreeMap<Sku, Buyers>,
+    /// All items together.
+    all: Gauge,
 }
 
 impl Demand {
-    /// Buyers asked for so many units.
-    pub fn asked(&mut self, now: Timestamp, sku: &Sku, quantity: Units) {
-        let milli = self.milli(now, sku).saturating_add(quantity.0.saturating_mul(1_000));
-        self.gauges.insert(sku.clone(), Gauge { milli, at: now });
-        if self.gauges.len() > MAX_GAUGES {
-            self.drop_coldest(now);
+    /// A buyer asked for so many units and would wait so long; `known` is the gauge in the own row,
+    /// from which it goes on after a restart. `round_trip`: to the nearest member.
+    pub fn asked(
+        &mut self,
+        now: Timestamp,
+        sku: &Sku,
+        quantity: Units,
+        (wait, round_trip): (Millis, Millis),
+        known: Gauge,
+    ) {
+        self.all.asked(now, quantity);
+        if self.items.len() >= MAX_GAUGES && !self.items.contains_key(sku) {
+            self.drop_oldest();
         }
+        let hurries = if wait < round_trip { 1.0 } else { 0.0 };
+        let fresh = Buyers { gauge: known, hurry: hurries, burst: quantity.0 as f64 };
+        let buyers = self.items.entry(sku.clone()).or_insert(fresh);
+        buyers.gauge.asked(now, quantity);
+        buyers.hurry += (hurries - buyers.hurry) / HURRY_MEMORY;
+        buyers.burst += (quantity.0 as f64 - buyers.burst) / HURRY_MEMORY;
     }
 
-    /// The gauge as of `now`, in thousandths of a unit.
-    pub fn milli(&self, now: Timestamp, sku: &Sku) -> u64 {
-        self.gauges.get(sku).map_or(0, |gauge| decayed(gauge.milli, now.since(gauge.at)))
+    pub fn of(&self, sku: &Sku) -> Option<Buyers> {
+        self.items.get(sku).copied()
     }
 
-    fn drop_coldest(&mut self, now: Timestamp) {
-        let mut by_heat: Vec<(u64, Sku)> =
-            self.gauges.iter().map(|(sku, g)| (decayed(g.milli, now.since(g.at)), sku.clone())).collect();
-        by_heat.sort_unstable();
-        for (_, sku) in by_heat.iter().take(MAX_GAUGES / 2) {
-            self.gauges.remove(sku);
+    pub fn all(&self) -> Gauge {
+        self.all
+    }
+
+    fn drop_oldest(&mut self) {
+        let mut by_age: Vec<(Timestamp, Sku)> =
+            self.items.iter().map(|(sku, buyers)| (buyers.gauge.at, sku.clone())).collect();
+        by_age.sort_unstable();
+        for (_, sku) in by_age.iter().take(MAX_GAUGES / 2) {
+            self.items.remove(sku);
         }
-    }
-}
-
-/// Halved once every half-life, linearly in between.
-fn decayed(milli: u64, age: Millis) -> u64 {
-    let (halvings, rest) = (age.0 / HALF_LIFE.0, age.0 % HALF_LIFE.0);
-    if halvings >= 64 {
-        return 0;
-    }
-    let whole = milli >> halvings;
-    let lost = u128::from(whole) * u128::from(rest) / u128::from(2 * HALF_LIFE.0);
-    whole - u64::try_from(lost).unwrap_or(whole)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_gauge_halves_with_each_half_life_and_never_jumps() {
-        assert_eq!(decayed(1_000, Millis(0)), 1_000);
-        assert_eq!(decayed(1_000, HALF_LIFE), 500);
-        assert_eq!(decayed(1_000, Millis(HALF_LIFE.0 / 2)), 750);
-        assert_eq!(decayed(1_000, Millis(HALF_LIFE.0 * 3)), 125);
-        assert_eq!(decayed(u64::MAX, Millis(u64::MAX)), 0);
-        assert!(decayed(1_000, Millis(HALF_LIFE.0 - 1)) >= 500);
     }
 }

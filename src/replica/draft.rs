@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use super::log::NextSeq;
 use super::state::State;
-use crate::types::{Cell, CellValue, Overflow, Refusal, Reservation, Sku, Timestamp, Units};
+use crate::types::{Cell, CellValue, Gauge, Overflow, Refusal, Reservation, Sku, Timestamp, Units};
 use crate::wire::{Actor, Body, Cause, CellRaise, Change, Entry, Key, Raise};
 
 /// Collects what one change will do. Nothing of the state is touched until it is applied.
@@ -12,7 +12,7 @@ use crate::wire::{Actor, Body, Cause, CellRaise, Change, Entry, Key, Raise};
 pub struct Draft<'a> {
     state: &'a State,
     now: Timestamp,
-    cause: Cause,
+    pub cause: Cause,
     cells: BTreeMap<Sku, Vec<CellRaise>>,
     bodies: Vec<(Key, Body)>,
     pub actor: Option<Actor>,
@@ -60,7 +60,7 @@ impl<'a> Draft<'a> {
     }
 
     /// The finished change. `demand` gives an item's gauge.
-    pub fn seal(self, demand: impl Fn(&Sku) -> u64) -> Change {
+    pub fn seal(self, demand: impl Fn(&Sku) -> Option<Gauge>) -> Change {
         let (me, session) = (self.state.me(), self.state.session());
         let mut next: NextSeq = self.state.next_seq();
         let rows = self.cells.into_iter().map(|(sku, cells)| {

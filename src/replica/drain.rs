@@ -98,7 +98,7 @@ impl Replica {
         let cause = if draining { Cause::Drain } else { Cause::Resume };
         let mut draft = Draft::new(&self.state, now, cause);
         draft.write(Key::Draining, Body::Draining(draining));
-        let change = draft.seal(|_| 0);
+        let change = draft.seal(|_| None);
         self.commit_answer(now, job, Some(change), &outcome, out);
         self.tell_draining(out);
         Attempt::Done(outcome)
@@ -139,22 +139,15 @@ impl Replica {
         }
         let mut due = std::mem::take(&mut self.hand_over.due);
         let mut draft = Draft::new(&self.state, now, Cause::GiveForDrain);
-        let (mut moves, mut units) = (0, 0);
         for _ in 0..HAND_OVER_AT_ONCE {
             let Some(sku) = due.pop_first() else { break };
-            for (to, part) in self.situation(now, &sku).hand_over() {
-                if draft.raise(&sku, Cell::Sent(to), part).is_ok() {
-                    moves += 1;
-                    units += part.0;
-                }
+            for part in self.situation(now, &sku).hand_over() {
+                // What does not fit the counter stays here.
+                let _ = draft.raise(&sku, Cell::Sent(part.member), part.units);
             }
         }
-        if moves > 0 {
-            let change = self.seal(now, draft);
-            self.commit(now, change, out);
-            self.stats.transfers += moves;
-            self.stats.transferred_units += units;
-        }
+        let change = self.seal(draft);
+        self.send_rights(now, change, out);
         self.hand_over.due = due;
     }
 }

@@ -16,7 +16,7 @@ use std::cmp::Ordering;
 use crdts::{CmRDT, CvRDT, Dot, VClock};
 
 use crate::planted::{self, Bug};
-use crate::types::{Cell, CellValue, Overflow, ReplicaId, Seq, Units};
+use crate::types::{Cell, CellValue, Gauge, Overflow, ReplicaId, Seq, Units};
 use crate::wire::RowBody;
 
 /// `mark` of a row whose spending is not bounded.
@@ -35,8 +35,8 @@ pub struct Row {
     cells: VClock<Cell>,
     pub mark: u64,
     pub q: u8,
-    /// A gauge, not part of the books: what buyers asked for lately, in thousandths of a unit.
-    pub demand: u64,
+    /// What buyers asked for at its owner. Not part of the books.
+    pub demand: Gauge,
 }
 
 /// What follows from a row.
@@ -64,7 +64,14 @@ pub enum Unbalanced {
 
 impl Default for Row {
     fn default() -> Self {
-        Row { seq: Seq::ZERO, session: 0, cells: VClock::new(), mark: UNBOUNDED, q: 0, demand: 0 }
+        Row {
+            seq: Seq::ZERO,
+            session: 0,
+            cells: VClock::new(),
+            mark: UNBOUNDED,
+            q: 0,
+            demand: Gauge::default(),
+        }
     }
 }
 
@@ -133,7 +140,7 @@ impl Row {
 
     /// The row as it is stored and sent.
     pub fn body(&self) -> RowBody {
-        RowBody { cells: self.cells().collect(), mark: self.mark, q: self.q, demand: self.demand }
+        RowBody { cells: self.cells().collect(), mark: self.mark, q: self.q, demand: Some(self.demand) }
     }
 
     /// A row from what was stored or sent. Zero cells are dropped and the largest of repeated
@@ -145,7 +152,7 @@ impl Row {
                 cells.apply(Dot::new(*cell, *value));
             }
         }
-        Row { seq, session, cells, mark: body.mark, q: body.q, demand: body.demand }
+        Row { seq, session, cells, mark: body.mark, q: body.q, demand: body.demand.unwrap_or_default() }
     }
 
     /// Whether every cell of `self` is at least what it is in `older`.
@@ -234,7 +241,8 @@ mod tests {
 
     fn row() -> impl Strategy<Value = Row> {
         (prop::collection::vec((cell(), 0..50u64), 0..12), 0..9u64, 0..9u64).prop_map(
-            |(cells, seq, demand)| {
+            |(cells, seq, units)| {
+                let demand = Some(Gauge { units, ..Gauge::default() });
                 let cells = cells.into_iter().map(|(cell, value)| CellValue { cell, value }).collect();
                 Row::from_body(Seq(seq), seq, &RowBody { cells, mark: UNBOUNDED, q: 0, demand })
             },

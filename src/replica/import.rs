@@ -13,6 +13,7 @@ use super::effects::Effects;
 use super::jobs::Job;
 use super::requests::{import_id, line_fingerprint};
 use super::state::State;
+use super::waiting::Stir;
 use crate::planted::{self, Bug};
 use crate::types::{Answer, Applied, Cell, ImportLine, Policy, Refusal, Sku, Timestamp};
 use crate::wire::{Body, Cause, Key, Remembered, Setting};
@@ -88,7 +89,7 @@ impl Replica {
         let mut draft = self.state.decide_import(now, line)?;
         draft.actor = Some(job.actor());
         draft.reference = key.map(str::to_owned);
-        let mut change = self.seal(now, draft);
+        let mut change = self.seal(draft);
         let outcome = Ok(Answer::Imported(Vec::new()));
         change.request = id.map(|id| Remembered { id, fingerprint, outcome, time: now });
         if planted::is_on(Bug::ImportLineTwice) {
@@ -96,6 +97,7 @@ impl Replica {
         }
         if !change.rows.is_empty() || !change.entries.is_empty() || change.request.is_some() {
             self.commit(now, change, out);
+            self.shortages.stir(now, &line.sku, Stir::Supplied);
         }
         self.stats.imported_lines += 1;
         Ok(Applied::Now)

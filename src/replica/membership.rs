@@ -54,7 +54,7 @@ impl Replica {
         let first = self.state.own_watermark().next();
         let mut draft = Draft::new(&self.state, now, Cause::Start);
         draft.write(Key::Session, Body::Session(Session { nonce, first }));
-        let change = draft.seal(|_| 0);
+        let change = draft.seal(|_| None);
         self.commit(now, change, out);
         self.views.extend(self.state.items.keys().cloned());
         self.tell_draining(out);
@@ -68,7 +68,7 @@ impl Replica {
         if matches!(self.standing, Standing::Unproven { .. } | Standing::Ready) {
             let mut draft = Draft::new(&self.state, now, Cause::Stop);
             draft.write(Key::Closed, Body::Closed);
-            let change = draft.seal(|_| 0);
+            let change = draft.seal(|_| None);
             self.commit(now, change, out);
             self.standing = Standing::Stopped;
         }

@@ -28,6 +28,7 @@ mod invariants;
 mod jobs;
 mod log;
 mod membership;
+mod planning;
 mod rebalance;
 mod refusals;
 mod requests;

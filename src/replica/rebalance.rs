@@ -1,41 +1,83 @@
-//! The policy: how many rights to ask for, of whom, and how many to give.
+//! The policy: how many rights to ask for, of whom, how many to give, and when not to move any.
 //!
-//! Pure arithmetic over a [`Situation`]; the rest of the replica asks the four questions below
-//! and does what they say. Whatever the answers are, no right is created or spent twice: a
-//! bad policy can only lose sales.
+//! Pure arithmetic over a [`Situation`]; the rest of the replica asks the questions below and does
+//! what they say. Whatever the answers are, no right is created or spent twice: a bad policy can
+//! only lose sales. `docs/concepts/moving-rights.md` explains it with an example.
+//!
+//! - **Share.** Each member's part of what buyers will ask for: measured by its [`Gauge`], and
+//!   while little is measured, its part of all items' demand, or what an admin expects of a launch.
+//! - **Target.** Its share of all rights that are known, so that all run dry together; but no
+//!   more than it can be expected to sell soon. What lies above the targets stays where it is.
+//! - **Low.** Under half of the target, or under what buyers ask for in a round trip: then it asks
+//!   for what its target lacks, before a buyer must wait.
+//! - **Worth.** A transfer pays when it brings units for several orders. Towards the end, when
+//!   none does, rights stay where they are and a buyer who can wait is sent to them (`placing.rs`);
+//!   where buyers do not wait, one order's worth is enough.
+//!
+//! The basic operations on `f64` and `sqrt` round the same way everywhere; nothing else is used,
+//! so every platform and the simulator come to the same numbers.
 
 use crate::planted::{self, Bug};
-use crate::types::{Quota, ReplicaId, Units};
+use crate::types::{Gauge, Millis, Quota, ReplicaId, Timestamp, Units};
+
+/// A transfer must bring units for so many orders of buyers who can wait.
+const ORDERS_PATIENT: f64 = 3.0;
+/// And for so many of buyers who cannot.
+const ORDERS_HURRIED: f64 = 1.0;
+/// Orders that the guess at a share weighs as much as, until orders tell: all items' demand ..
+const GUESS_WEIGHT: f64 = 3.0;
+/// .. and an admin's word.
+const LAUNCH_WEIGHT: f64 = 32.0;
+/// Nobody is given more than this time's demand at the present rate ..
+const HORIZON: f64 = 60_000.0;
+/// .. or so many times what was lately asked of it, if that is more.
+const GROWTH: f64 = 2.0;
+/// How many standard deviations of a round trip's demand are kept against running dry.
+const SAFETY: f64 = 2.0;
+/// Half a unit more or less is no reason to move one, and then some: so that a unit that was just
+/// moved is not wanted back when the estimates waver.
+const ROUNDING: f64 = 0.35;
 
 /// What is known of one member about one item.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Holder {
     pub replica: ReplicaId,
     /// Rights it can spend, by its last known row.
     pub available: Units,
-    /// What buyers asked there lately, in thousandths of a unit.
-    pub demand: u64,
+    /// Rights on their way to it.
+    pub coming: Units,
+    pub demand: Gauge,
+    /// Units a millisecond that buyers ask of it, all items together.
+    pub busy: f64,
+    /// Units that an admin expects to be asked for there, while a launch is on.
+    pub expected: Option<Units>,
     pub quota: Quota,
     /// It can be asked.
     pub linked: bool,
     /// It hands its rights over, and wants none.
     pub draining: bool,
+    pub round_trip: Millis,
 }
 
 /// An item as this replica sees it.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Situation {
+    pub now: Timestamp,
     pub here: Holder,
     pub others: Vec<Holder>,
     /// An admin moves this item's rights by hand.
     pub manual: bool,
+    /// The share of buyers here who would not wait for a round trip.
+    pub hurry: f64,
+    /// What one order of a random size adds to the variance of demand here, in units.
+    pub burst: f64,
 }
 
-/// A pull ahead of need: so many units would be welcome from that donor.
+/// Rights that would be welcome from a donor, or given to a member, ahead of need.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Pull {
-    pub donor: ReplicaId,
-    pub want: Units,
+pub struct Part {
+    pub member: ReplicaId,
+    pub units: Units,
 }
 
 impl Holder {
@@ -49,34 +91,111 @@ impl Holder {
 
     /// Rights that it may still take in, by its quota.
     fn room(&self) -> Units {
-        if self.draining { Units::ZERO } else { self.quota.ceiling().excess_over(self.available) }
+        if self.draining { Units::ZERO } else { self.quota.ceiling().excess_over(self.holding()) }
     }
 
-    /// Its part of what is handed over: a node without demand gets little, one of weight 0 nothing.
-    fn pull(&self) -> u128 {
-        if self.quota.weight == Some(0) { 0 } else { self.weighted_demand().saturating_add(1) }
+    /// What it has and what is on its way to it.
+    fn holding(&self) -> Units {
+        Units(self.available.0.saturating_add(self.coming.0))
     }
 
-    fn weighted_demand(&self) -> u128 {
-        // A peer's row may claim any demand, and its setting any weight.
-        u128::from(self.demand).saturating_mul(u128::from(self.quota.weight.unwrap_or(1)))
+    fn weight(&self) -> f64 {
+        self.quota.weight.unwrap_or(1) as f64
+    }
+
+    /// Most units that it can be expected to sell soon.
+    fn reach(&self, now: Timestamp) -> f64 {
+        let expected = self.expected.map_or(0.0, |units| units.0 as f64);
+        GROWTH * self.demand.remembered() + self.demand.rate(now) * HORIZON + expected
     }
 }
 
 impl Situation {
-    /// How many rights a member should hold at least: its share of all known ones in proportion
-    /// to demand, but no more than buyers asked there lately, within its quota. What lies above
-    /// the targets stays where it is.
-    fn target(&self, member: &Holder) -> Units {
+    fn all(&self) -> impl Iterator<Item = &Holder> {
+        self.others.iter().filter(|h| h.linked).chain([&self.here])
+    }
+
+    /// All rights that are known here and can be moved.
+    fn rights(&self) -> f64 {
+        self.all().map(|h| h.available.0 as f64 + h.coming.0 as f64).sum()
+    }
+
+    /// A member's part of what buyers will ask for, among those that can be reached.
+    fn share(&self, member: &Holder) -> f64 {
+        let takers = || self.all().filter(|h| !h.draining);
+        let rates: f64 = takers().map(|h| h.demand.rate(self.now)).sum();
+        let known: f64 = takers().map(|h| (h.demand.weight() - 1.0).max(0.0)).sum();
+        let known = if rates > 0.0 { known } else { 0.0 };
+        let expected: f64 = takers().filter_map(|h| h.expected).map(|units| units.0 as f64).sum();
+        let busy: f64 = takers().map(|h| h.busy).sum();
+        let guess = |h: &Holder| match h.expected {
+            Some(units) if expected > 0.0 => (LAUNCH_WEIGHT, units.0 as f64 / expected),
+            _ if busy > 0.0 => (GUESS_WEIGHT, h.busy / busy),
+            _ => (GUESS_WEIGHT, 1.0 / takers().count().max(1) as f64),
+        };
+        let part = |h: &Holder| {
+            let (weight, guess) = guess(h);
+            let measured = if known > 0.0 { known * h.demand.rate(self.now) / rates } else { 0.0 };
+            h.weight() * (measured + weight * guess) / (known + weight)
+        };
+        let whole: f64 = takers().map(part).sum();
+        if member.draining || whole <= 0.0 { 0.0 } else { part(member) / whole }
+    }
+
+    /// How many of `rights` a member should hold.
+    fn target_of(&self, member: &Holder, rights: f64) -> f64 {
         if member.draining {
-            return Units::ZERO;
+            return 0.0;
         }
-        let all = || self.others.iter().chain([&self.here]);
-        let rights: u128 = all().map(|h| u128::from(h.available.0)).sum();
-        let demand = all().map(Holder::weighted_demand).fold(0, u128::saturating_add);
-        let share = rights.saturating_mul(member.weighted_demand()).checked_div(demand).unwrap_or(0);
-        let share = Units(u64::try_from(share).unwrap_or(u64::MAX)).min(Units(member.demand / 1_000));
-        share.max(member.quota.floor()).min(member.quota.ceiling())
+        let fair = (self.share(member) * rights).min(member.reach(self.now));
+        fair.max(member.quota.floor().0 as f64).min(member.quota.ceiling().0 as f64)
+    }
+
+    pub fn target(&self, member: &Holder) -> f64 {
+        self.target_of(member, self.rights())
+    }
+
+    /// The same item as each member that can be reached sees it, as far as is known here: this one
+    /// first.
+    pub fn from_all_sides(&self) -> Vec<Situation> {
+        let side = |place: Option<usize>| {
+            let mut view = self.clone();
+            if let Some(place) = place {
+                std::mem::swap(&mut view.here, &mut view.others[place]);
+                view.others[place].round_trip = view.here.round_trip;
+                (view.hurry, view.burst) = (0.0, view.here.demand.order());
+            }
+            view
+        };
+        let linked = self.others.iter().enumerate().filter(|(_, h)| h.linked).map(|(place, _)| Some(place));
+        std::iter::once(None).chain(linked).map(side).collect()
+    }
+
+    /// What a member lacks to its target.
+    fn lack(&self, member: &Holder) -> Units {
+        whole_units(self.target(member) - member.holding().0 as f64).min(member.room())
+    }
+
+    /// What a member has beyond its target and may give.
+    pub fn surplus(&self, member: &Holder) -> Units {
+        whole_units(member.available.0 as f64 - self.target(member)).min(member.spare())
+    }
+
+    /// Whether a member may run dry before it can be helped.
+    fn is_low(&self, member: &Holder, round_trip: Millis) -> bool {
+        let holding = member.holding().0 as f64;
+        let soon = member.demand.rate(self.now) * round_trip.0 as f64;
+        let burst = if member.replica == self.here.replica { self.burst } else { member.demand.order() };
+        let soon = soon + SAFETY * (soon * burst).sqrt();
+        holding < soon.max(self.target(member) / 2.0) || holding < member.quota.floor().0 as f64
+    }
+
+    /// Whether that many units are worth a transfer to `member`.
+    fn is_worth(&self, member: &Holder, units: Units) -> bool {
+        let hurry = if member.replica == self.here.replica { self.hurry } else { 0.0 };
+        let orders = 1.0 / ((1.0 - hurry) / ORDERS_PATIENT + hurry / ORDERS_HURRIED);
+        let fills_floor = member.holding() < member.quota.floor();
+        !units.is_zero() && (fills_floor || units.0 as f64 >= orders * member.demand.order())
     }
 
     /// How many rights this replica may still take in, by its quota.
@@ -84,50 +203,31 @@ impl Situation {
         self.here.room()
     }
 
-    /// To whom a draining node gives what is free here: in proportion to demand,
-    /// within quotas while anybody has room; then regardless, for the node is to be emptied.
-    pub fn hand_over(&self) -> Vec<(ReplicaId, Units)> {
-        let all = self.here.available;
-        let mut takers: Vec<&Holder> = self.others.iter().filter(|h| h.linked && !h.draining).collect();
-        takers.sort_by_key(|h| (std::cmp::Reverse(h.pull()), h.replica));
-        let whole = takers.iter().map(|h| h.pull()).fold(0, u128::saturating_add);
-        let mut rest = all;
-        let mut parts: Vec<(ReplicaId, Units)> = Vec::new();
-        for taker in &takers {
-            let share = u128::from(all.0).saturating_mul(taker.pull()).checked_div(whole).unwrap_or(0);
-            let part = Units(u64::try_from(share).unwrap_or(u64::MAX)).min(taker.room()).min(rest);
-            rest = rest.excess_over(part);
-            parts.push((taker.replica, part));
-        }
-        for (taker, (_, part)) in takers.iter().zip(&mut parts) {
-            let more = rest.min(taker.room().excess_over(*part));
-            *part = Units(part.0 + more.0);
-            rest = rest.excess_over(more);
-        }
-        if let Some((_, part)) = parts.first_mut() {
-            *part = Units(part.0 + rest.0);
-        }
-        parts.retain(|(_, part)| !part.is_zero());
-        parts
-    }
-
-    /// For whom to ask for `need` units that buyers wait for: the richest first, each for what
-    /// it can spare, until the need is met. `usable` leaves out who cannot be asked now.
-    pub fn donors(&self, need: Units, usable: impl Fn(ReplicaId) -> bool) -> Vec<(ReplicaId, Units)> {
+    /// For whom to ask for `need` units that buyers wait for, each for what it can spare, until the
+    /// need is met: those first that have most to spare beyond their targets, and are near, and can
+    /// answer within `patience`. `usable` leaves out who cannot be asked now.
+    pub fn donors(&self, need: Units, patience: Millis, usable: impl Fn(ReplicaId) -> bool) -> Vec<Part> {
         let mut rest = need.min(self.room());
-        let mut donors: Vec<&Holder> = self.others.iter().filter(|h| h.linked && usable(h.replica)).collect();
-        donors.sort_by_key(|h| (std::cmp::Reverse(h.spare()), h.replica));
+        let merit = |h: &Holder| {
+            let helps = |units: Units| units.min(need).0 as f64;
+            (helps(self.surplus(h)) + helps(h.spare()) / 4.0) / h.round_trip.0.max(1) as f64
+        };
+        let mut donors: Vec<(bool, f64, &Holder)> = (self.others.iter())
+            .filter(|h| h.linked && usable(h.replica))
+            .map(|h| (h.round_trip > patience, merit(h), h))
+            .collect();
+        donors.sort_by(|a, b| (a.0.cmp(&b.0)).then(b.1.total_cmp(&a.1)).then(a.2.replica.cmp(&b.2.replica)));
         if planted::is_on(Bug::PoorestDonorFirst) {
-            donors.reverse();
+            donors.sort_by_key(|(_, _, h)| h.spare());
         }
         let mut asks = Vec::new();
-        for donor in donors {
-            let part = rest.min(donor.spare());
-            if self.manual || part.is_zero() {
-                break;
+        for (_, _, donor) in donors {
+            let units = rest.min(donor.spare());
+            if self.manual || units.is_zero() {
+                continue;
             }
-            asks.push((donor.replica, part));
-            rest = rest.excess_over(part);
+            asks.push(Part { member: donor.replica, units });
+            rest = rest.excess_over(units);
         }
         asks
     }
@@ -137,21 +237,62 @@ impl Situation {
         if self.manual {
             return Units::ZERO;
         }
-        let settled = Units(self.here.available.0.saturating_add(need.0));
-        self.target(&self.here).excess_over(settled).min(self.room())
+        let left = (self.rights() - need.0 as f64).max(0.0);
+        let stays = self.here.holding().excess_over(need);
+        let target = self.target_of(&self.here, left);
+        whole_units(target - stays.0 as f64).min(self.room().excess_over(need))
     }
 
-    /// A pull ahead of need, when fewer than half of the target is here.
-    pub fn pull(&self) -> Option<Pull> {
-        let target = self.target(&self.here);
-        if self.manual || self.here.demand == 0 || self.here.available.0 > target.0 / 2 {
-            return None;
+    /// Whether to bring `need` units here for buyers who wait; else it is better to send them where
+    /// the units are.
+    pub fn is_worth_fetching(&self, need: Units) -> bool {
+        let best = self.others.iter().filter(|h| h.linked).map(|h| self.surplus(h)).max();
+        let more = best.unwrap_or_default().excess_over(need).min(self.top_up(need));
+        self.is_worth(&self.here, Units(need.0.saturating_add(more.0)))
+    }
+
+    /// Pulls ahead of need, when little is left here. One donor; or two, when the first one's units
+    /// may come too late.
+    pub fn pull(&self) -> Vec<Part> {
+        let wants = !self.manual && !self.here.draining;
+        let mut lack = if wants { self.lack(&self.here) } else { Units::ZERO };
+        let merit = |h: &Holder| self.surplus(h).min(lack).0 as f64 / h.round_trip.0.max(1) as f64;
+        let mut donors: Vec<(f64, &Holder)> =
+            self.others.iter().filter(|h| h.linked).map(|h| (merit(h), h)).collect();
+        donors.sort_by(|a, b| b.0.total_cmp(&a.0).then(a.1.replica.cmp(&b.1.replica)));
+        let mut pulls = Vec::new();
+        for (_, donor) in donors {
+            let units = self.surplus(donor).min(lack);
+            let late = self.here.demand.rate(self.now) * 2.0 * donor.round_trip.0 as f64;
+            let is_hot = (self.here.available.0 as f64) < late.floor();
+            if pulls.len() > usize::from(is_hot) || !self.is_worth(&self.here, units) {
+                break;
+            }
+            if !self.is_low(&self.here, donor.round_trip) {
+                continue;
+            }
+            pulls.push(Part { member: donor.replica, units });
+            lack = lack.excess_over(units);
         }
-        let want = target.excess_over(self.here.available).min(self.room());
-        let surplus = |h: &Holder| h.available.excess_over(self.target(h)).min(h.spare());
-        let donor = self.others.iter().filter(|h| h.linked).max_by_key(|h| (surplus(h), h.replica))?;
-        let want = want.min(surplus(donor));
-        if want.is_zero() { None } else { Some(Pull { donor: donor.replica, want }) }
+        pulls
+    }
+
+    /// What to give unasked, after units came in here or an admin changed quotas: to members that
+    /// buyers ask, or a launch or quota names, and that are low.
+    pub fn push(&self) -> Vec<Part> {
+        let mut surplus = self.surplus(&self.here);
+        let mut gifts = Vec::new();
+        for taker in self.others.iter().filter(|h| h.linked && !h.draining && !self.manual) {
+            let units = self.lack(taker).min(surplus);
+            let known = taker.demand.weight() > 1.0
+                || taker.expected.is_some_and(|units| !units.is_zero())
+                || taker.holding() < taker.quota.floor();
+            if known && self.is_low(taker, taker.round_trip) && self.is_worth(taker, units) {
+                gifts.push(Part { member: taker.replica, units });
+                surplus = surplus.excess_over(units);
+            }
+        }
+        gifts
     }
 
     /// How many units to give of what `asker` needs for waiting buyers and would like beyond.
@@ -163,13 +304,46 @@ impl Situation {
         }
         let spare = self.here.spare().excess_over(claimed);
         let needed = need.min(spare);
-        let target = self.target(&self.here);
-        let surplus = spare.excess_over(needed).excess_over(target);
+        let surplus = self.surplus(&self.here).excess_over(claimed).min(spare).excess_over(needed);
         let asker = self.others.iter().find(|h| h.replica == asker);
         let room = asker.map_or(Units(u64::MAX), Holder::room);
         let wished = want.min(surplus).min(room.excess_over(needed));
         Units(needed.0 + wished.0)
     }
+
+    /// To whom a draining node gives what is free here: in proportion to their shares,
+    /// within quotas while anybody has room; then regardless, for the node is to be emptied.
+    pub fn hand_over(&self) -> Vec<Part> {
+        let all = self.here.available;
+        let mut takers: Vec<(f64, &Holder)> =
+            self.others.iter().filter(|h| h.linked && !h.draining).map(|h| (self.share(h), h)).collect();
+        takers.sort_by(|a, b| b.0.total_cmp(&a.0).then(a.1.replica.cmp(&b.1.replica)));
+        let mut rest = all;
+        let mut parts: Vec<Part> = Vec::new();
+        for (share, taker) in &takers {
+            let units = whole_units(share * all.0 as f64).min(taker.room()).min(rest);
+            rest = rest.excess_over(units);
+            parts.push(Part { member: taker.replica, units });
+        }
+        for ((share, taker), part) in takers.iter().zip(&mut parts) {
+            let wanted = *share > 0.0;
+            let more = rest.min(taker.room().excess_over(part.units));
+            let more = if wanted { more } else { Units::ZERO };
+            part.units = Units(part.units.0 + more.0);
+            rest = rest.excess_over(more);
+        }
+        if let Some(part) = parts.first_mut() {
+            part.units = Units(part.units.0 + rest.0);
+        }
+        parts.retain(|part| !part.units.is_zero());
+        parts
+    }
+}
+
+/// A quantity rounded down, but for a little.
+fn whole_units(quantity: f64) -> Units {
+    // `as` saturates: what is negative or no number becomes 0.
+    Units((quantity + ROUNDING).floor() as u64)
 }
 
 #[cfg(test)]
@@ -178,103 +352,233 @@ mod tests {
 
     use super::*;
 
-    fn holder(n: u128, available: u64, demand: u64) -> Holder {
-        let replica = ReplicaId(Uuid::from_u128(n));
+    const NOW: Timestamp = Timestamp(1_000_000);
+    const SECOND: Millis = Millis(1_000);
+
+    fn id(n: u128) -> ReplicaId {
+        ReplicaId(Uuid::from_u128(n))
+    }
+
+    /// Asked for one unit `orders` times, once in so many seconds, the last time now.
+    fn gauge(orders: u64, seconds: u64) -> Gauge {
+        let mut gauge = Gauge::default();
+        let first = NOW.0 - seconds * 1_000 * (orders - 1);
+        (0..orders).for_each(|n| gauge.asked(Timestamp(first + n * seconds * 1_000), Units(1)));
+        gauge
+    }
+
+    fn holder(n: u128, available: u64, demand: Gauge) -> Holder {
         Holder {
-            replica,
+            replica: id(n),
             available: Units(available),
+            coming: Units(0),
             demand,
+            busy: 0.0,
+            expected: None,
             quota: Quota::default(),
             linked: true,
             draining: false,
+            round_trip: Millis(if n == 1 { 0 } else { 80 }),
         }
     }
 
+    fn idle(n: u128, available: u64) -> Holder {
+        holder(n, available, Gauge::default())
+    }
+
     fn situation(here: Holder, others: Vec<Holder>) -> Situation {
-        Situation { here, others, manual: false }
+        Situation { now: NOW, here, others, manual: false, hurry: 0.0, burst: 1.0 }
+    }
+
+    fn part(n: u128, units: u64) -> Part {
+        Part { member: id(n), units: Units(units) }
     }
 
     #[test]
-    fn the_richest_donors_are_asked_first_and_only_as_many_as_needed() {
-        let s = situation(holder(1, 0, 0), vec![holder(2, 3, 0), holder(3, 9, 0), holder(4, 5, 0)]);
-        let id = |n| ReplicaId(Uuid::from_u128(n));
-        assert_eq!(s.donors(Units(4), |_| true), [(id(3), Units(4))]);
-        assert_eq!(s.donors(Units(11), |_| true), [(id(3), Units(9)), (id(4), Units(2))]);
-        assert_eq!(s.donors(Units(11), |r| r != id(3)), [(id(4), Units(5)), (id(2), Units(3))]);
+    fn targets_are_shares_of_all_rights_in_proportion_to_demand() {
+        let s = situation(holder(1, 10, gauge(30, 1)), vec![holder(2, 50, gauge(30, 3)), idle(3, 0)]);
+        let [one, two, three] = [&s.here, &s.others[0], &s.others[1]].map(|h| s.target(h));
+        assert!((40.0..47.0).contains(&one), "{one}");
+        assert!((13.0..17.0).contains(&two), "{two}");
+        assert!(three < 2.0, "{three}");
+    }
+
+    #[test]
+    fn a_target_is_no_more_than_what_can_be_expected_to_be_sold_soon() {
+        let s = situation(holder(1, 0, gauge(2, 60)), vec![idle(2, 1_000_000)]);
+        assert!(s.target(&s.here) < 6.0, "{}", s.target(&s.here));
+        let s = situation(holder(1, 0, gauge(32, 1)), vec![idle(2, 1_000_000)]);
+        assert!(s.target(&s.here) > 60.0, "{}", s.target(&s.here));
+    }
+
+    #[test]
+    fn a_new_item_is_shared_as_all_items_are_and_a_launch_as_it_is_expected() {
+        let mut s = situation(holder(1, 0, gauge(1, 1)), vec![idle(2, 60)]);
+        (s.here.busy, s.others[0].busy) = (3.0, 1.0);
+        assert!((s.share(&s.here) - 0.75).abs() < 1e-9);
+        (s.here.expected, s.others[0].expected) = (Some(Units(10)), Some(Units(90)));
+        assert!((s.share(&s.here) - 0.1).abs() < 1e-9);
+        assert_eq!(s.pull(), [part(2, 6)]);
+    }
+
+    #[test]
+    fn a_low_node_asks_one_donor_for_what_its_target_lacks() {
+        let s = situation(holder(1, 2, gauge(30, 1)), vec![idle(2, 20), idle(3, 19)]);
+        assert_eq!(s.pull(), [part(2, 20)]);
+        let s = situation(holder(1, 25, gauge(30, 1)), vec![idle(2, 10), idle(3, 9)]);
+        assert_eq!(s.pull(), []);
+    }
+
+    #[test]
+    fn the_nearer_donor_is_asked_when_both_have_enough() {
+        let mut s = situation(holder(1, 2, gauge(8, 10)), vec![idle(2, 200), idle(3, 190)]);
+        s.others[0].round_trip = Millis(300);
+        assert_eq!(s.pull()[0].member, id(3));
+    }
+
+    #[test]
+    fn two_donors_are_asked_when_units_may_come_too_late() {
+        let mut hot = gauge(32, 1);
+        hot.span = 320;
+        let s = situation(holder(1, 2, hot), vec![idle(2, 20), idle(3, 19), idle(4, 18)]);
+        assert_eq!(s.pull().iter().map(|p| p.member).collect::<Vec<_>>(), [id(2), id(3)]);
+    }
+
+    #[test]
+    fn the_last_units_stay_where_they_are_unless_buyers_cannot_wait() {
+        let mut s = situation(holder(1, 0, gauge(30, 1)), vec![idle(2, 2), idle(3, 1)]);
+        assert_eq!(s.pull(), []);
+        assert!(!s.is_worth_fetching(Units(1)));
+        s.hurry = 1.0;
+        assert_eq!(s.pull(), [part(2, 2)]);
+        assert!(s.is_worth_fetching(Units(1)));
+    }
+
+    #[test]
+    fn a_unit_just_moved_is_not_wanted_back() {
+        let mut s = situation(holder(1, 0, gauge(10, 9)), vec![holder(2, 1, gauge(10, 10))]);
+        s.hurry = 1.0;
+        assert_eq!(s.pull(), []);
+    }
+
+    #[test]
+    fn waiting_buyers_units_come_from_those_with_most_to_spare_in_time() {
+        let s = situation(idle(1, 0), vec![idle(2, 3), idle(3, 9), idle(4, 5)]);
+        assert_eq!(s.donors(Units(4), SECOND, |_| true)[0], part(3, 4));
+        assert_eq!(s.donors(Units(11), SECOND, |_| true), [part(3, 9), part(4, 2)]);
+        assert_eq!(s.donors(Units(11), SECOND, |r| r != id(3)), [part(4, 5), part(2, 3)]);
+        let mut far = s.clone();
+        far.others[1].round_trip = Millis(1_500);
+        assert_eq!(far.donors(Units(11), SECOND, |_| true), [part(4, 5), part(2, 3), part(3, 3)]);
     }
 
     #[test]
     fn a_donor_keeps_its_floor_and_what_its_own_buyers_wait_for() {
-        let mut here = holder(1, 10, 0);
+        let mut here = idle(1, 10);
         here.quota.min = Some(Units(4));
-        let s = situation(here, vec![holder(2, 0, 0)]);
-        let asker = ReplicaId(Uuid::from_u128(2));
-        assert_eq!(s.gift(asker, Units(9), Units(0), Units(0)), Units(6));
-        assert_eq!(s.gift(asker, Units(9), Units(0), Units(5)), Units(1));
+        let s = situation(here, vec![idle(2, 0)]);
+        assert_eq!(s.gift(id(2), Units(9), Units(0), Units(0)), Units(6));
+        assert_eq!(s.gift(id(2), Units(9), Units(0), Units(5)), Units(1));
     }
 
     #[test]
     fn wishes_are_met_only_from_above_the_target() {
-        let s = situation(holder(1, 10, 9_000), vec![holder(2, 0, 9_000)]);
-        let asker = ReplicaId(Uuid::from_u128(2));
-        assert_eq!(s.gift(asker, Units(0), Units(9), Units(0)), Units(5));
-        assert_eq!(s.gift(asker, Units(2), Units(9), Units(0)), Units(5));
+        let s = situation(holder(1, 10, gauge(9, 1)), vec![holder(2, 0, gauge(9, 1))]);
+        assert_eq!(s.gift(id(2), Units(0), Units(9), Units(0)), Units(5));
+        assert_eq!(s.gift(id(2), Units(2), Units(9), Units(0)), Units(5));
     }
 
     #[test]
-    fn a_pull_goes_to_the_greatest_surplus_once_half_the_target_is_gone() {
-        let low = situation(holder(1, 1, 3_000), vec![holder(2, 20, 0), holder(3, 19, 0)]);
-        let pull = low.pull().unwrap();
-        assert_eq!(pull.donor, ReplicaId(Uuid::from_u128(2)));
-        assert_eq!(pull.want, Units(2));
-        let enough = situation(holder(1, 30, 3_000), vec![holder(2, 20, 0)]);
-        assert_eq!(enough.pull(), None);
+    fn what_came_in_is_given_to_who_is_asked_for_it_and_is_low() {
+        let s = situation(idle(1, 100), vec![holder(2, 0, gauge(20, 1)), idle(3, 0)]);
+        let gifts = s.push();
+        assert_eq!(gifts.len(), 1);
+        assert_eq!(gifts[0].member, id(2));
+        assert!((60..95).contains(&gifts[0].units.0), "{gifts:?}");
+        let nobody = situation(idle(1, 100), vec![idle(2, 0), idle(3, 0)]);
+        assert_eq!(nobody.push(), []);
+    }
+
+    #[test]
+    fn a_floor_is_filled_without_demand() {
+        let mut s = situation(idle(1, 100), vec![idle(2, 0)]);
+        s.others[0].quota.min = Some(Units(2));
+        assert_eq!(s.push(), [part(2, 2)]);
+        let mut s = situation(idle(1, 0), vec![idle(2, 100)]);
+        s.here.quota.pinned = Some(Units(7));
+        assert_eq!(s.pull(), [part(2, 7)]);
     }
 
     #[test]
     fn what_is_moved_by_hand_stays_where_it_is() {
-        let mut s = situation(holder(1, 0, 3_000), vec![holder(2, 20, 0)]);
+        let mut s = situation(holder(1, 0, gauge(9, 1)), vec![idle(2, 20)]);
         s.manual = true;
-        assert_eq!(s.pull(), None);
-        assert!(s.donors(Units(1), |_| true).is_empty());
-        assert_eq!(s.gift(ReplicaId(Uuid::from_u128(2)), Units(1), Units(1), Units(0)), Units(0));
+        assert_eq!(s.pull(), []);
+        assert_eq!(s.push(), []);
+        assert_eq!(s.donors(Units(1), SECOND, |_| true), []);
+        assert_eq!(s.gift(id(2), Units(1), Units(1), Units(0)), Units(0));
     }
 
     #[test]
     fn a_pinned_node_neither_pulls_nor_gives_what_is_pinned() {
-        let mut here = holder(1, 5, 9_000);
+        let mut here = holder(1, 5, gauge(9, 1));
         here.quota.pinned = Some(Units(5));
-        let s = situation(here, vec![holder(2, 20, 0)]);
-        assert_eq!(s.pull(), None);
-        assert!(s.donors(Units(3), |_| true).is_empty());
-        assert_eq!(s.gift(ReplicaId(Uuid::from_u128(2)), Units(3), Units(3), Units(0)), Units(0));
+        let s = situation(here, vec![idle(2, 20)]);
+        assert_eq!(s.pull(), []);
+        assert_eq!(s.donors(Units(3), SECOND, |_| true), []);
+        assert_eq!(s.gift(id(2), Units(3), Units(3), Units(0)), Units(0));
+    }
+
+    #[test]
+    fn a_weight_counts_demand_so_many_times_and_zero_not_at_all() {
+        let mut s = situation(holder(1, 40, gauge(30, 1)), vec![holder(2, 40, gauge(30, 1))]);
+        s.others[0].quota.weight = Some(3);
+        assert!((s.share(&s.others[0]) - 0.75).abs() < 0.01);
+        s.others[0].quota.weight = Some(0);
+        assert_eq!(s.share(&s.others[0]), 0.0);
     }
 
     #[test]
     fn a_draining_node_gives_everything_by_demand_and_within_quotas_if_it_can() {
-        let id = |n| ReplicaId(Uuid::from_u128(n));
-        let mut here = holder(1, 10, 5_000);
+        let mut here = holder(1, 10, gauge(9, 1));
         here.draining = true;
         here.quota.pinned = Some(Units(10));
-        let mut s = situation(here, vec![holder(2, 0, 2_999), holder(3, 0, 0), holder(4, 0, 6_999)]);
-        assert_eq!(s.hand_over(), [(id(4), Units(8)), (id(2), Units(2))]);
+        let mut s = situation(here, vec![holder(2, 0, gauge(30, 3)), idle(3, 0), holder(4, 0, gauge(30, 1))]);
+        assert_eq!(s.hand_over(), [part(4, 8), part(2, 2)]);
         s.others[2].quota.max = Some(Units(2));
-        assert_eq!(s.hand_over(), [(id(4), Units(2)), (id(2), Units(8))]);
+        assert_eq!(s.hand_over(), [part(4, 2), part(2, 8)]);
         s.others[0].quota.max = Some(Units(1));
         s.others[1].draining = true;
-        assert_eq!(s.hand_over(), [(id(4), Units(9)), (id(2), Units(1))]);
+        assert_eq!(s.hand_over(), [part(4, 9), part(2, 1)]);
         s.others.iter_mut().for_each(|h| h.linked = false);
         assert_eq!(s.hand_over(), []);
     }
 
     #[test]
     fn a_draining_node_wants_nothing_and_gets_only_what_its_buyers_need() {
-        let mut s = situation(holder(1, 20, 0), vec![holder(2, 0, 9_000)]);
+        let mut s = situation(idle(1, 20), vec![holder(2, 0, gauge(9, 1))]);
         s.others[0].draining = true;
-        assert_eq!(s.gift(ReplicaId(Uuid::from_u128(2)), Units(1), Units(9), Units(0)), Units(1));
-        let mut s = situation(holder(1, 0, 9_000), vec![holder(2, 20, 0)]);
+        assert_eq!(s.gift(id(2), Units(1), Units(9), Units(0)), Units(1));
+        let mut s = situation(holder(1, 0, gauge(9, 1)), vec![idle(2, 20)]);
         s.here.draining = true;
-        assert_eq!(s.pull(), None);
+        assert_eq!(s.pull(), []);
         assert_eq!(s.top_up(Units(1)), Units::ZERO);
+    }
+
+    #[test]
+    fn no_numbers_of_a_peer_break_the_arithmetic() {
+        let wild = Gauge { units: u64::MAX, orders: u64::MAX, span: 0, at: Timestamp(u64::MAX) };
+        let mut other = holder(2, u64::MAX, wild);
+        other.coming = Units(u64::MAX);
+        other.quota.weight = Some(u64::MAX);
+        other.busy = wild.rate(NOW);
+        let mut s = situation(holder(1, u64::MAX, wild), vec![other, idle(3, u64::MAX)]);
+        s.burst = u64::MAX as f64;
+        for _ in 0..2 {
+            let _ = (s.pull(), s.push(), s.hand_over(), s.donors(Units(u64::MAX), SECOND, |_| true));
+            let _ = s.gift(id(2), Units(1), Units(u64::MAX), Units(0));
+            let _ = (s.top_up(Units(u64::MAX)), s.is_worth_fetching(Units(u64::MAX)));
+            s.here.available = Units(0);
+        }
     }
 }

@@ -56,6 +56,13 @@ impl Item {
 
     /// The pairs (giver, receiver) between which units moved, by either's row: also those whose
     /// other row is not here yet.
+    /// What others gave to a member and it has not taken in, by the rows that are here.
+    pub fn coming_to(&self, member: ReplicaId) -> Units {
+        let credited = |from| self.rows.get(&member).map_or(Units::ZERO, |row| row.credited_from(from));
+        let coming = self.rows.iter().map(|(from, row)| row.sent_to(member).excess_over(credited(*from)));
+        Units(coming.map(|units| units.0).fold(0, u64::saturating_add))
+    }
+
     pub fn pairs(&self) -> BTreeSet<(ReplicaId, ReplicaId)> {
         let of_row = |(owner, row): (&ReplicaId, &Row)| {
             let owner = *owner;
@@ -396,7 +403,7 @@ fn node_books(member: &Member, row: &Row, as_of: Timestamp) -> Option<NodeBooks>
 fn raise_row(row: &mut Row, raise: &Raise, session: u64) {
     row.seq = raise.seq;
     row.session = session;
-    row.demand = raise.demand;
+    row.demand = raise.demand.unwrap_or_default();
     for raised in &raise.cells {
         row.apply(Dot::new(raised.new.cell, raised.new.value));
     }

@@ -25,7 +25,7 @@ use crate::limits::{
     USUAL_ROUND_TRIP,
 };
 use crate::planted::{self, Bug};
-use crate::types::{Cell, Heard, Millis, NodeName, ReplicaId, Seq, Timestamp};
+use crate::types::{Cell, Gauge, Heard, Millis, NodeName, ReplicaId, Seq, Timestamp};
 use crate::wire::message::{Digest, Hello, Pass};
 use crate::wire::record::Claim;
 use crate::wire::{Body, Entry, Key, Merge, Message, codec};
@@ -45,6 +45,7 @@ pub struct Links {
     heard_changed: bool,
     /// Kept when a link goes down: the next one will be about as long.
     round_trips: BTreeMap<ReplicaId, Millis>,
+    demands: BTreeMap<ReplicaId, Gauge>,
     pass_at: Option<Timestamp>,
     digest_at: Option<Timestamp>,
 }
@@ -140,6 +141,17 @@ impl Links {
     /// As it was measured last; a guess for a member that was never linked.
     pub fn round_trip(&self, replica: ReplicaId) -> Millis {
         self.round_trips.get(&replica).copied().unwrap_or(USUAL_ROUND_TRIP)
+    }
+
+    /// To the nearest member that is linked.
+    pub fn nearest_round_trip(&self) -> Millis {
+        let all = self.up.keys().map(|replica| self.round_trip(*replica));
+        all.min().unwrap_or(USUAL_ROUND_TRIP)
+    }
+
+    /// What buyers ask of a member, all items together, as it said last.
+    pub fn demand_of(&self, replica: ReplicaId) -> Gauge {
+        self.demands.get(&replica).copied().unwrap_or_default()
     }
 
     /// Something was recorded: it will be pushed soon.
@@ -286,7 +298,7 @@ impl Replica {
         // the receiver lets only a window of passes go and repeats none: until the wait at the start ends.
         let to = to.filter(|_| self.standing.is_proven());
         let echo = to.and_then(|to| self.links.up.get(&to)).map(|link| link.stamp);
-        Digest { watermarks, stamp: now, echo }
+        Digest { watermarks, stamp: now, echo, demand: Some(self.demand.all()) }
     }
 
     fn digested(&mut self, now: Timestamp, from: ReplicaId, digest: Digest, out: &mut Effects) {
@@ -336,6 +348,7 @@ impl Replica {
             }
         }
         link.theirs.clone_from(&theirs);
+        self.links.demands.extend(digest.demand.map(|gauge| (from, gauge)));
         // What it lacked by the digest before is not on its way: send it.
         for (origin, log) in &state.logs {
             let lacked = link.seen.get(origin).is_some_and(|before| of(*origin) < *before);

@@ -4,16 +4,26 @@
 //! leaves; the receiver, once it has the giver's row, raises `credited` to the same number. So
 //! any number of repeats, in any order, over any path, move each unit once.
 
+use std::collections::BTreeSet;
+
 use crdts::{CmRDT, Dot};
 
 use super::Replica;
 use super::draft::Draft;
 use super::effects::Effects;
-use super::waiting::AskAnswer;
+use super::rebalance::Situation;
+use super::waiting::{AskAnswer, Stir};
 use crate::planted::{self, Bug};
 use crate::types::{Cell, ReplicaId, Seq, Sku, Timestamp, Units};
 use crate::wire::message::{Ask, AskLine, Given, MAX_ENTRIES};
 use crate::wire::{Actor, Cause, Change, Entry, Key, Merge, Message, Record};
+
+/// What an asker gets.
+struct Gift {
+    units: Units,
+    /// For the item's history.
+    why: String,
+}
 
 /// Rows in one answer to an ask: with the widest rows, of 256 members, it stays under the
 /// longest message.
@@ -49,53 +59,84 @@ impl Replica {
     }
 
     fn give(&mut self, now: Timestamp, to: ReplicaId, ask: &Ask, out: &mut Effects) {
-        let gifts: Vec<(&AskLine, Units)> =
-            ask.lines.iter().map(|line| (line, self.gift(now, to, line, ask.since))).collect();
         let crossed = |line: &&AskLine| !line.need.is_zero() && self.jobs.is_waited_for(&line.sku);
         self.stats.asks_crossed += ask.lines.iter().filter(crossed).count() as u64;
-        let for_buyer = gifts.iter().any(|(line, gift)| !gift.is_zero() && !line.need.is_zero());
-        let cause = if for_buyer { Cause::GiveForBuyer } else { Cause::GiveForBalance };
-        let mut draft = Draft::new(&self.state, now, cause);
+        let mut draft = Draft::new(&self.state, now, Cause::GiveForBalance);
         draft.actor = Some(Actor::Peer(to));
-        let (mut moves, mut units) = (0, 0);
-        let mut seen = std::collections::BTreeSet::new();
-        for (line, gift) in gifts {
+        let mut seen = BTreeSet::new();
+        for line in &ask.lines {
             // A line repeated in one ask counts once: the gift was reckoned without the other.
-            if gift.is_zero() || !seen.insert(&line.sku) {
+            if !seen.insert(&line.sku) {
                 continue;
             }
-            if draft.raise(&line.sku, Cell::Sent(to), gift).is_ok() {
-                moves += 1;
-                units += gift.0;
+            let gift = self.gift(now, to, line, ask.since);
+            if !gift.units.is_zero() && draft.raise(&line.sku, Cell::Sent(to), gift.units).is_ok() {
+                if !line.need.is_zero() {
+                    draft.cause = Cause::GiveForBuyer;
+                }
+                draft.reason.get_or_insert(gift.why);
             }
         }
-        if moves > 0 {
-            let change = self.seal(now, draft);
-            if planted::is_on(Bug::ForesightOfCredit) {
-                self.foresee_credit(to, &change);
-            }
-            self.commit(now, change, out);
-            self.stats.transfers += moves;
-            self.stats.transferred_units += units;
+        let change = self.seal(draft);
+        self.send_rights(now, change, out);
+    }
+
+    /// Commits what a change gives away, if anything.
+    pub(super) fn send_rights(&mut self, now: Timestamp, change: Change, out: &mut Effects) {
+        let sent = change.rows.iter().flat_map(|raise| &raise.cells);
+        let sent = sent.filter(|cell| matches!(cell.new.cell, Cell::Sent(_)));
+        let (moves, units) = sent.fold((0, 0), |(moves, units), cell| (moves + 1, units + cell.by.0));
+        if moves == 0 {
+            return;
         }
+        if planted::is_on(Bug::ForesightOfCredit) {
+            self.foresee_credit(&change);
+        }
+        self.commit(now, change, out);
+        self.stats.transfers += moves;
+        self.stats.transferred_units += units;
+    }
+
+    /// Gives to members that are low and have not asked.
+    pub(super) fn give_unasked(
+        &mut self,
+        now: Timestamp,
+        sku: &Sku,
+        situation: &Situation,
+        out: &mut Effects,
+    ) {
+        if !self.standing.is_ready() {
+            return;
+        }
+        let mut draft = Draft::new(&self.state, now, Cause::GiveUnasked);
+        for part in situation.push() {
+            // What does not fit the counter stays here.
+            let _ = draft.raise(sku, Cell::Sent(part.member), part.units);
+        }
+        let change = self.seal(draft);
+        self.send_rights(now, change, out);
     }
 
     /// Planted: writes in another's row what only its owner may.
-    fn foresee_credit(&mut self, taker: ReplicaId, change: &Change) {
+    fn foresee_credit(&mut self, change: &Change) {
         let me = self.state.me();
         for raise in &change.rows {
-            let row = self.state.items.entry(raise.sku.clone()).or_default().rows.entry(taker).or_default();
-            raise.cells.iter().for_each(|c| row.apply(Dot::new(Cell::Credited(me), c.new.value)));
+            for cell in &raise.cells {
+                let Cell::Sent(taker) = cell.new.cell else { continue };
+                let item = self.state.items.entry(raise.sku.clone()).or_default();
+                let row = item.rows.entry(taker).or_default();
+                row.apply(Dot::new(Cell::Credited(me), cell.new.value));
+            }
         }
     }
 
-    fn gift(&self, now: Timestamp, to: ReplicaId, line: &AskLine, since: Option<Timestamp>) -> Units {
+    fn gift(&self, now: Timestamp, to: ReplicaId, line: &AskLine, since: Option<Timestamp>) -> Gift {
         if !self.state.items.contains_key(&line.sku) {
-            return Units::ZERO;
+            return Gift { units: Units::ZERO, why: String::new() };
         }
         let mut situation = self.situation(now, &line.sku);
         if let Some(asker) = situation.others.iter_mut().find(|h| h.replica == to) {
-            asker.demand = asker.demand.max(line.demand);
+            asker.demand = line.demand.unwrap_or(asker.demand);
         }
         // Of two that want each other's units the one whose buyer came first is served. Both
         // compare the same two pairs, so exactly one of them yields.
@@ -107,7 +148,19 @@ impl Replica {
         };
         let yields = !mine_first || planted::is_on(Bug::AskLivelock);
         let claimed = if yields { Units::ZERO } else { own.units };
-        situation.gift(to, line.need, line.want, claimed)
+        let units = situation.gift(to, line.need, line.want, claimed);
+        if units.is_zero() {
+            return Gift { units, why: String::new() };
+        }
+        let why = format!(
+            "{} needed {} and wished for {} more; here {} of {} were beyond the target",
+            self.state.name_of(to),
+            line.need,
+            line.want,
+            situation.surplus(&situation.here),
+            situation.here.available,
+        );
+        Gift { units, why }
     }
 
     /// An answer to an ask: the giver's rows, perhaps with units for here.
@@ -143,6 +196,11 @@ impl Replica {
         let rows: Vec<(ReplicaId, Sku)> =
             merge.entries.iter().filter_map(|e| Some((e.origin, sku_of(e)?.clone()))).collect();
         self.stats.entries_merged += merge.entries.len() as u64;
+        for entry in &merge.entries {
+            if let Key::Setting(sku) = &entry.key {
+                self.shortages.stir(now, sku, Stir::Supplied);
+            }
+        }
         self.note(now, Record::Merge(merge), out);
         let mut draft = Draft::new(&self.state, now, Cause::Credit);
         let mut credits = 0;
@@ -166,7 +224,7 @@ impl Replica {
             }
         }
         if credits > 0 {
-            let change = self.seal(now, draft);
+            let change = self.seal(draft);
             self.commit(now, change, out);
             self.stats.credits += credits;
         }

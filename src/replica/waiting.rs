@@ -13,10 +13,11 @@ use super::jobs::{Job, JobId, Stage};
 use super::rebalance::{Holder, Situation};
 use super::verdict::Prospect;
 use crate::limits::{
-    ASK_PAUSE, ASK_PAUSE_MAX, ASK_TIMEOUT, BALANCE_INTERVAL, MAX_JOBS, MAX_WAITING_FOR_ITEM,
+    ASK_PAUSE, ASK_PAUSE_MAX, ASK_TIMEOUT, BALANCE_AT_ONCE, BALANCE_INTERVAL, MAX_JOBS, MAX_WAITING_FOR_ITEM,
+    PULL_PAUSE,
 };
 use crate::planted::{self, Bug};
-use crate::types::{Answer, Line, Millis, NodeName, Rebalance, ReplicaId, Sku, Timestamp, Units};
+use crate::types::{Gauge, Line, Millis, NodeName, Rebalance, ReplicaId, Sku, Timestamp, Units};
 use crate::wire::Message;
 use crate::wire::message::{Ask, AskLine, MAX_ASK_LINES};
 
@@ -30,11 +31,20 @@ pub struct Shortages {
     unplanned: BTreeSet<Sku>,
     /// Items to ask for again at a time.
     timers: BTreeSet<(Timestamp, Sku)>,
-    /// Items that buyers asked for since the last look at the balance.
-    sold: BTreeSet<Sku>,
+    /// Items whose balance is to be looked at: buyers asked for them, or more happened: units came
+    /// in, or an admin changed what is wanted. Then others may need some unasked.
+    stirred: BTreeMap<Sku, Stir>,
     balance_at: Option<Timestamp>,
-    /// Items with a pull ahead of need under way, and since when.
+    /// Items with a pull ahead of need under way, or one that was in vain: none before this.
     pulls: BTreeMap<Sku, Timestamp>,
+}
+
+/// Why an item's balance is worth a look.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Stir {
+    Asked,
+    /// Units came in here that are not a peer's answer, or an admin set something.
+    Supplied,
 }
 
 #[derive(Debug, Default)]
@@ -77,9 +87,15 @@ impl Shortages {
         !self.news.is_empty()
     }
 
-    /// Buyers asked for this item: its balance is worth a look soon.
-    pub fn sold(&mut self, sku: &Sku) {
-        self.sold.insert(sku.clone());
+    /// The balance of this item is worth a look soon.
+    pub fn stir(&mut self, now: Timestamp, sku: &Sku, stir: Stir) {
+        match self.stirred.get_mut(sku) {
+            Some(known) => *known = stir.max(*known),
+            None => {
+                self.stirred.insert(sku.clone(), stir);
+            }
+        }
+        self.balance_at.get_or_insert(now.after(BALANCE_INTERVAL));
     }
 
     pub fn next_deadline(&self) -> Option<Timestamp> {
@@ -99,7 +115,9 @@ impl Shortages {
         stamp: Timestamp,
         answer: &AskAnswer,
     ) {
-        self.pulls.remove(sku);
+        if let Some(pause) = self.pulls.get_mut(sku) {
+            *pause = if answer.gave.is_zero() { now.after(PULL_PAUSE) } else { now };
+        }
         let Some(asked) = self.items.get_mut(sku).and_then(|s| s.members.get_mut(&member)) else { return };
         if answer.is_heard {
             asked.heard = asked.heard.max(Some(stamp));
@@ -169,22 +187,39 @@ impl Replica {
     pub(super) fn situation(&self, now: Timestamp, sku: &Sku) -> Situation {
         let item = self.state.items.get(sku);
         let policy = item.and_then(|item| item.policy());
-        let holder = |replica: ReplicaId, name: &NodeName, linked: bool| {
+        let launch = policy.and_then(|p| p.launch.as_ref()).filter(|launch| now < launch.until);
+        let holder = |replica: ReplicaId, name: &NodeName| {
             let row = item.and_then(|item| item.rows.get(&replica));
             Holder {
                 replica,
                 available: row.map_or(Units::ZERO, |row| row.spendable()),
-                demand: row.map_or(0, |row| row.demand),
+                coming: item.map_or(Units::ZERO, |item| item.coming_to(replica)),
+                demand: row.map_or(Gauge::default(), |row| row.demand),
+                busy: self.links.demand_of(replica).rate(now),
+                expected: launch.map(|l| l.expected.get(name).copied().unwrap_or_default()),
                 quota: policy.and_then(|p| p.quotas.get(name)).copied().unwrap_or_default(),
-                linked,
+                linked: self.links.is_up(replica),
                 draining: self.state.is_draining(replica),
+                round_trip: self.links.round_trip(replica),
             }
         };
-        let mut here = holder(self.state.me(), self.name(), true);
-        here.demand = self.demand.milli(now, sku);
-        let others = self.state.others().map(|m| holder(m.replica, &m.name, self.links.is_up(m.replica)));
-        let manual = policy.is_some_and(|p| p.rebalance == Rebalance::Manual);
-        Situation { here, others: others.collect(), manual }
+        let buyers = self.buyers(sku);
+        let here = holder(self.state.me(), self.name());
+        let here = Holder {
+            demand: buyers.gauge,
+            busy: self.demand.all().rate(now),
+            linked: true,
+            round_trip: Millis(0),
+            ..here
+        };
+        Situation {
+            now,
+            here,
+            others: self.state.others().map(|m| holder(m.replica, &m.name)).collect(),
+            manual: policy.is_some_and(|p| p.rebalance == Rebalance::Manual),
+            hurry: buyers.hurry,
+            burst: buyers.burst,
+        }
     }
 
     /// Looks again at the buyers who wait for items that changed or of which something was heard.
@@ -286,13 +321,14 @@ impl Replica {
         let state_of = |member: ReplicaId| shortage.members.get(&member).copied().unwrap_or_default();
         let usable =
             |member: ReplicaId| state_of(member).open.is_none() && now >= state_of(member).not_before;
-        let donors: BTreeMap<ReplicaId, Units> = situation.donors(need, usable).into_iter().collect();
+        let donors = situation.donors(need, claim.patience.since(now), usable);
+        let donors: BTreeMap<ReplicaId, Units> = donors.iter().map(|p| (p.member, p.units)).collect();
         let known: Units = Units(donors.values().map(|units| units.0).sum());
         // When all that is known to be free serves nobody, it is left where it is, and the rows
         // are asked for.
         let useless = situation.here.available.0.saturating_add(known.0) < claim.least.0;
         let unmet = need.excess_over(known).min(situation.room());
-        let want = situation.top_up(need);
+        let want = if useless { Units::ZERO } else { situation.top_up(need) };
         for holder in situation.others.iter().filter(|h| h.linked) {
             let asked = shortage.members.entry(holder.replica).or_default();
             let unheard =
@@ -306,7 +342,7 @@ impl Replica {
             };
             asked.open = Some((now, need));
             self.shortages.timers.insert((now.after(ASK_TIMEOUT), sku.clone()));
-            let line = AskLine { sku: sku.clone(), need, want, demand: situation.here.demand };
+            let line = AskLine { sku: sku.clone(), need, want, demand: Some(situation.here.demand) };
             let (lines, earliest) = asks.entry(holder.replica).or_insert((Vec::new(), since));
             lines.push(line);
             *earliest = since.min(*earliest);
@@ -315,11 +351,13 @@ impl Replica {
 
     /// What the buyers who wait here want of an item in all, and when the first and the last came.
     pub(super) fn claim_of_waiting(&self, sku: &Sku) -> Claim {
-        let mut claim = Claim { units: Units::ZERO, least: Units(u64::MAX), span: None };
+        let mut claim =
+            Claim { units: Units::ZERO, least: Units(u64::MAX), span: None, patience: Timestamp::ZERO };
         for (_, job) in self.jobs.waiting_for(sku) {
             let wanted = job.wanted.iter().filter(|line| line.sku == *sku).map(|line| line.quantity.0);
             let wanted = wanted.fold(0u64, u64::saturating_add);
             claim.least = claim.least.min(Units(wanted));
+            claim.patience = claim.patience.max(job.patience);
             claim.units = Units(claim.units.0.saturating_add(wanted));
             let (first, last) = claim.span.unwrap_or((job.arrived, job.arrived));
             claim.span = Some((first.min(job.arrived), last.max(job.arrived)));
@@ -340,34 +378,44 @@ impl Replica {
         }
         if self.shortages.balance_at.is_some_and(|time| time <= now) {
             self.shortages.balance_at = None;
-            self.pull_ahead(now, out);
-        }
-        if !self.shortages.sold.is_empty() && self.shortages.balance_at.is_none() {
-            self.shortages.balance_at = Some(now.after(BALANCE_INTERVAL));
+            self.balance(now, out);
         }
     }
 
-    /// What the policy would move, by what is known here.
-    pub(super) fn planned_moves(&self, _now: Timestamp, _limit: u32) -> Answer {
-        Answer::Moves { node: self.name().clone(), moves: Vec::new(), next: None }
-    }
-
-    /// Pulls rights to items that sell here and run low.
-    fn pull_ahead(&mut self, now: Timestamp, out: &mut Effects) {
+    /// Looks at items that buyers asked for, or that were supplied: pulls rights that are low here,
+    /// and gives unasked to members that are low.
+    fn balance(&mut self, now: Timestamp, out: &mut Effects) {
         let mut asks: BTreeMap<ReplicaId, Vec<AskLine>> = BTreeMap::new();
-        self.shortages.pulls.retain(|_, sent| now < sent.after(ASK_TIMEOUT));
-        for sku in std::mem::take(&mut self.shortages.sold) {
+        self.shortages.pulls.retain(|_, not_before| now < *not_before);
+        for _ in 0..BALANCE_AT_ONCE {
+            let Some((sku, stir)) = self.shortages.stirred.pop_first() else { break };
+            let situation = self.situation(now, &sku);
+            if stir == Stir::Supplied {
+                self.give_unasked(now, &sku, &situation, out);
+            }
             if self.shortages.pulls.contains_key(&sku) || self.jobs.is_waited_for(&sku) {
                 continue;
             }
-            let situation = self.situation(now, &sku);
-            if let Some(pull) = situation.pull() {
-                self.shortages.pulls.insert(sku.clone(), now);
-                let demand = situation.here.demand;
-                let line = AskLine { sku, need: Units::ZERO, want: pull.want, demand };
-                asks.entry(pull.donor).or_default().push(line);
+            for pull in situation.pull() {
+                self.shortages.pulls.insert(sku.clone(), now.after(ASK_TIMEOUT));
+                let demand = Some(situation.here.demand);
+                let line = AskLine { sku: sku.clone(), need: Units::ZERO, want: pull.units, demand };
+                asks.entry(pull.member).or_default().push(line);
             }
         }
+        if !self.shortages.stirred.is_empty() {
+            self.shortages.balance_at = Some(now);
+        }
+        self.send_asks(now, asks, out);
+    }
+
+    /// Asks that no buyer waits for.
+    pub(super) fn send_asks(
+        &mut self,
+        now: Timestamp,
+        asks: BTreeMap<ReplicaId, Vec<AskLine>>,
+        out: &mut Effects,
+    ) {
         for (donor, lines) in asks {
             for part in lines.chunks(MAX_ASK_LINES) {
                 self.send_ask(now, donor, part.to_vec(), None, out);
@@ -381,5 +429,7 @@ pub struct Claim {
     pub units: Units,
     /// What the most modest of them wants.
     pub least: Units,
+    /// The most patient of them goes then.
+    pub patience: Timestamp,
     pub span: Option<(Timestamp, Timestamp)>,
 }

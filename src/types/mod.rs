@@ -7,6 +7,7 @@
 pub mod answer;
 pub mod cell;
 pub mod command;
+pub mod gauge;
 pub mod id;
 pub mod item;
 pub mod reservation;
@@ -21,6 +22,7 @@ pub use cell::{Cell, CellValue};
 pub use command::{
     Caller, Command, IdempotencyKey, ImportLine, Movement, Operation, Put, Request, Sell, Transfer,
 };
+pub use gauge::Gauge;
 pub use id::{ClusterId, InvalidName, NodeName, Region, ReplicaId, ReservationId, Sku};
 pub use item::{Books, LastRefusal, Launch, NodeBooks, Policy, Quota, Rebalance, Totals};
 pub use reservation::{Durability, Line, Reservation, ReservationState};

@@ -6,7 +6,7 @@
 
 use minicbor::{Decode, Encode};
 
-use crate::types::{CellValue, NodeName, Policy, Region, ReplicaId, Seq, Sku, Timestamp};
+use crate::types::{CellValue, Gauge, NodeName, Policy, Region, ReplicaId, Seq, Sku, Timestamp};
 
 /// What an entry is about. Numbers 4 (`vote`) and 6 (`settle`) are reserved.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Encode, Decode)]
@@ -76,9 +76,10 @@ pub struct RowBody {
     /// How many losses at once the mark guards against.
     #[n(2)]
     pub q: u8,
-    /// A gauge of what buyers asked for here lately, in thousandths of a unit. Not part of the books.
-    #[n(3)]
-    pub demand: u64,
+    /// What buyers asked for at its owner. Not part of the books.
+    // Number 3 was another gauge.
+    #[n(4)]
+    pub demand: Option<Gauge>,
 }
 
 /// A member of the cluster.

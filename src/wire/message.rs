@@ -8,7 +8,7 @@ use minicbor::{Decode, Encode};
 
 use super::entry::{Entry, Session};
 use super::history::{Before, Numbered};
-use crate::types::{ClusterId, NodeName, Outcome, ReplicaId, Request, Seq, Sku, Timestamp, Units};
+use crate::types::{ClusterId, Gauge, NodeName, Outcome, ReplicaId, Request, Seq, Sku, Timestamp, Units};
 
 /// The protocol that this release speaks.
 pub const PROTOCOL: u32 = 1;
@@ -107,6 +107,10 @@ pub struct Digest {
     /// the sender's disk is proven.
     #[n(2)]
     pub echo: Option<Timestamp>,
+    /// What buyers asked of the sender, all items together: its share of a new item's demand is
+    /// likely to be its share of all.
+    #[n(3)]
+    pub demand: Option<Gauge>,
 }
 
 /// A piece of one run over one log.
@@ -156,9 +160,10 @@ pub struct AskLine {
     /// Units that would be welcome beyond those.
     #[n(2)]
     pub want: Units,
-    /// The asker's demand gauge, in thousandths of a unit.
-    #[n(3)]
-    pub demand: u64,
+    /// What buyers asked for at the asker.
+    // Number 3 was another gauge.
+    #[n(4)]
+    pub demand: Option<Gauge>,
 }
 
 /// Answers an [`Ask`]: the giver's rows about the items asked for, after giving what it could.

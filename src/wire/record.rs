@@ -8,8 +8,8 @@ use minicbor::{Decode, Encode};
 
 use super::entry::{Entry, Member};
 use crate::types::{
-    Caller, CellValue, ClusterId, NodeName, Outcome, Region, ReplicaId, Reservation, Seq, Sku, Timestamp,
-    Units,
+    Caller, CellValue, ClusterId, Gauge, NodeName, Outcome, Region, ReplicaId, Reservation, Seq, Sku,
+    Timestamp, Units,
 };
 
 /// All records of one commit, in order.
@@ -126,9 +126,22 @@ pub enum Cause {
     /// An admin had it take work again.
     #[n(21)]
     Resume,
+    /// Rights given to a member that was low and had not asked.
+    #[n(23)]
+    GiveUnasked,
 }
 
 impl Cause {
+    /// The policy gave rights to another replica, which did or did not ask.
+    pub fn is_policy_gift(self) -> bool {
+        matches!(self, Cause::GiveForBuyer | Cause::GiveForBalance | Cause::GiveUnasked)
+    }
+
+    /// Rights were given to another replica.
+    pub fn is_gift(self) -> bool {
+        self.is_policy_gift() || matches!(self, Cause::Transfer | Cause::GiveForDrain)
+    }
+
     /// Its name in an item's history.
     pub fn as_str(self) -> &'static str {
         match self {
@@ -154,6 +167,7 @@ impl Cause {
             Cause::Import => "import",
             Cause::Drain => "drain",
             Cause::Resume => "resume",
+            Cause::GiveUnasked => "give_unasked",
         }
     }
 }
@@ -199,7 +213,7 @@ pub struct Change {
     pub reservation: Option<Reservation>,
     #[n(7)]
     pub request: Option<Remembered>,
-    /// The client's reason.
+    /// The client's reason; of rights that were given, the numbers that led to it.
     #[n(8)]
     pub reason: Option<String>,
 }
@@ -213,9 +227,10 @@ pub struct Raise {
     pub seq: Seq,
     #[n(2)]
     pub cells: Vec<CellRaise>,
-    /// The demand gauge as of this sequence.
-    #[n(3)]
-    pub demand: u64,
+    /// What buyers asked for, as of this sequence.
+    // Number 3 was another gauge.
+    #[n(4)]
+    pub demand: Option<Gauge>,
 }
 
 /// A cell's new value. The value is what counts; by how much it rose is for the item's history.

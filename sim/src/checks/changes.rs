@@ -103,7 +103,7 @@ fn allows(cause: Cause, cell: Cell) -> bool {
         Cell::Released => matches!(cause, Replace | Cancel | Expire | Sell),
         Cell::Sold => matches!(cause, Confirm | Sell),
         Cell::Retired => cause == WriteOff,
-        Cell::Sent(_) => matches!(cause, Transfer | GiveForBuyer | GiveForBalance | GiveForDrain),
+        Cell::Sent(_) => cause.is_gift(),
         Cell::Credited(_) => cause == Credit,
         Cell::Reclaimed(_) => false,
     }
@@ -147,7 +147,7 @@ pub mod tests {
             cause,
             actor: None,
             reference: None,
-            rows: vec![Raise { sku: Sku::new("TEE").unwrap(), seq: Seq(1), cells, demand: 0 }],
+            rows: vec![Raise { sku: Sku::new("TEE").unwrap(), seq: Seq(1), cells, demand: None }],
             entries: vec![],
             reservation,
             request: None,

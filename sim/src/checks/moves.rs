@@ -39,7 +39,7 @@ impl Moves {
                 let sums = self.0.entry(raise.sku.clone()).or_default();
                 for raised in &raise.cells {
                     match (raised.new.cell, change.cause) {
-                        (Cell::Sent(_), Cause::GiveForBuyer | Cause::GiveForBalance) => {
+                        (Cell::Sent(_), cause) if cause.is_policy_gift() => {
                             sums.moved += raised.by.0;
                         }
                         (Cell::Taken, Cause::Reserve | Cause::Replace | Cause::Confirm | Cause::Sell) => {
@@ -118,7 +118,7 @@ mod tests {
                 cause,
                 actor: None,
                 reference: None,
-                rows: vec![Raise { sku: sku(), seq: Seq(1), cells, demand: 0 }],
+                rows: vec![Raise { sku: sku(), seq: Seq(1), cells, demand: None }],
                 entries: vec![],
                 reservation: None,
                 request: None,

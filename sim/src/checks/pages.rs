@@ -46,8 +46,8 @@ impl Page {
             let Record::Change(change) = record else { continue };
             for raise in &change.rows {
                 // Units may come, and go on, before the setting that makes the item known here.
-                let moved = [Cause::Credit, Cause::GiveForBuyer, Cause::GiveForBalance, Cause::GiveForDrain];
-                *self.dirty.entry(raise.sku.clone()).or_default() |= !moved.contains(&change.cause);
+                let moved = change.cause == Cause::Credit || change.cause.is_gift();
+                *self.dirty.entry(raise.sku.clone()).or_default() |= !moved;
             }
         }
     }

@@ -3,7 +3,7 @@
 //! node that drains gives all.)
 
 use stockade::types::{NodeName, Sku};
-use stockade::wire::{Cause, Change};
+use stockade::wire::Change;
 
 use super::{Checked, Property, ensure};
 use crate::ghost::Ledger;
@@ -11,7 +11,7 @@ use crate::ghost::Ledger;
 /// # Errors
 /// When `change`, just applied to `after`, gave away what is reserved for `node`.
 pub fn check(node: &NodeName, change: &Change, after: &Ledger) -> Checked {
-    if !matches!(change.cause, Cause::GiveForBuyer | Cause::GiveForBalance) || after.is_draining {
+    if !change.cause.is_policy_gift() || after.is_draining {
         return Ok(());
     }
     change.rows.iter().try_for_each(|raise| check_item(node, &raise.sku, after))
@@ -29,7 +29,7 @@ fn check_item(node: &NodeName, sku: &Sku, after: &Ledger) -> Checked {
 #[cfg(test)]
 mod tests {
     use stockade::types::{Cell, Policy, Quota, Timestamp, Units};
-    use stockade::wire::Raise;
+    use stockade::wire::{Cause, Raise};
 
     use super::*;
     use crate::ghost::tests::{id, row};
@@ -46,7 +46,7 @@ mod tests {
             cause,
             actor: None,
             reference: None,
-            rows: vec![Raise { sku, seq: stockade::types::Seq(1), cells: Vec::new(), demand: 0 }],
+            rows: vec![Raise { sku, seq: stockade::types::Seq(1), cells: Vec::new(), demand: None }],
             entries: Vec::new(),
             reservation: None,
             request: None,

@@ -46,7 +46,12 @@ fn bulk(number: u64) -> Message {
 
 fn digest(watermarks: usize) -> Message {
     let mark = (ReplicaId(Uuid::from_u128(u128::MAX)), Seq(u64::MAX));
-    Message::Digest(Digest { watermarks: vec![mark; watermarks], stamp: Timestamp(1), echo: None })
+    Message::Digest(Digest {
+        watermarks: vec![mark; watermarks],
+        stamp: Timestamp(1),
+        echo: None,
+        demand: None,
+    })
 }
 
 /// A cluster's authority and the directory with its certificates.

@@ -20,7 +20,7 @@ fn change(time: u64, name: &str) -> Record {
         cause: Cause::Receive,
         actor: None,
         reference: None,
-        rows: vec![Raise { sku: sku(name), seq: Seq(1), cells, demand: 0 }],
+        rows: vec![Raise { sku: sku(name), seq: Seq(1), cells, demand: None }],
         entries: vec![],
         reservation: None,
         request: None,

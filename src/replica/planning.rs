@@ -1,0 +1,148 @@
+//! What the policy would move, for an admin who asks: the same questions that the replica asks for
+//! itself, put for every member as it is known here. Unless it is a dry run, the moves that
+//! concern this replica's rights are begun.
+
+use std::collections::BTreeMap;
+use std::ops::Bound::{Excluded, Included, Unbounded};
+
+use super::Replica;
+use super::draft::Draft;
+use super::effects::Effects;
+use super::rebalance::{Part, Situation};
+use crate::types::{Answer, Caller, Cell, Outcome, PlannedMove, Refusal, ReplicaId, Sku, Timestamp, Units};
+use crate::wire::message::AskLine;
+use crate::wire::{Actor, Cause};
+
+/// Items looked at for one answer.
+const ITEMS_AT_ONCE: usize = 10_000;
+
+/// What is asked for.
+pub struct Scope<'a> {
+    pub sku: Option<&'a Sku>,
+    pub after: Option<&'a Sku>,
+    pub limit: usize,
+}
+
+impl Replica {
+    pub(super) fn rebalance(
+        &mut self,
+        now: Timestamp,
+        scope: &Scope<'_>,
+        begin: Option<Caller>,
+        out: &mut Effects,
+    ) -> Outcome {
+        if let Some(sku) = scope.sku
+            && self.state.items.get(sku).is_none_or(|item| item.policy().is_none())
+        {
+            return Err(Refusal::UnknownSku { sku: sku.clone(), line: None });
+        }
+        let range = match (scope.sku, scope.after) {
+            (Some(sku), _) => (Included(sku), Included(sku)),
+            (None, Some(after)) => (Excluded(after), Unbounded),
+            (None, None) => (Unbounded, Unbounded),
+        };
+        let mut skus = self.state.items.range::<Sku, _>(range).map(|(sku, _)| sku);
+        let (mut plans, mut count, mut last) = (Vec::new(), 0, None);
+        for sku in skus.by_ref().take(ITEMS_AT_ONCE) {
+            let plan = self.moves_of(now, sku);
+            // An item's moves are told together, the first one's whatever the limit is.
+            if count > 0 && count + plan.len() > scope.limit {
+                return Ok(self.begin_and_tell(now, plans, last, begin, out));
+            }
+            count += plan.len();
+            last = Some(sku.clone());
+            plans.extend(plan.into_iter().map(|planned| (sku.clone(), planned)));
+        }
+        let next = last.filter(|_| skus.next().is_some());
+        Ok(self.begin_and_tell(now, plans, next, begin, out))
+    }
+
+    /// What would be moved of one item.
+    fn moves_of(&self, now: Timestamp, sku: &Sku) -> Vec<Planned> {
+        let situation = self.situation(now, sku);
+        let mut moves = Vec::new();
+        for view in situation.from_all_sides() {
+            let here = view.here.replica;
+            if view.here.draining {
+                let parts = view.hand_over().into_iter();
+                moves.extend(parts.map(|part| Planned {
+                    from: here,
+                    to: part.member,
+                    units: part.units,
+                    why: format!("{} drains", self.state.name_of(here)),
+                }));
+            }
+            moves.extend(view.pull().into_iter().map(|part| self.explained(&view, part)));
+        }
+        moves
+    }
+
+    fn explained(&self, view: &Situation, part: Part) -> Planned {
+        let donor = view.others.iter().find(|h| h.replica == part.member).unwrap_or(&view.here);
+        let name = |replica| self.state.name_of(replica);
+        let why = format!(
+            "{} has {} and should hold {:.0}; {} has {} and should hold {:.0}",
+            name(view.here.replica),
+            view.here.available,
+            view.target(&view.here),
+            name(part.member),
+            donor.available,
+            view.target(donor),
+        );
+        Planned { from: part.member, to: view.here.replica, units: part.units, why }
+    }
+
+    fn begin_and_tell(
+        &mut self,
+        now: Timestamp,
+        plans: Vec<(Sku, Planned)>,
+        next: Option<Sku>,
+        begin: Option<Caller>,
+        out: &mut Effects,
+    ) -> Answer {
+        let me = self.state.me();
+        let is_able = self.standing.is_ready() && begin.is_some();
+        if let Some(caller) = begin.filter(|_| is_able) {
+            self.begin_moves(now, &plans, caller, out);
+        }
+        let moves = plans.into_iter().map(|(sku, planned)| PlannedMove {
+            sku,
+            from: self.state.name_of(planned.from),
+            to: self.state.name_of(planned.to),
+            quantity: planned.units,
+            why: planned.why,
+            begun: is_able && (planned.from == me || planned.to == me),
+        });
+        Answer::Moves { node: self.name().clone(), moves: moves.collect(), next }
+    }
+
+    fn begin_moves(&mut self, now: Timestamp, plans: &[(Sku, Planned)], caller: Caller, out: &mut Effects) {
+        let me = self.state.me();
+        let mut asks: BTreeMap<ReplicaId, Vec<AskLine>> = BTreeMap::new();
+        for (sku, planned) in plans {
+            if planned.from == me {
+                let mut draft = Draft::new(&self.state, now, Cause::GiveUnasked);
+                draft.actor = Some(Actor::Caller(caller));
+                draft.reason = Some(planned.why.clone());
+                let free = self.state.available_here(sku);
+                // What does not fit the counter stays here.
+                let _ = draft.raise(sku, Cell::Sent(planned.to), planned.units.min(free));
+                let change = self.seal(draft);
+                self.send_rights(now, change, out);
+            } else if planned.to == me {
+                let demand = Some(self.buyers(sku).gauge);
+                let line = AskLine { sku: sku.clone(), need: Units::ZERO, want: planned.units, demand };
+                asks.entry(planned.from).or_default().push(line);
+            }
+        }
+        self.send_asks(now, asks, out);
+    }
+}
+
+/// A move, before it is told.
+struct Planned {
+    from: ReplicaId,
+    to: ReplicaId,
+    units: Units,
+    why: String,
+}
