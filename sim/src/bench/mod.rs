@@ -5,7 +5,11 @@
 //! [`arena`] plays it for one [`Contender`], which decides what nodes do; the contender that counts
 //! is the replica that ships. The arena alone keeps time, carries messages, and measures.
 
+pub mod arena;
 pub mod course;
+pub mod measure;
+pub mod stockade;
+pub mod workload;
 
 pub use course::{Course, Cut, Death, Order, Want};
 
