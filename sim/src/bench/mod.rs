@@ -82,4 +82,10 @@ pub trait Contender {
 
     /// The node loses everything but its disk and is not heard of again.
     fn dies(&mut self, at: usize);
+
+    /// Units of the item that all nodes have sold, by their own books. Without it, what was served
+    /// counts as sold: short by what is still to be told to a buyer.
+    fn sold(&self, _item: usize) -> Option<u64> {
+        None
+    }
 }
