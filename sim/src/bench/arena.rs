@@ -273,7 +273,10 @@ impl<'a, M: Clone> Arena<'a, M> {
     /// Notes an answer, and gives the order's stage before it.
     fn answered(&mut self, number: usize, ending: Ending) -> Stage {
         let before = std::mem::replace(&mut self.stages[number], Stage::Answered);
-        assert!(matches!(before, Stage::Waits | Stage::GaveUp), "order {number} is answered while {before:?}");
+        assert!(
+            matches!(before, Stage::Waits | Stage::GaveUp),
+            "order {number} is answered while {before:?}"
+        );
         if before == Stage::Waits {
             self.end(number, ending);
         }
@@ -299,7 +302,9 @@ impl<'a, M: Clone> Arena<'a, M> {
         let has_all = |node: usize| order.wants.iter().all(|w| contender.free(node, w.item) >= w.units);
         let is_near = |node: usize| {
             let round_trip = course.delay(at, node).0 + course.delay(node, at).0;
-            round_trip <= order.patience.0 && !self.nodes[node].dead && self.links.whole_since(order.at, at, node)
+            round_trip <= order.patience.0
+                && !self.nodes[node].dead
+                && self.links.whole_since(order.at, at, node)
         };
         if self.nodes[at].dead {
             return false;
@@ -316,7 +321,8 @@ impl<'a, M: Clone> Arena<'a, M> {
         }
         let nodes = 0..self.course.nodes();
         let lost = |node: &usize| {
-            self.nodes[*node].dead || nodes.clone().all(|other| other == *node || !self.links.passes(*node, other))
+            self.nodes[*node].dead
+                || nodes.clone().all(|other| other == *node || !self.links.passes(*node, other))
         };
         let free = |node| (0..self.course.items()).map(move |item| contender.free(node, item)).sum::<u64>();
         self.outcome.units_stranded =

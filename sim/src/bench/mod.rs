@@ -8,12 +8,14 @@
 pub mod arena;
 pub mod course;
 pub mod measure;
+#[cfg(test)]
+mod probe;
 pub mod stockade;
 pub mod workload;
 
 pub use course::{Course, Cut, Death, Order, Want};
 
-use stockade::types::Verdict;
+use ::stockade::types::Verdict;
 
 use crate::time::Time;
 
