@@ -17,6 +17,7 @@
 //! The basic operations on `f64` and `sqrt` round the same way everywhere; nothing else is used,
 //! so every platform and the simulator come to the same numbers.
 
+use super::demand::Buyers;
 use crate::planted::{self, Bug};
 use crate::types::{Gauge, Millis, Quota, ReplicaId, Timestamp, Units};
 
@@ -24,6 +25,8 @@ use crate::types::{Gauge, Millis, Quota, ReplicaId, Timestamp, Units};
 const ORDERS_PATIENT: f64 = 3.0;
 /// And for so many of buyers who cannot.
 const ORDERS_HURRIED: f64 = 1.0;
+/// The part of all rights that is thought sure to be sold before anything is moved again.
+const SURE_PART: f64 = 0.75;
 /// Orders that the guess at a share weighs as much as, until orders tell: all items' demand ..
 const GUESS_WEIGHT: f64 = 3.0;
 /// .. and an admin's word.
@@ -57,6 +60,8 @@ pub struct Holder {
     /// It hands its rights over, and wants none.
     pub draining: bool,
     pub round_trip: Millis,
+    /// Its part of all rights, as [`Situation::new`] reckons it.
+    pub share: f64,
 }
 
 /// An item as this replica sees it.
@@ -111,8 +116,72 @@ impl Holder {
 }
 
 impl Situation {
+    pub fn new(
+        now: Timestamp,
+        here: Holder,
+        others: Vec<Holder>,
+        manual: bool,
+        buyers: &Buyers,
+    ) -> Situation {
+        let (hurry, burst) = (buyers.hurry, buyers.burst);
+        let mut situation = Situation { now, here, others, manual, hurry, burst };
+        situation.reckon_shares();
+        situation
+    }
+
+    /// A member says what its buyers ask for.
+    pub fn learn(&mut self, member: ReplicaId, demand: Gauge) {
+        if let Some(holder) = self.others.iter_mut().find(|h| h.replica == member) {
+            holder.demand = demand;
+            self.reckon_shares();
+        }
+    }
+
     fn all(&self) -> impl Iterator<Item = &Holder> {
         self.others.iter().filter(|h| h.linked).chain([&self.here])
+    }
+
+    /// Divides all rights among those who can be reached and do not drain. With mu the demand that
+    /// is expected until a good part of them is sold, and sigma its standard deviation, each gets
+    /// mu + z sigma with the same z: an equal chance of running dry. As mu goes with the part of
+    /// demand and sigma with its root, that is a mean of the two.
+    fn reckon_shares(&mut self) {
+        let parts = self.parts_of_demand();
+        let whole: f64 = parts.iter().sum();
+        let roots: f64 = parts.iter().map(|part| part.sqrt()).sum();
+        let share = |part: f64| match whole > 0.0 {
+            true => SURE_PART * part / whole + (1.0 - SURE_PART) * part.sqrt() / roots,
+            false => 0.0,
+        };
+        for (holder, part) in [&mut self.here].into_iter().chain(&mut self.others).zip(parts) {
+            holder.share = share(part);
+        }
+    }
+
+    /// Each member's part of what buyers will ask for, this one's first: what was measured, and
+    /// the less that is the more of a guess.
+    fn parts_of_demand(&self) -> Vec<f64> {
+        let members = || [&self.here].into_iter().chain(&self.others);
+        let takers = || self.all().filter(|h| !h.draining);
+        let rates: f64 = takers().map(|h| h.demand.rate(self.now)).sum();
+        let known: f64 = takers().map(|h| (h.demand.weight() - 1.0).max(0.0)).sum();
+        let known = if rates > 0.0 { known } else { 0.0 };
+        let expected: f64 = takers().filter_map(|h| h.expected).map(|units| units.0 as f64).sum();
+        let busy: f64 = takers().map(|h| h.busy).sum();
+        let count = takers().count().max(1) as f64;
+        let part = |h: &Holder| {
+            if h.draining || !(h.linked || h.replica == self.here.replica) {
+                return 0.0;
+            }
+            let (weight, guess) = match h.expected {
+                Some(units) if expected > 0.0 => (LAUNCH_WEIGHT, units.0 as f64 / expected),
+                _ if busy > 0.0 => (GUESS_WEIGHT, h.busy / busy),
+                _ => (GUESS_WEIGHT, 1.0 / count),
+            };
+            let measured = if known > 0.0 { known * h.demand.rate(self.now) / rates } else { 0.0 };
+            h.weight() * (measured + weight * guess) / (known + weight)
+        };
+        members().map(part).collect()
     }
 
     /// All rights that are known here and can be moved.
@@ -120,34 +189,12 @@ impl Situation {
         self.all().map(|h| h.available.0 as f64 + h.coming.0 as f64).sum()
     }
 
-    /// A member's part of what buyers will ask for, among those that can be reached.
-    fn share(&self, member: &Holder) -> f64 {
-        let takers = || self.all().filter(|h| !h.draining);
-        let rates: f64 = takers().map(|h| h.demand.rate(self.now)).sum();
-        let known: f64 = takers().map(|h| (h.demand.weight() - 1.0).max(0.0)).sum();
-        let known = if rates > 0.0 { known } else { 0.0 };
-        let expected: f64 = takers().filter_map(|h| h.expected).map(|units| units.0 as f64).sum();
-        let busy: f64 = takers().map(|h| h.busy).sum();
-        let guess = |h: &Holder| match h.expected {
-            Some(units) if expected > 0.0 => (LAUNCH_WEIGHT, units.0 as f64 / expected),
-            _ if busy > 0.0 => (GUESS_WEIGHT, h.busy / busy),
-            _ => (GUESS_WEIGHT, 1.0 / takers().count().max(1) as f64),
-        };
-        let part = |h: &Holder| {
-            let (weight, guess) = guess(h);
-            let measured = if known > 0.0 { known * h.demand.rate(self.now) / rates } else { 0.0 };
-            h.weight() * (measured + weight * guess) / (known + weight)
-        };
-        let whole: f64 = takers().map(part).sum();
-        if member.draining || whole <= 0.0 { 0.0 } else { part(member) / whole }
-    }
-
     /// How many of `rights` a member should hold.
     fn target_of(&self, member: &Holder, rights: f64) -> f64 {
         if member.draining {
             return 0.0;
         }
-        let fair = (self.share(member) * rights).min(member.reach(self.now));
+        let fair = (member.share * rights).min(member.reach(self.now));
         fair.max(member.quota.floor().0 as f64).min(member.quota.ceiling().0 as f64)
     }
 
@@ -316,7 +363,7 @@ impl Situation {
     pub fn hand_over(&self) -> Vec<Part> {
         let all = self.here.available;
         let mut takers: Vec<(f64, &Holder)> =
-            self.others.iter().filter(|h| h.linked && !h.draining).map(|h| (self.share(h), h)).collect();
+            self.others.iter().filter(|h| h.linked && !h.draining).map(|h| (h.share, h)).collect();
         takers.sort_by(|a, b| b.0.total_cmp(&a.0).then(a.1.replica.cmp(&b.1.replica)));
         let mut rest = all;
         let mut parts: Vec<Part> = Vec::new();
@@ -379,6 +426,7 @@ mod tests {
             linked: true,
             draining: false,
             round_trip: Millis(if n == 1 { 0 } else { 80 }),
+            share: 0.0,
         }
     }
 
@@ -387,7 +435,12 @@ mod tests {
     }
 
     fn situation(here: Holder, others: Vec<Holder>) -> Situation {
-        Situation { now: NOW, here, others, manual: false, hurry: 0.0, burst: 1.0 }
+        let buyers = Buyers { gauge: here.demand, hurry: 0.0, burst: 1.0 };
+        Situation::new(NOW, here, others, false, &buyers)
+    }
+
+    fn again(s: Situation) -> Situation {
+        situation(s.here, s.others)
     }
 
     fn part(n: u128, units: u64) -> Part {
@@ -415,9 +468,12 @@ mod tests {
     fn a_new_item_is_shared_as_all_items_are_and_a_launch_as_it_is_expected() {
         let mut s = situation(holder(1, 0, gauge(1, 1)), vec![idle(2, 60)]);
         (s.here.busy, s.others[0].busy) = (3.0, 1.0);
-        assert!((s.share(&s.here) - 0.75).abs() < 1e-9);
+        let s = again(s);
+        assert!((s.here.share - 0.72).abs() < 0.01, "{}", s.here.share);
+        let mut s = s;
         (s.here.expected, s.others[0].expected) = (Some(Units(10)), Some(Units(90)));
-        assert!((s.share(&s.here) - 0.1).abs() < 1e-9);
+        let s = again(s);
+        assert!((s.here.share - 0.13).abs() < 0.01, "{}", s.here.share);
         assert_eq!(s.pull(), [part(2, 6)]);
     }
 
@@ -533,9 +589,10 @@ mod tests {
     fn a_weight_counts_demand_so_many_times_and_zero_not_at_all() {
         let mut s = situation(holder(1, 40, gauge(30, 1)), vec![holder(2, 40, gauge(30, 1))]);
         s.others[0].quota.weight = Some(3);
-        assert!((s.share(&s.others[0]) - 0.75).abs() < 0.01);
+        let mut s = again(s);
+        assert!((s.others[0].share - 0.72).abs() < 0.01);
         s.others[0].quota.weight = Some(0);
-        assert_eq!(s.share(&s.others[0]), 0.0);
+        assert_eq!(again(s).others[0].share, 0.0);
     }
 
     #[test]

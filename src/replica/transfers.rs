@@ -135,8 +135,8 @@ impl Replica {
             return Gift { units: Units::ZERO, why: String::new() };
         }
         let mut situation = self.situation(now, &line.sku);
-        if let Some(asker) = situation.others.iter_mut().find(|h| h.replica == to) {
-            asker.demand = line.demand.unwrap_or(asker.demand);
+        if let Some(demand) = line.demand {
+            situation.learn(to, demand);
         }
         // Of two that want each other's units the one whose buyer came first is served. Both
         // compare the same two pairs, so exactly one of them yields.

@@ -201,6 +201,7 @@ impl Replica {
                 linked: self.links.is_up(replica),
                 draining: self.state.is_draining(replica),
                 round_trip: self.links.round_trip(replica),
+                share: 0.0,
             }
         };
         let buyers = self.buyers(sku);
@@ -212,14 +213,9 @@ impl Replica {
             round_trip: Millis(0),
             ..here
         };
-        Situation {
-            now,
-            here,
-            others: self.state.others().map(|m| holder(m.replica, &m.name)).collect(),
-            manual: policy.is_some_and(|p| p.rebalance == Rebalance::Manual),
-            hurry: buyers.hurry,
-            burst: buyers.burst,
-        }
+        let others = self.state.others().map(|m| holder(m.replica, &m.name)).collect();
+        let manual = policy.is_some_and(|p| p.rebalance == Rebalance::Manual);
+        Situation::new(now, here, others, manual, &buyers)
     }
 
     /// Looks again at the buyers who wait for items that changed or of which something was heard.
