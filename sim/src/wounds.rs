@@ -199,6 +199,7 @@ mod tests {
             reservation: None,
             request: None,
             reason: None,
+            placed: None,
         }))
     }
 

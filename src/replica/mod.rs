@@ -28,6 +28,8 @@ mod invariants;
 mod jobs;
 mod log;
 mod membership;
+mod placed;
+mod placing;
 mod rebalance;
 mod refusals;
 mod requests;
@@ -54,6 +56,7 @@ use self::demand::Demand;
 use self::drain::HandOver;
 use self::jobs::Jobs;
 use self::membership::Standing;
+use self::placing::Placing;
 use self::refusals::Refusals;
 use self::state::State;
 use self::sync::Links;
@@ -75,6 +78,7 @@ pub struct Replica {
     shortages: Shortages,
     demand: Demand,
     hand_over: HandOver,
+    placing: Placing,
     refusals: Refusals,
     stats: Stats,
     /// Reservations that a search found to be sold by more than one node.
@@ -99,6 +103,7 @@ impl Replica {
             shortages: Shortages::default(),
             demand: Demand::default(),
             hand_over: HandOver::default(),
+            placing: Placing::default(),
             refusals: Refusals::default(),
             stats: Stats::default(),
             doubly_sold: BTreeMap::new(),

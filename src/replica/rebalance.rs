@@ -79,6 +79,14 @@ impl Situation {
         share.max(member.quota.floor()).min(member.quota.ceiling())
     }
 
+    /// Whether there are so few rights that an order of `quantity` is better sent to where they are
+    /// than they to it.
+    pub fn is_scarce(&self, quantity: Units) -> bool {
+        let rights = self.others.iter().chain([&self.here]).map(|h| u128::from(h.available.0)).sum::<u128>();
+        let members = self.others.len() as u128 + 1;
+        rights <= 3 * members * u128::from(quantity.0)
+    }
+
     /// How many rights this replica may still take in, by its quota.
     pub fn room(&self) -> Units {
         self.here.room()

@@ -6,7 +6,7 @@ use uuid::Uuid;
 
 use super::history::{Before, Numbered};
 use super::message::{Ask, AskLine, Digest, Forward, Forwarded, Given, Hello, Pass, Recall, Recalled};
-use super::record::Claim;
+use super::record::{Claim, KeyedRequest};
 use super::*;
 use crate::types::*;
 
@@ -65,6 +65,11 @@ fn entries() -> Vec<Entry> {
     bodies.into_iter().zip(1..).map(entry).collect()
 }
 
+fn placed() -> Placed {
+    let request = Some(KeyedRequest { id: [1; 16], fingerprint: [2; 16] });
+    Placed { id: reservation().id, at: replica(2), request, time: Timestamp(20), withdrawn: true }
+}
+
 fn batch() -> Batch {
     let request = Remembered {
         id: [1; 16],
@@ -87,6 +92,7 @@ fn batch() -> Batch {
         reservation: Some(reservation()),
         request: Some(request.clone()),
         reason: Some("why".into()),
+        placed: Some(placed()),
     };
     let genesis = Genesis {
         cluster: ClusterId(Uuid::from_u128(9)),
@@ -104,6 +110,7 @@ fn batch() -> Batch {
         Record::Reservation(reservation()),
         Record::Request(request),
         Record::Watermark { origin: replica(2), upto: Seq(6) },
+        Record::Placed(placed()),
     ];
     Batch { time: Timestamp(11), records }
 }
@@ -152,6 +159,7 @@ fn messages() -> Vec<Message> {
         Message::Forward(Forward {
             id: 5,
             request: Request::plain(Command::Cancel { id: ReservationId::new("A-1").unwrap() }),
+            placing: true,
         }),
         Message::Recall(Recall { id: 6, sku: sku(), before: Before::Number(9), limit: 100 }),
         Message::Recalled(Recalled { id: 6, entries: vec![told], more: true }),

@@ -51,6 +51,7 @@ mod tests {
             reservation: None,
             request: None,
             reason: None,
+            placed: None,
         };
         check(&node, &change, &ledger)
     }
