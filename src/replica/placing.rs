@@ -129,7 +129,8 @@ impl Replica {
     fn placeable<'a>(&self, job: &'a Job) -> Option<(&'a ReservationId, &'a [Line])> {
         let of_client = matches!(job.asker, Asker::Client(_));
         let conditional = matches!(&job.request.command, Command::Put(put) if put.if_match.is_some());
-        if !of_client || conditional || self.is_draining() || self.jobs.len() >= MAX_JOBS {
+        let takes_work = self.standing.is_ready() && !self.is_draining();
+        if !of_client || conditional || !takes_work || self.jobs.len() >= MAX_JOBS {
             return None;
         }
         made_by(&job.request.command)

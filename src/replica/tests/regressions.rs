@@ -149,6 +149,7 @@ fn a_peer_cannot_forward_an_empty_batch() {
 fn a_peer_that_answers_with_another_kind_is_not_believed() {
     let mut bed = Bed::new(2);
     bed.item(0, "TEE", 3);
+    bed.transfer(0, 1, "TEE", 1);
     bed.call(1, put("A", &[("TEE", 1)])).unwrap();
     bed.send(0, Request::plain(Command::Batch(vec![Operation::Confirm { id: id("A") }])));
     let Some((_, _, Message::Forward(f))) =
