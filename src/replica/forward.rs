@@ -331,7 +331,7 @@ impl Replica {
 }
 
 /// What a node may ask another to decide, in the form in which HTTP would have let it in.
-fn check_forwarded(command: &Command) -> Result<(), &'static str> {
+pub fn check_forwarded(command: &Command) -> Result<(), &'static str> {
     let lines = match command {
         Command::Put(put) => put.lines.as_slice(),
         Command::Sell(sell) => sell.lines.as_slice(),

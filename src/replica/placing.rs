@@ -25,7 +25,7 @@ use super::Replica;
 use super::decide::No;
 use super::draft::Draft;
 use super::effects::Effects;
-use super::forward::reservation_of;
+use super::forward::{check_forwarded, reservation_of};
 use super::jobs::{Asker, Job, JobId, Stage};
 use super::rebalance::Holder;
 use crate::limits::MAX_JOBS;
@@ -122,7 +122,9 @@ impl Replica {
             let spare = spare_of(member)?;
             Some((u128::from(spare.0) * 1_000_000 / u128::from(round_trip.0), std::cmp::Reverse(member)))
         });
-        able.max().map(|(_, std::cmp::Reverse(member))| member)
+        let (_, std::cmp::Reverse(member)) = able.max()?;
+        // What could not have come by HTTP, it would not take.
+        check_forwarded(&job.request.command).is_ok().then_some(member)
     }
 
     /// What the job would make, if it is of a kind that may be sent elsewhere.
