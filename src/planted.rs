@@ -112,6 +112,10 @@ bugs! {
     UnknownSaidRefused "unknown-said-refused" "a forwarded request that was not answered is refused";
     DeniedThenDone "denied-then-done" "a buyer who was refused is still served later";
 
+    PlaceWithoutNote "place-without-note" "where a reservation was sent is noted in memory only";
+    PlaceAgainElsewhere "place-again-elsewhere" "what was sent and not answered is sent to another member";
+    PlaceIgnoresFloor "place-ignores-floor" "placed reservations take what a quota reserves";
+
     // Policy.
     PoorestDonorFirst "poorest-donor-first" "the poorest donor is asked first";
     ThrottleOff "throttle-off" "a donor that has nothing is asked again at once";

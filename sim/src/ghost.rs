@@ -22,6 +22,8 @@ pub struct Ledger {
     /// What an admin last set, as far as it is known here: the newest by (time, replica).
     pub settings: BTreeMap<Sku, (Timestamp, ReplicaId, Policy)>,
     pub is_draining: bool,
+    /// Where reservations were sent to be made there.
+    pub placed: BTreeMap<ReservationId, ReplicaId>,
 }
 
 impl Row {
@@ -106,6 +108,11 @@ impl Ledger {
         }
         if let Some(reservation) = &change.reservation {
             self.reservations.insert(reservation.id.clone(), reservation.clone());
+        }
+        match &change.placed {
+            Some(note) if note.withdrawn => drop(self.placed.remove(&note.id)),
+            Some(note) => drop(self.placed.insert(note.id.clone(), note.at)),
+            None => {}
         }
     }
 }

@@ -73,6 +73,9 @@ marks! {
     Imported: "a line was imported",
     DrainBegan: "a node began to drain",
     DrainEnded: "a node was resumed",
+    Placed: "a reservation was sent to where the units are",
+    PlacedRefused: "and refused there, and went on here",
+    PlacedUnknown: "and not answered",
     // Messages.
     HelloSent: "a hello was sent",
     DigestSent: "a digest was sent",
@@ -153,6 +156,8 @@ impl Mark {
             Cause::Import => Mark::Imported,
             Cause::Drain => Mark::DrainBegan,
             Cause::Resume => Mark::DrainEnded,
+            Cause::Place => Mark::Placed,
+            Cause::Withdraw => Mark::PlacedRefused,
         }
     }
 

@@ -6,7 +6,7 @@ use stockade::limits::ASK_TIMEOUT;
 use stockade::types::{Answer, Applied, Command, IdempotencyKey, Reply, ReservationState, Timestamp};
 use stockade::wire::{Body, Cause, Change, Message};
 
-use crate::checks::{Checked, sizes};
+use crate::checks::{Checked, placed, sizes};
 use crate::claims::{claims, makes, refusals, shortfalls};
 use crate::coverage::Kind;
 use crate::host::Open;
@@ -153,7 +153,8 @@ impl Oracle {
         bytes: usize,
     ) {
         let checked = sizes::check_message(from, message, bytes);
-        if let Err(violation) = checked.and_then(|()| self.check_asks(now, from, to, message)) {
+        let checked = checked.and_then(|()| self.check_asks(now, from, to, message));
+        if let Err(violation) = checked.and_then(|()| self.check_placing(from, to, message)) {
             self.found.get_or_insert(violation);
         }
         let sent = &mut self.sent[from * self.watches.len() + to];
@@ -179,6 +180,15 @@ impl Oracle {
         }
     }
 
+    fn check_placing(&mut self, from: usize, to: usize, message: &Message) -> Checked {
+        let Message::Forward(forward) = message else { return Ok(()) };
+        for id in makes(&forward.request.command).into_iter().filter(|_| forward.placing) {
+            placed::check_sent(id, self.member(to), &self.books[from].durable)?;
+            self.makers.placed(id, to);
+        }
+        Ok(())
+    }
+
     fn check_asks(&mut self, now: Time, from: usize, to: usize, message: &Message) -> Checked {
         match message {
             Message::Hello(_) => {
@@ -186,6 +196,8 @@ impl Oracle {
                 self.asks.gave_reason(to);
             }
             Message::Forward(_) => self.asks.gave_reason(to),
+            // A buyer who was placed there and refused comes back.
+            Message::Forwarded(_) => self.asks.gave_reason(to),
             Message::Ask(ask) => {
                 let needed = ask.lines.iter().filter(|line| !line.need.is_zero());
                 return needed.map(|line| &line.sku).try_for_each(|sku| self.asks.asked(now, from, to, sku));

@@ -7,8 +7,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use stockade::replica::Replica;
 use stockade::types::{
-    Answer, Claimed, Command, NodeState, Outcome, Refusal, ReplicaId, Reply, Reservation, ReservationId,
-    ReservationState, Sku, Timestamp, Verdict,
+    Answer, Claimed, Command, NodeState, Outcome, Put, Refusal, ReplicaId, Reply, Reservation, ReservationId,
+    ReservationState, Sell, Sku, Timestamp, Verdict,
 };
 use stockade::wire::{Batch, Change, Record};
 
@@ -20,7 +20,7 @@ use crate::checks::overselling::{Kind, Sales};
 use crate::checks::quiet::Sent;
 use crate::checks::{
     Checked, Violation, acknowledged::Promises, changes, conservation, copies, drained, keys::Answers,
-    quotas, recovery, refused::Refusals, settings, settled, verdicts,
+    placed, quotas, recovery, refused::Refusals, settings, settled, verdicts,
 };
 use crate::claims::{claims, makes, movement, shortfalls, wishes};
 use crate::coverage::Coverage;
@@ -53,6 +53,8 @@ pub struct Oracle {
     pub asks: Asks,
     /// Requests under way about a reservation: while there are any, it may end at any time.
     touching: BTreeMap<ReservationId, u32>,
+    /// Requests about a reservation that ever reached a host.
+    touched: BTreeMap<ReservationId, u32>,
     /// Deadlines of acknowledged holds.
     deadlines: BTreeMap<(ReservationId, usize), Timestamp>,
     pub watches: Vec<Watch>,
@@ -87,6 +89,7 @@ impl Oracle {
             makers: Makers::default(),
             asks: Asks::default(),
             touching: BTreeMap::new(),
+            touched: BTreeMap::new(),
             deadlines: BTreeMap::new(),
             watches: (0..hosts).map(|_| Watch::default()).collect(),
             moves: Moves::default(),
@@ -112,6 +115,7 @@ impl Oracle {
                 continue;
             };
             changes::check(&self.books[node].memory, change)?;
+            placed::check_note(self.members[node], &self.books[node].memory, change)?;
             self.check_maker(node, change)?;
             self.note_change(node, change);
             self.books[node].memory.apply_change(change);
@@ -131,7 +135,8 @@ impl Oracle {
     fn check_maker(&self, node: usize, change: &Change) -> Checked {
         let Some(new) = &change.reservation else { return Ok(()) };
         let is_new = !self.books[node].memory.reservations.contains_key(&new.id);
-        if is_new { self.makers.check_new(&new.id, node) } else { Ok(()) }
+        let has = |other: usize, id: &ReservationId| self.books[other].memory.reservations.contains_key(id);
+        if is_new { self.makers.check_new(&new.id, node, has, self.books.len()) } else { Ok(()) }
     }
 
     fn check_item(&self, sku: &Sku) -> Checked {
@@ -210,6 +215,7 @@ impl Oracle {
     pub fn reached(&mut self, node: usize, open: &Open) {
         for id in reservations_of(&open.request.command) {
             *self.touching.entry(id.clone()).or_default() += 1;
+            *self.touched.entry(id.clone()).or_default() += 1;
             for home in 0..self.books.len() {
                 self.sales.not_held(id, home);
             }
@@ -220,6 +226,11 @@ impl Oracle {
             let mut others = self.books.iter().enumerate().filter(|(other, _)| *other != node);
             let elsewhere = others.any(|(_, books)| books.durable.reservations.contains_key(id));
             self.makers.attempted(id, node, !(retry && elsewhere));
+        }
+        if let (Command::Put(Put { id, .. }) | Command::Sell(Sell { id, .. }), Some(key)) =
+            (&open.request.command, &open.request.key)
+        {
+            self.makers.under_key(id, (node, key.scope.clone(), key.key.clone()));
         }
         wishes(&open.request.command).into_iter().for_each(|lines| self.moves.asked(lines));
         self.asks.gave_reason(node);
@@ -263,9 +274,11 @@ impl Oracle {
         self.note_answer(now, node, open, reply);
         self.note_refusals(&open.request.command, &reply.outcome);
         for claimed in claims(&reply.outcome) {
-            // Old by now may be what another node passes on, and what a batch did that had to wait.
+            // Old by now may be what another node passes on, and what a batch did that had to wait;
+            // but not what no other request was ever about: a reservation that was placed there.
+            let is_first = self.touched.get(&claimed.reservation.id) == Some(&1);
             let is_news = !reply.replayed
-                && node_number(&claimed.node) == node
+                && (node_number(&claimed.node) == node || is_first)
                 && matches!(reply.outcome, Ok(Answer::Reservation(_)));
             self.check_claim(claimed, is_news, clocks)?;
         }

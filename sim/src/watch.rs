@@ -90,6 +90,7 @@ pub fn note_life(stats: &Stats, coverage: &mut Coverage) {
         (stats.asks_crossed, Mark::BasketsCrossed),
         (stats.entries_early, Mark::EarlyEntry),
         (stats.passes_unclaimed, Mark::PassUnclaimed),
+        (stats.placed_unknown, Mark::PlacedUnknown),
         (stats.started_unheard, Mark::StartedUnheard),
     ];
     for (count, mark) in counted {

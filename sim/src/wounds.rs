@@ -73,6 +73,8 @@ pub enum Moment {
     Received,
     /// A drain or its end.
     Drained,
+    /// It was noted that a reservation is sent elsewhere, or that it was refused there.
+    Placed,
     /// Another's rows were taken in.
     Merged,
     /// Another's start was heard of.
@@ -109,7 +111,7 @@ pub struct Stale {
 }
 
 impl Moment {
-    pub const ALL: [Moment; 9] = [
+    pub const ALL: [Moment; 10] = [
         Moment::Sent,
         Moment::Credited,
         Moment::Sold,
@@ -117,6 +119,7 @@ impl Moment {
         Moment::Imported,
         Moment::Received,
         Moment::Drained,
+        Moment::Placed,
         Moment::Merged,
         Moment::HeardOfStart,
     ];
@@ -151,6 +154,7 @@ impl Moment {
             Moment::Drained => {
                 matches!(change.cause, Cause::Drain | Cause::Resume | Cause::GiveForDrain)
             }
+            Moment::Placed => change.placed.is_some(),
             Moment::Merged | Moment::HeardOfStart => false,
         }
     }
@@ -200,6 +204,7 @@ mod tests {
             reservation: None,
             request: None,
             reason: None,
+            placed: None,
         }))
     }
 

@@ -29,11 +29,18 @@ pub enum Attempt {
 impl Replica {
     pub(super) fn request(&mut self, now: Timestamp, token: Token, request: Request, out: &mut Effects) {
         self.stats.requests += 1;
-        self.take_request(now, Asker::Client(token), request, out);
+        self.take_request(now, Asker::Client(token), request, false, out);
     }
 
-    /// A request from a client, or forwarded by a peer.
-    pub(super) fn take_request(&mut self, now: Timestamp, asker: Asker, request: Request, out: &mut Effects) {
+    /// A request from a client, or forwarded by a peer, which may have placed it here.
+    pub(super) fn take_request(
+        &mut self,
+        now: Timestamp,
+        asker: Asker,
+        mut request: Request,
+        placed_here: bool,
+        out: &mut Effects,
+    ) {
         if self.is_rolled_back() {
             return self.answer(asker, Err(Refusal::RolledBack), false, out);
         }
@@ -64,15 +71,27 @@ impl Replica {
                 };
                 return self.answer(asker, Err(refusal), false, out);
             }
+            if let Some(note) = self.state.notes.of_request(&id) {
+                if note.request.is_none_or(|first| first.fingerprint != fingerprint) {
+                    return self.answer(asker, Err(Refusal::KeyReused), false, out);
+                }
+                // A minted id is another one each time; the first was sent on.
+                match &mut request.command {
+                    Command::Put(put) => put.id.clone_from(&note.id),
+                    Command::Sell(sell) => sell.id.clone_from(&note.id),
+                    _ => {}
+                }
+            }
         }
         if (key.is_some() || adds_memory(&request.command)) && !self.state.has_room(now) {
             return self.answer(asker, Err(Refusal::MemoryFull), false, out);
         }
+        // A peer gauges its own buyers.
         if matches!(asker, Asker::Client(_)) {
             self.gauge(now, &request.command);
         }
         let id = self.jobs.fresh_id();
-        self.run(now, id, Job::new(asker, request, key, now), out);
+        self.run(now, id, Job { placed_here, ..Job::new(asker, request, key, now) }, out);
     }
 
     /// Counts what buyers ask for, served or not.
@@ -118,10 +137,14 @@ impl Replica {
                 self.reserved(now, job, decision, out)
             }
             Command::Sell(sell) => {
+                if self.is_noted(&sell.id) {
+                    return Attempt::NotMine;
+                }
                 if self.is_draining() && self.is_new(&sell.id) {
                     return Attempt::Done(Err(Refusal::Draining));
                 }
                 let decision = self.state.decide_sell(now, &sell).map(|yes| self.sealed(yes));
+                let decision = self.unless_reserved(now, job, &sell.id, &sell.lines, decision);
                 self.reserved(now, job, decision, out)
             }
             Command::Read { id } => match self.state.reservations.find(&id) {
@@ -154,6 +177,9 @@ impl Replica {
         let mine = self.state.reservations.find(&put.id).is_some();
         let may_be_elsewhere = !matches!(job.asker, Asker::Peer(..)) && !job.searched;
         let searches = put.retry && !planted::is_on(Bug::RetryMakesSecond);
+        if self.is_noted(&put.id) {
+            return Attempt::NotMine;
+        }
         if searches && !mine && may_be_elsewhere && self.state.others().next().is_some() {
             return Attempt::NotMine;
         }
@@ -161,11 +187,12 @@ impl Replica {
             return Attempt::Done(Err(Refusal::Draining));
         }
         let decision = self.state.decide_put(now, put).map(|yes| self.sealed(yes));
+        let decision = self.unless_reserved(now, job, &put.id, &put.lines, decision);
         self.reserved(now, job, decision, out)
     }
 
     /// Nothing is held or ended here under this id, or what was has expired.
-    fn is_new(&self, id: &ReservationId) -> bool {
+    pub(super) fn is_new(&self, id: &ReservationId) -> bool {
         let known = self.state.reservations.find(id);
         known.is_none_or(|known| known.state == ReservationState::Expired)
     }

@@ -81,6 +81,7 @@ impl<'a> Draft<'a> {
             reservation: self.reservation,
             request: None,
             reason: self.reason,
+            placed: None,
         }
     }
 }

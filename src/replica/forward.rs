@@ -73,19 +73,19 @@ impl Replica {
     ) -> Result<(Stage, Timestamp), Refusal> {
         let command = job.current();
         if matches!(job.asker, Asker::Peer(..)) {
-            return Err(Refusal::ReservationNotFound);
+            return Err(self.not_here(&command));
         }
         if let Command::Transfer(transfer) = &command {
             let giver = self.state.member_named(&transfer.from).map(|member| member.replica);
             return match giver.filter(|giver| self.links.is_up(*giver)) {
-                Some(giver) => Ok(self.forward(now, giver, job, command, out)),
+                Some(giver) => Ok(self.forward(now, giver, job, command, false, out)),
                 None => Err(Refusal::NodeUnreachable { node: transfer.from.clone() }),
             };
         }
         if let Command::SetDraining { node, .. } = &command {
             let member = self.state.member_named(node).map(|member| member.replica);
             return match member.filter(|member| self.links.is_up(*member)) {
-                Some(member) => Ok(self.forward(now, member, job, command, out)),
+                Some(member) => Ok(self.forward(now, member, job, command, false, out)),
                 None => Err(Refusal::NodeUnreachable { node: node.clone() }),
             };
         }
@@ -97,6 +97,14 @@ impl Replica {
             let unreachable = self.state.others().map(|member| member.name.clone()).collect();
             return Err(Refusal::OwnerUnreachable { unreachable });
         }
+        if let Some(at) = self.noted_at(job, &command) {
+            if self.links.is_up(at) {
+                return Ok(self.forward_noted(now, at, job, command, out));
+            }
+            if matches!(command, Command::Put(_) | Command::Sell(_)) {
+                return Err(Refusal::OwnerUnreachable { unreachable: vec![self.state.name_of(at)] });
+            }
+        }
         let mut find = Find { open: BTreeMap::new(), owners: Vec::new(), silent: Vec::new() };
         let members: Vec<_> = self.state.others().map(|m| (m.replica, m.name.clone())).collect();
         for (replica, name) in members {
@@ -107,7 +115,7 @@ impl Replica {
             let number = self.number();
             find.open.insert(number, replica);
             let request = Request::plain(Command::Read { id: id.clone() });
-            self.send(replica, Message::Forward(Forward { id: number, request }), out);
+            self.send(replica, Message::Forward(Forward { id: number, request, placing: false }), out);
         }
         if find.open.is_empty() {
             return Err(nobody_has_it(find.silent));
@@ -115,12 +123,13 @@ impl Replica {
         Ok((Stage::Finding(find), now.after(FIND_TIMEOUT)))
     }
 
-    fn forward(
+    pub(super) fn forward(
         &mut self,
         now: Timestamp,
         owner: ReplicaId,
         job: &Job,
         command: Command,
+        placing: bool,
         out: &mut Effects,
     ) -> (Stage, Timestamp) {
         let number = self.number();
@@ -131,12 +140,13 @@ impl Replica {
         };
         // A key holds for the node it came to, so it goes on under that node's name; the answer
         // is remembered here as well.
-        let mut key = if job.is_batch() { None } else { job.request.key.clone() };
+        // What is placed needs none: its id is enough.
+        let mut key = if job.is_batch() || placing { None } else { job.request.key.clone() };
         if let Some(key) = &mut key {
             key.scope = format!("{} via {}", key.scope, self.name());
         }
         let request = Request { command, key, caller: job.request.caller };
-        self.send(owner, Message::Forward(Forward { id: number, request }), out);
+        self.send(owner, Message::Forward(Forward { id: number, request, placing }), out);
         (Stage::Forwarded { owner, number }, job.patience.max(now).after(FORWARD_TIMEOUT))
     }
 
@@ -150,7 +160,10 @@ impl Replica {
     ) {
         let asker = Asker::Peer(from, forward.id);
         match check_forwarded(&forward.request.command) {
-            Ok(()) => self.take_request(now, asker, forward.request, out),
+            Ok(()) if forward.placing && !self.takes_placed(from, forward.id, &forward.request.command) => {
+                self.answer(asker, Err(Refusal::Overloaded), false, out);
+            }
+            Ok(()) => self.take_request(now, asker, forward.request, forward.placing, out),
             Err(message) => {
                 let name = self.state.name_of(from);
                 self.alarm(format!("{name} forwarded a request that cannot be: {message}"), out);
@@ -175,6 +188,9 @@ impl Replica {
         let Some(mut job) = self.jobs.unpark(id) else { return };
         match std::mem::replace(&mut job.stage, Stage::Deciding) {
             Stage::Forwarded { .. } => {
+                if self.goes_on(now, &mut job, from, &answer, out) {
+                    return self.run(now, id, job, out);
+                }
                 job.replayed = answer.replayed;
                 let outcome = match (answer.outcome, job.current()) {
                     (Ok(Answer::Node(told)), Command::SetDraining { .. }) => {
@@ -189,6 +205,7 @@ impl Replica {
                     (Ok(_), _) => Err(Refusal::OutcomeUnknown),
                     (Err(refusal), _) => Err(refusal),
                 };
+                self.follow_deadline(now, &job, from, &outcome, out);
                 if !job.is_batch() {
                     self.remember(now, &job, &outcome, out);
                 }
@@ -247,7 +264,7 @@ impl Replica {
         if matches!(command, Command::Read { .. }) {
             return self.resume(now, id, job, Ok(Answer::Reservation(claimed)), out);
         }
-        let (stage, deadline) = self.forward(now, owner, &job, command, out);
+        let (stage, deadline) = self.forward(now, owner, &job, command, false, out);
         job.stage = stage;
         self.jobs.park(id, job, deadline);
     }
@@ -277,7 +294,7 @@ impl Replica {
         for (replica, claimed) in held.cloned().collect::<Vec<_>>() {
             let id = self.number();
             let request = Request::plain(Command::Cancel { id: claimed.reservation.id });
-            self.send(replica, Message::Forward(Forward { id, request }), out);
+            self.send(replica, Message::Forward(Forward { id, request, placing: false }), out);
         }
     }
 
@@ -306,20 +323,18 @@ impl Replica {
                     find.silent.push(self.state.name_of(member));
                     self.go_on_finding(now, id, job, find, out);
                 }
-                _ if planted::is_on(Bug::UnknownSaidRefused) => {
-                    let unreachable = vec![self.state.name_of(member)];
-                    self.resume(now, id, job, Err(Refusal::OwnerUnreachable { unreachable }), out);
-                }
-                _ => self.resume(now, id, job, Err(Refusal::OutcomeUnknown), out),
+                Stage::Forwarded { owner, number } => self.no_answer(now, id, job, (owner, number), out),
+                Stage::Deciding | Stage::Waiting => {}
             }
         }
     }
 }
 
 /// What a node may ask another to decide, in the form in which HTTP would have let it in.
-fn check_forwarded(command: &Command) -> Result<(), &'static str> {
+pub fn check_forwarded(command: &Command) -> Result<(), &'static str> {
     let lines = match command {
         Command::Put(put) => put.lines.as_slice(),
+        Command::Sell(sell) => sell.lines.as_slice(),
         Command::Transfer(transfer) if transfer.quantity.is_zero() => return Err("a quantity is zero"),
         Command::Transfer(_) | Command::Confirm { .. } | Command::Cancel { .. } => &[],
         Command::Extend { .. } | Command::Read { .. } | Command::SetDraining { .. } => &[],
@@ -338,9 +353,10 @@ fn check_forwarded(command: &Command) -> Result<(), &'static str> {
     }
 }
 
-fn reservation_of(command: &Command) -> Option<&ReservationId> {
+pub fn reservation_of(command: &Command) -> Option<&ReservationId> {
     match command {
         Command::Put(put) => Some(&put.id),
+        Command::Sell(sell) => Some(&sell.id),
         Command::Confirm { id, .. }
         | Command::Cancel { id }
         | Command::Extend { id, .. }

@@ -20,6 +20,7 @@ impl Replica {
             self.check_item(sku, item, held.get(sku).copied().unwrap_or_default(), &mut violations);
         }
         self.check_logs(&mut violations);
+        self.check_notes(&mut violations);
         for (id, nodes) in &self.doubly_sold {
             let detail = format!("reservation {id} was sold by each of {nodes:?}");
             violations.push(violation("one_owner", None, detail));
@@ -95,6 +96,17 @@ impl Replica {
         }
     }
 
+    /// What another member decides about is not decided here, and that member exists.
+    fn check_notes(&self, violations: &mut Vec<Violation>) {
+        for note in self.state.notes.iter() {
+            let is_other = note.at != self.state.me() && self.state.roster.contains_key(&note.at);
+            if !is_other || self.state.reservations.find(&note.id).is_some() {
+                let detail = format!("{} was sent to {}, and is here", note.id, self.state.name_of(note.at));
+                violations.push(violation("placed_elsewhere", None, detail));
+            }
+        }
+    }
+
     /// Over all item rows in order of sku and replica: equal on nodes that know the same rows.
     fn books_digest(&self) -> String {
         let mut hasher = blake3::Hasher::new();
@@ -113,6 +125,7 @@ impl Replica {
         let rows = self.state.items.values().map(|item| item.rows.len());
         Sizes {
             rows_of_one: rows.max().unwrap_or(0),
+            placing: self.placing.len(),
             shortages: self.shortages.len(),
             refusals: self.refusals.len(),
             doubly_sold: self.doubly_sold.len(),

@@ -50,6 +50,12 @@ pub struct Job {
     pub replayed: bool,
     /// All members were asked for the reservation, and none has it.
     pub searched: bool,
+    /// A peer placed it here.
+    pub placed_here: bool,
+    /// Members that it was placed at, and that refused it.
+    pub refused_by: BTreeSet<ReplicaId>,
+    /// The member that the reservation's note names does not have it.
+    pub astray: bool,
 }
 
 #[derive(Debug)]
@@ -231,6 +237,9 @@ impl Job {
             done: Vec::new(),
             replayed: false,
             searched: false,
+            placed_here: false,
+            refused_by: BTreeSet::new(),
+            astray: false,
         }
     }
 
@@ -298,6 +307,9 @@ impl Replica {
             let outcome = match self.attempt(now, &job, out) {
                 Attempt::Done(outcome) => outcome,
                 Attempt::Short(wanted, expired) => {
+                    if let Some(member) = self.place(now, &job) {
+                        return self.send_to_place(now, id, job, member, out);
+                    }
                     if self.may_wait(now, &job, &wanted) {
                         return self.park_waiting(id, job, wanted);
                     }
@@ -305,7 +317,7 @@ impl Replica {
                         self.stats.waits_timed_out += u64::from(now >= job.patience);
                         self.stats.waits_in_vain += u64::from(now < job.patience);
                     }
-                    let outcome = Err(self.shortfall_refusal(now, &wanted, expired));
+                    let outcome = Err(self.short_refusal(now, &job, &wanted, expired));
                     self.remember_refusal(now, &job, &outcome, out);
                     let nobody = Asker::Peer(self.state.me(), 0);
                     if planted::is_on(Bug::DeniedThenDone) && job.asker != nobody && !job.is_batch() {
@@ -349,6 +361,7 @@ impl Replica {
         });
         if job.done.len() < job.operations() {
             job.stage = Stage::Deciding;
+            job.astray = false;
             return Some(job);
         }
         let outcome = Ok(Answer::Batch(std::mem::take(&mut job.done)));
@@ -409,7 +422,7 @@ impl Replica {
                     self.run(now, id, job, out);
                 }
                 Stage::Finding(find) => self.give_up_finding(now, id, job, find, out),
-                Stage::Forwarded { .. } => self.resume(now, id, job, Err(Refusal::OutcomeUnknown), out),
+                Stage::Forwarded { owner, number } => self.no_answer(now, id, job, (owner, number), out),
             }
         }
     }

@@ -6,6 +6,7 @@ use super::Replica;
 use super::draft::Draft;
 use super::effects::{Effects, Output};
 use super::log::Log;
+use super::placing::Placing;
 use crate::types::{NodeName, NodeStatus, Refusal, ReplicaId, Seq, Timestamp};
 use crate::wire::message::{Hello, PROTOCOL};
 use crate::wire::{Body, Cause, Key, Session};
@@ -99,6 +100,7 @@ impl Replica {
         if !matches!(self.standing, Standing::RolledBack) {
             self.standing = Standing::RolledBack;
             self.emit(Output::RolledBack(proof), out);
+            self.placing = Placing::default();
             for job in self.jobs.take_all() {
                 // What was sent to another node, or done already, cannot be denied.
                 let is_open = job.is_forwarded() || !job.done.is_empty();

@@ -28,6 +28,8 @@ mod invariants;
 mod jobs;
 mod log;
 mod membership;
+mod placed;
+mod placing;
 mod planning;
 mod rebalance;
 mod refusals;
@@ -55,6 +57,7 @@ use self::demand::Demand;
 use self::drain::HandOver;
 use self::jobs::Jobs;
 use self::membership::Standing;
+use self::placing::Placing;
 use self::refusals::Refusals;
 use self::state::State;
 use self::sync::Links;
@@ -76,6 +79,7 @@ pub struct Replica {
     shortages: Shortages,
     demand: Demand,
     hand_over: HandOver,
+    placing: Placing,
     refusals: Refusals,
     stats: Stats,
     /// Reservations that a search found to be sold by more than one node.
@@ -100,6 +104,7 @@ impl Replica {
             shortages: Shortages::default(),
             demand: Demand::default(),
             hand_over: HandOver::default(),
+            placing: Placing::default(),
             refusals: Refusals::default(),
             stats: Stats::default(),
             doubly_sold: BTreeMap::new(),

@@ -8,7 +8,7 @@
 //!   while little is measured, its part of all items' demand, or what an admin expects of a launch.
 //! - **Target.** Its share of all rights that are known, so that all run dry together; but no
 //!   more than it can be expected to sell soon. What lies above the targets stays where it is.
-//! - **Low.** Under half of the target, or under what buyers ask for in a round trip: then it asks
+//! - **Low.** Under a quarter of the target, or under what buyers ask for in a round trip: then it asks
 //!   for what its target lacks, before a buyer must wait.
 //! - **Worth.** A transfer pays when it brings units for several orders. Towards the end, when
 //!   none does, rights stay where they are and a buyer who can wait is sent to them (`placing.rs`);
@@ -22,11 +22,11 @@ use crate::planted::{self, Bug};
 use crate::types::{Gauge, Millis, Quota, ReplicaId, Timestamp, Units};
 
 /// A transfer must bring units for so many orders of buyers who can wait.
-const ORDERS_PATIENT: f64 = 3.0;
+const ORDERS_PATIENT: f64 = 2.0;
 /// And for so many of buyers who cannot.
-const ORDERS_HURRIED: f64 = 1.0;
+const ORDERS_HURRIED: f64 = 0.5;
 /// The part of all rights that is thought sure to be sold before anything is moved again.
-const SURE_PART: f64 = 0.75;
+const SURE_PART: f64 = 0.5;
 /// Orders that the guess at a share weighs as much as, until orders tell: all items' demand ..
 const GUESS_WEIGHT: f64 = 3.0;
 /// .. and an admin's word.
@@ -36,10 +36,14 @@ const HORIZON: f64 = 60_000.0;
 /// .. or so many times what was lately asked of it, if that is more.
 const GROWTH: f64 = 2.0;
 /// How many standard deviations of a round trip's demand are kept against running dry.
-const SAFETY: f64 = 2.0;
+const SAFETY: f64 = 3.0;
+/// Orders of buyers who cannot wait for which units are kept while more are asked for.
+const HURRIED_RESERVE: f64 = 1.5;
+/// Under this part of its target a member is low.
+const LOW_PART: f64 = 0.25;
 /// Half a unit more or less is no reason to move one, and then some: so that a unit that was just
 /// moved is not wanted back when the estimates waver.
-const ROUNDING: f64 = 0.35;
+const ROUNDING: f64 = 0.45;
 
 /// What is known of one member about one item.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -228,18 +232,26 @@ impl Situation {
         whole_units(member.available.0 as f64 - self.target(member)).min(member.spare())
     }
 
+    /// Their hurry, and what one of their orders adds to the variance; of others no more is known
+    /// than their gauges.
+    fn buyers_of(&self, member: &Holder) -> (f64, f64) {
+        let is_here = member.replica == self.here.replica;
+        if is_here { (self.hurry, self.burst) } else { (0.0, member.demand.order()) }
+    }
+
     /// Whether a member may run dry before it can be helped.
     fn is_low(&self, member: &Holder, round_trip: Millis) -> bool {
         let holding = member.holding().0 as f64;
+        let (hurry, burst) = self.buyers_of(member);
         let soon = member.demand.rate(self.now) * round_trip.0 as f64;
-        let burst = if member.replica == self.here.replica { self.burst } else { member.demand.order() };
-        let soon = soon + SAFETY * (soon * burst).sqrt();
-        holding < soon.max(self.target(member) / 2.0) || holding < member.quota.floor().0 as f64
+        // Who cannot wait must find units when the last ones are sold and more are asked for.
+        let soon = soon + SAFETY * (soon * burst).sqrt() + HURRIED_RESERVE * hurry * member.demand.order();
+        holding < soon.max(LOW_PART * self.target(member)) || holding < member.quota.floor().0 as f64
     }
 
     /// Whether that many units are worth a transfer to `member`.
     fn is_worth(&self, member: &Holder, units: Units) -> bool {
-        let hurry = if member.replica == self.here.replica { self.hurry } else { 0.0 };
+        let (hurry, _) = self.buyers_of(member);
         let orders = 1.0 / ((1.0 - hurry) / ORDERS_PATIENT + hurry / ORDERS_HURRIED);
         let fills_floor = member.holding() < member.quota.floor();
         !units.is_zero() && (fills_floor || units.0 as f64 >= orders * member.demand.order())

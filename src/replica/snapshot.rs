@@ -24,6 +24,8 @@ pub enum Cursor {
     Items(Option<Sku>),
     Reservations(Option<ReservationId>),
     Requests(Option<RequestId>),
+    /// Notes of what was sent elsewhere.
+    Placed(Option<ReservationId>),
     Watermarks,
 }
 
@@ -40,6 +42,7 @@ impl Replica {
             Cursor::Items(after) => self.items_chunk(after.as_ref(), limit),
             Cursor::Reservations(after) => self.reservations_chunk(after.as_ref(), limit),
             Cursor::Requests(after) => self.requests_chunk(after.as_ref(), limit),
+            Cursor::Placed(after) => self.placed_chunk(after.as_ref(), limit),
             Cursor::Watermarks => (self.watermarks(), None),
         }
     }
@@ -121,7 +124,19 @@ impl Replica {
             last = Some(request.id);
             chunk.push(Record::Request(request.clone()));
         }
-        (chunk, Some(Cursor::Watermarks))
+        (chunk, Some(Cursor::Placed(None)))
+    }
+
+    fn placed_chunk(&self, after: Option<&ReservationId>, limit: usize) -> (Vec<Record>, Option<Cursor>) {
+        let mut notes = self.state.notes.after(after);
+        let chunk: Vec<Record> =
+            notes.by_ref().take(limit).map(|note| Record::Placed(note.clone())).collect();
+        match chunk.last() {
+            Some(Record::Placed(last)) if chunk.len() == limit => {
+                (chunk.clone(), Some(Cursor::Placed(Some(last.id.clone()))))
+            }
+            _ => (chunk, Some(Cursor::Watermarks)),
+        }
     }
 
     fn watermarks(&self) -> Vec<Record> {

@@ -11,6 +11,7 @@ use crdts::{CmRDT, Dot};
 
 use super::escrow::Row;
 use super::log::{Logs, NextSeq};
+use super::placed::Notes;
 use super::requests::Requests;
 use super::reservations::Reservations;
 use crate::limits::{FORGET_AT_ONCE, Limits};
@@ -92,6 +93,8 @@ pub struct State {
     pub logs: Logs,
     pub reservations: Reservations,
     pub requests: Requests,
+    /// Reservations that other members decide about.
+    pub notes: Notes,
     /// The newest ledger time in any record.
     pub time: Timestamp,
     limits: Limits,
@@ -113,6 +116,7 @@ impl State {
             logs,
             reservations: Reservations::default(),
             requests: Requests::default(),
+            notes: Notes::default(),
             time: Timestamp::ZERO,
             limits,
             touched: BTreeSet::new(),
@@ -186,6 +190,7 @@ impl State {
             Record::Own(entries) => entries.iter().for_each(|entry| self.apply_own(entry)),
             Record::Reservation(reservation) => self.reservations.put(reservation.clone()),
             Record::Request(request) => self.requests.put(request.clone()),
+            Record::Placed(note) => self.notes.put(note),
             Record::Watermark { origin, upto } => self.claim(*origin, *upto),
         }
     }
@@ -199,6 +204,9 @@ impl State {
         }
         if let Some(request) = &change.request {
             self.requests.put(request.clone());
+        }
+        if let Some(note) = &change.placed {
+            self.notes.put(note);
         }
         self.forget();
     }
@@ -286,14 +294,7 @@ impl State {
     fn forget(&mut self) {
         let limits = self.limits;
         for _ in 0..FORGET_AT_ONCE {
-            let (request, reservation) = (self.requests.oldest(), self.reservations.oldest_ended());
-            let oldest = match (request, reservation) {
-                (Some(a), Some(b)) => a.min(b),
-                (a, b) => match a.or(b) {
-                    Some(one) => one,
-                    None => return,
-                },
-            };
+            let Some(oldest) = self.oldest() else { return };
             let age = self.time.since(oldest);
             let remember_for = match planted::is_on(Bug::DedupPrunedEarly) {
                 true => Millis(limits.remember_for.0 / 60_000),
@@ -304,17 +305,25 @@ impl State {
             if !too_old && !too_many {
                 return;
             }
-            if request == Some(oldest) {
+            if self.requests.oldest() == Some(oldest) {
                 self.requests.forget_oldest();
-            } else {
+            } else if self.reservations.oldest_ended() == Some(oldest) {
                 self.reservations.forget_oldest_ended();
+            } else {
+                self.notes.forget_oldest();
             }
         }
     }
 
-    /// Bytes that reservations and remembered requests take, about.
+    /// Since when the longest remembered thing could be forgotten.
+    fn oldest(&self) -> Option<Timestamp> {
+        let all = [self.requests.oldest(), self.reservations.oldest_ended(), self.notes.oldest()];
+        all.into_iter().flatten().min()
+    }
+
+    /// Bytes that reservations, remembered requests and notes take, about.
     pub fn remembered_bytes(&self) -> u64 {
-        self.requests.bytes() + self.reservations.bytes()
+        self.requests.bytes() + self.reservations.bytes() + self.notes.bytes()
     }
 
     /// For how long things are remembered at present.
@@ -322,8 +331,7 @@ impl State {
         if self.remembered_bytes() < self.limits.remember_max_bytes {
             return self.limits.remember_for;
         }
-        let oldest = [self.requests.oldest(), self.reservations.oldest_ended()].into_iter().flatten().min();
-        oldest.map_or(self.limits.remember_for, |time| self.time.since(time))
+        self.oldest().map_or(self.limits.remember_for, |time| self.time.since(time))
     }
 
     /// Whether something new can be remembered without forgetting what is too young.
@@ -331,8 +339,7 @@ impl State {
         if self.remembered_bytes() < self.limits.remember_max_bytes {
             return true;
         }
-        let oldest = [self.requests.oldest(), self.reservations.oldest_ended()].into_iter().flatten().min();
-        oldest.is_some_and(|time| now.since(time) >= self.limits.min_horizon)
+        self.oldest().is_some_and(|time| now.since(time) >= self.limits.min_horizon)
     }
 
     /// A key's newest version in `origin`'s log, as it is known here.

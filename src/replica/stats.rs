@@ -22,6 +22,11 @@ pub struct Stats {
     pub asks_answered: u64,
     /// Lines of asks for a buyer elsewhere that met buyers waiting here for the same item.
     pub asks_crossed: u64,
+    /// Reservations and sales sent to the member that has the units; of those, refused by it, and
+    /// not answered.
+    pub placed: u64,
+    pub placed_refused: u64,
+    pub placed_unknown: u64,
     pub expired: u64,
     pub messages_sent: u64,
     pub entries_merged: u64,
@@ -66,6 +71,8 @@ pub struct Sizes {
     pub twins_of_one: usize,
     /// Numbers of what was sent to other nodes and not answered.
     pub numbers: usize,
+    /// Of those, reservations that one member alone was sent: each has a waiting job.
+    pub placing: usize,
     /// Items for which rights are being fetched: each has a waiting job.
     pub shortages: usize,
     /// Items whose newest refusal is kept: `MAX_LAST_REFUSALS`.

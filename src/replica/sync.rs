@@ -53,6 +53,8 @@ pub struct Links {
 #[derive(Debug)]
 struct Link {
     name: NodeName,
+    /// The nonce of the other side's session.
+    session: u64,
     /// The other side's newest digest.
     theirs: BTreeMap<ReplicaId, Seq>,
     /// Its newest stamp: echoed, so that it knows how fresh what we say is.
@@ -118,6 +120,11 @@ impl Links {
 
     fn named(&self, name: &NodeName) -> Option<ReplicaId> {
         self.up.iter().find(|(_, link)| link.name == *name).map(|(replica, _)| *replica)
+    }
+
+    /// The session that a linked member is in.
+    pub fn session(&self, replica: ReplicaId) -> u64 {
+        self.up.get(&replica).map_or(0, |link| link.session)
     }
 
     pub fn heard(&self, replica: ReplicaId) -> Option<Timestamp> {
@@ -240,6 +247,7 @@ impl Replica {
         }
         let link = Link {
             name: node.clone(),
+            session: hello.session.nonce,
             theirs: BTreeMap::new(),
             stamp: hello.digest.stamp,
             seen: BTreeMap::new(),

@@ -188,6 +188,12 @@ pub struct Forward {
     pub id: u64,
     #[n(1)]
     pub request: Request,
+    /// A reservation or sale for which the sender lacks units: to be decided on what no quota
+    /// reserves for the receiver, if the receiver does not know the id. Of several on one link the
+    /// sender's numbers rise; one that was overtaken makes nothing new.
+    #[n(2)]
+    #[cbor(default)]
+    pub placing: bool,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]

@@ -8,8 +8,8 @@ use minicbor::{Decode, Encode};
 
 use super::entry::{Entry, Member};
 use crate::types::{
-    Caller, CellValue, ClusterId, Gauge, NodeName, Outcome, Region, ReplicaId, Reservation, Seq, Sku,
-    Timestamp, Units,
+    Caller, CellValue, ClusterId, Gauge, NodeName, Outcome, Region, ReplicaId, Reservation, ReservationId,
+    Seq, Sku, Timestamp, Units,
 };
 
 /// All records of one commit, in order.
@@ -51,6 +51,9 @@ pub enum Record {
         #[n(1)]
         upto: Seq,
     },
+    /// In checkpoints only: where a reservation was sent.
+    #[n(7)]
+    Placed(#[n(0)] Placed),
 }
 
 /// Identity and founding roster, written once when a data directory is prepared.
@@ -126,8 +129,14 @@ pub enum Cause {
     /// An admin had it take work again.
     #[n(21)]
     Resume,
-    /// Rights given to a member that was low and had not asked.
+    /// A note that a reservation is sent to another member to be decided there.
+    #[n(22)]
+    Place,
+    /// The note was taken back: that member refused, and nothing else was sent.
     #[n(23)]
+    Withdraw,
+    /// Rights given to a member that was low and had not asked.
+    #[n(24)]
     GiveUnasked,
 }
 
@@ -168,6 +177,8 @@ impl Cause {
             Cause::Drain => "drain",
             Cause::Resume => "resume",
             Cause::GiveUnasked => "give_unasked",
+            Cause::Place => "place",
+            Cause::Withdraw => "withdraw",
         }
     }
 }
@@ -216,6 +227,8 @@ pub struct Change {
     /// The client's reason; of rights that were given, the numbers that led to it.
     #[n(8)]
     pub reason: Option<String>,
+    #[n(9)]
+    pub placed: Option<Placed>,
 }
 
 /// Cells of an own row, raised to these values under this sequence.
@@ -275,4 +288,34 @@ pub struct Remembered {
     pub outcome: Outcome,
     #[n(3)]
     pub time: Timestamp,
+}
+
+/// A note that a reservation was sent to another member: that one decides about this id, and no
+/// other. It is durable before anything is sent.
+#[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
+pub struct Placed {
+    #[n(0)]
+    pub id: ReservationId,
+    #[n(1)]
+    pub at: ReplicaId,
+    /// The keyed request that it was for: a retry bears another id if the server makes ids up.
+    #[n(2)]
+    pub request: Option<KeyedRequest>,
+    /// When the reservation ends by itself, at the latest: from then on it is remembered as ended.
+    #[n(3)]
+    pub time: Timestamp,
+    /// The note is taken back.
+    #[n(4)]
+    pub withdrawn: bool,
+}
+
+/// A request under a key, as in [`Remembered`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Encode, Decode)]
+pub struct KeyedRequest {
+    #[n(0)]
+    #[cbor(with = "minicbor::bytes")]
+    pub id: [u8; 16],
+    #[n(1)]
+    #[cbor(with = "minicbor::bytes")]
+    pub fingerprint: [u8; 16],
 }

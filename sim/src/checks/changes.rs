@@ -152,6 +152,7 @@ pub mod tests {
             reservation,
             request: None,
             reason: None,
+            placed: None,
         }
     }
 

@@ -16,6 +16,7 @@ pub mod makers;
 pub mod moves;
 pub mod overselling;
 pub mod pages;
+pub mod placed;
 pub mod quiet;
 pub mod quotas;
 pub mod reach;
@@ -55,6 +56,7 @@ pub enum Property {
     Service,
     Sizes,
     Makers,
+    Placed,
     Asks,
     Quotas,
     Drained,

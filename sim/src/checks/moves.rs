@@ -123,6 +123,7 @@ mod tests {
                 reservation: None,
                 request: None,
                 reason: None,
+                placed: None,
             }))
         };
         let mut moves = Moves::default();

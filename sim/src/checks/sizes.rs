@@ -19,6 +19,7 @@ pub fn check(node: usize, sizes: &Sizes, stats: &Stats, limits: &Limits) -> Chec
         ("requests that wait", sizes.jobs as u64, MAX_JOBS as u64),
         ("requests that wait for one item", sizes.waiting_for_one as u64, MAX_WAITING_FOR_ITEM as u64),
         ("repeats under one key", sizes.twins_of_one as u64, MAX_TWINS as u64),
+        ("reservations sent elsewhere", sizes.placing as u64, sizes.jobs as u64),
         ("items with a shortage", sizes.shortages as u64, stats.items),
         ("last refusals", sizes.refusals as u64, MAX_LAST_REFUSALS.min(stats.items as usize) as u64),
         ("ids sold twice", sizes.doubly_sold as u64, MAX_DOUBLY_SOLD as u64),
@@ -37,8 +38,8 @@ pub fn check(node: usize, sizes: &Sizes, stats: &Stats, limits: &Limits) -> Chec
 /// # Errors
 /// When a table of those who wait is not empty though nobody does.
 pub fn check_idle(node: usize, sizes: &Sizes) -> Checked {
-    let Sizes { jobs, numbers, shortages, waiting_for_one, .. } = *sizes;
-    ensure(jobs + numbers + shortages + waiting_for_one == 0, Property::Sizes, || {
+    let Sizes { jobs, numbers, placing, shortages, waiting_for_one, .. } = *sizes;
+    ensure(jobs + numbers + placing + shortages + waiting_for_one == 0, Property::Sizes, || {
         format!("nobody waits for anything, but n-{node} keeps {sizes:?}")
     })
 }

@@ -276,6 +276,15 @@ impl Bed {
         self.run(200);
     }
 
+    /// An admin moves units, so that a buyer finds them where he asks.
+    pub fn transfer(&mut self, from: usize, to: usize, name: &str, units: u64) {
+        let (giver, taker) = (self.name(from), self.name(to));
+        let transfer =
+            Transfer { sku: sku(name), from: giver, to: taker, quantity: Units(units), reference: None };
+        self.call(from, Command::Transfer(transfer)).unwrap();
+        self.run(200);
+    }
+
     pub fn books(&mut self, n: usize, name: &str) -> Books {
         match self.call(n, Command::Books { sku: sku(name) }) {
             Ok(Answer::Books { books, .. }) => books,

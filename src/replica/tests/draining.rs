@@ -90,6 +90,7 @@ fn nothing_is_given_to_whom_nobody_can_reach_and_all_of_it_once_someone_can_be()
 fn two_that_drain_do_not_give_to_each_other() {
     let mut bed = Bed::new(2);
     bed.item(0, "TEE", 4);
+    bed.transfer(0, 1, "TEE", 2);
     bed.call(1, put("A", &[("TEE", 2)])).unwrap();
     for n in [0, 1] {
         let command = drain(&bed, n);

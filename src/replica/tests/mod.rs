@@ -4,6 +4,7 @@ mod bed;
 mod draining;
 mod importing;
 mod moving;
+mod placing;
 mod regressions;
 mod selling;
 mod syncing;

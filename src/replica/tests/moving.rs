@@ -60,8 +60,7 @@ fn a_cancelled_unit_is_found_by_a_waiting_buyer_elsewhere() {
 fn a_cut_off_node_sells_what_it_has_and_says_unknown_for_the_rest() {
     let mut bed = Bed::new(3);
     bed.item(0, "TEE", 6);
-    bed.call(1, put("A", &[("TEE", 3)])).unwrap();
-    bed.call(1, cancel("A")).unwrap();
+    bed.transfer(0, 1, "TEE", 3);
     let here = bed.available(1, "TEE");
     assert!(here >= 3);
     bed.isolate(1);
@@ -153,6 +152,7 @@ fn the_owner_is_found_and_decides() {
     bed.run(100);
     let Ok(Answer::Reservation(claimed)) = bed.call(2, Command::Put(again.clone())) else { panic!() };
     assert_eq!((claimed.node, claimed.reservation.state), (bed.name(0), ReservationState::Confirmed));
+    bed.transfer(0, 2, "TEE", 2);
     again.id = id("fresh");
     let Ok(Answer::Reservation(claimed)) = bed.call(2, Command::Put(again)) else { panic!() };
     assert_eq!((claimed.node, claimed.created), (bed.name(2), true));

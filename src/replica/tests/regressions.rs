@@ -136,7 +136,11 @@ fn a_peer_cannot_forward_an_empty_batch() {
         0,
         Input::Message {
             node,
-            message: Message::Forward(Forward { id: 7, request: Request::plain(Command::Batch(vec![])) }),
+            message: Message::Forward(Forward {
+                id: 7,
+                request: Request::plain(Command::Batch(vec![])),
+                placing: false,
+            }),
         },
     );
 }
@@ -145,6 +149,7 @@ fn a_peer_cannot_forward_an_empty_batch() {
 fn a_peer_that_answers_with_another_kind_is_not_believed() {
     let mut bed = Bed::new(2);
     bed.item(0, "TEE", 3);
+    bed.transfer(0, 1, "TEE", 1);
     bed.call(1, put("A", &[("TEE", 1)])).unwrap();
     bed.send(0, Request::plain(Command::Batch(vec![Operation::Confirm { id: id("A") }])));
     let Some((_, _, Message::Forward(f))) =
@@ -190,6 +195,7 @@ fn a_peer_cannot_repeat_a_sku() {
             message: Message::Forward(Forward {
                 id: 7,
                 request: Request::plain(put("A", &[("TEE", 2), ("TEE", 3)])),
+                placing: false,
             }),
         },
     );
@@ -203,7 +209,10 @@ fn a_peer_cannot_make_a_node_give_to_itself() {
         Transfer { sku: sku("TEE"), from: bed.name(0), to: bed.name(0), quantity: Units(3), reference: None };
     let request = Request::plain(Command::Transfer(transfer.clone()));
     let node = bed.name(1);
-    bed.step(0, Input::Message { node, message: Message::Forward(Forward { id: 7, request }) });
+    bed.step(
+        0,
+        Input::Message { node, message: Message::Forward(Forward { id: 7, request, placing: false }) },
+    );
     assert!(matches!(bed.call(0, Command::Transfer(transfer)), Err(Refusal::Invalid { .. })));
     bed.run(3_000);
     assert_eq!(bed.available(0, "TEE"), 3);

@@ -25,6 +25,7 @@ fn change(time: u64, name: &str) -> Record {
         reservation: None,
         request: None,
         reason: None,
+        placed: None,
     }))
 }
 

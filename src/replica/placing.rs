@@ -1,0 +1,379 @@
+//! Placing: where units are scarce they are not chased; the reservation is sent to the member that
+//! has them, and decided there.
+//!
+//! The danger is that two members decide about one id. So a note comes first ([`Placed`]), durable
+//! before anything is sent: this id is decided at that member, and nowhere else. Then:
+//!
+//! 1. A yes is the client's answer. The note stays: a retry, a confirm or a cancel goes straight
+//!    to that member.
+//! 2. A refusal of the only attempt that was ever sent proves that nothing was done. The note is
+//!    taken back, and the request goes on here as if it had not been placed.
+//! 3. Anything else (an answer that is lost, a link that is lost, a crash of either side) leaves
+//!    it open whether it was done. The note stays for as long as the reservation would be
+//!    remembered, and whatever is asked about the id is asked of that member.
+//!
+//! For 2 to hold, an attempt that was refused must not be done later, and messages may come twice:
+//! so the receiver makes nothing for a number that is not above all those it had from the sender in
+//! this session. (Across a restart of either side nothing of the old link arrives.)
+//!
+//! The receiver decides on its own books alone, what quotas reserve for it left aside; it never
+//! sends the request on.
+
+use std::collections::BTreeMap;
+
+use super::Replica;
+use super::decide::No;
+use super::draft::Draft;
+use super::effects::Effects;
+use super::forward::{check_forwarded, reservation_of};
+use super::jobs::{Asker, Job, JobId, Stage};
+use super::rebalance::Holder;
+use crate::limits::MAX_JOBS;
+use crate::planted::{self, Bug};
+use crate::types::{
+    Answer, Command, Line, Millis, Outcome, Put, Refusal, ReplicaId, ReservationId, ReservationState, Sell,
+    Shortfall, Timestamp, Units, Verdict,
+};
+use crate::wire::message::Forwarded;
+use crate::wire::record::KeyedRequest;
+use crate::wire::{Cause, Placed};
+
+/// What is under way; lost at a restart, after which every note is one whose outcome is unknown.
+#[derive(Debug, Default)]
+pub struct Placing {
+    /// Reservations of which one attempt in all was sent, under this number, and is not answered.
+    sole: BTreeMap<ReservationId, u64>,
+    /// The highest number that each member placed something here under, and its session then.
+    heard: BTreeMap<ReplicaId, (u64, u64)>,
+}
+
+impl Placing {
+    /// Whether this number is above all that `from` has sent in its session.
+    fn is_next(&mut self, from: ReplicaId, session: u64, number: u64) -> bool {
+        // Numbers begin anywhere and wrap.
+        let is_above = |last: u64| number != last && number.wrapping_sub(last) < 1 << 63;
+        match self.heard.get(&from) {
+            Some((of, last)) if *of == session && !is_above(*last) => false,
+            _ => {
+                self.heard.insert(from, (session, number));
+                true
+            }
+        }
+    }
+
+    /// Attempts under way that are the only ones of their reservations.
+    pub fn len(&self) -> usize {
+        self.sole.len()
+    }
+}
+
+/// By how much a note may be forgotten before its reservation: clocks differ.
+const CLOSE_ENOUGH: Millis = Millis::from_secs(60);
+
+/// The reservation that a command would make, and its lines.
+fn made_by(command: &Command) -> Option<(&ReservationId, &[Line])> {
+    match command {
+        Command::Put(put) => Some((&put.id, &put.lines)),
+        Command::Sell(sell) => Some((&sell.id, &sell.lines)),
+        _ => None,
+    }
+}
+
+/// Whether a refusal says that there is no reservation of this id there, and none was made.
+fn made_nothing(refusal: &Refusal) -> bool {
+    !matches!(
+        refusal,
+        Refusal::OutcomeUnknown
+            | Refusal::AlreadyConfirmed
+            | Refusal::AlreadyCancelled
+            | Refusal::Expired(_)
+            | Refusal::VersionMismatch { .. }
+            | Refusal::ReservationNotFound
+            | Refusal::KeyReused
+    )
+}
+
+impl Replica {
+    /// Where a short job is better decided than here; `None`: here.
+    pub(super) fn place(&self, now: Timestamp, job: &Job) -> Option<ReplicaId> {
+        let (id, lines) = self.placeable(job)?;
+        let situations: Vec<_> = lines.iter().map(|line| (line, self.situation(now, &line.sku))).collect();
+        let worth_it = situations
+            .iter()
+            .any(|(line, situation)| self.is_short(line) && !situation.is_worth_fetching(line.quantity));
+        let by_hand = situations.iter().any(|(_, situation)| situation.manual);
+        if !worth_it || by_hand || self.state.reservations.find(id).is_some() {
+            return None;
+        }
+        let left = job.patience.since(now);
+        let spare_of = |member: ReplicaId| {
+            let of_line = |(line, situation): &(&Line, super::rebalance::Situation)| {
+                let holder = situation.others.iter().find(|h| h.replica == member)?;
+                let usable = holder.linked && !holder.draining;
+                let spare = spare(holder);
+                (usable && spare >= line.quantity).then_some(spare)
+            };
+            situations.iter().map(of_line).min().flatten()
+        };
+        let members = self.state.others().map(|member| member.replica);
+        let able = members.filter(|member| !job.refused_by.contains(member)).filter_map(|member| {
+            let round_trip = self.links.round_trip(member).max(Millis(1));
+            (round_trip <= left).then_some(())?;
+            let spare = spare_of(member)?;
+            Some((u128::from(spare.0) * 1_000_000 / u128::from(round_trip.0), std::cmp::Reverse(member)))
+        });
+        let (_, std::cmp::Reverse(member)) = able.max()?;
+        // What could not have come by HTTP, it would not take.
+        check_forwarded(&job.request.command).is_ok().then_some(member)
+    }
+
+    /// What the job would make, if it is of a kind that may be sent elsewhere.
+    fn placeable<'a>(&self, job: &'a Job) -> Option<(&'a ReservationId, &'a [Line])> {
+        let of_client = matches!(job.asker, Asker::Client(_));
+        let conditional = matches!(&job.request.command, Command::Put(put) if put.if_match.is_some());
+        let takes_work = self.standing.is_ready() && !self.is_draining();
+        if !of_client || conditional || !takes_work || self.jobs.len() >= MAX_JOBS {
+            return None;
+        }
+        made_by(&job.request.command)
+    }
+
+    /// Notes durably where the job is decided, and sends it there.
+    pub(super) fn send_to_place(
+        &mut self,
+        now: Timestamp,
+        id: JobId,
+        mut job: Job,
+        member: ReplicaId,
+        out: &mut Effects,
+    ) {
+        let Some((reservation, _)) = made_by(&job.request.command) else { return };
+        let reservation = reservation.clone();
+        let ends = match &job.request.command {
+            Command::Put(put) => now.after(put.ttl),
+            _ => now,
+        };
+        let request = job.key.map(|(id, fingerprint)| KeyedRequest { id, fingerprint });
+        let note = Placed { id: reservation.clone(), at: member, request, time: ends, withdrawn: false };
+        if planted::is_on(Bug::PlaceWithoutNote) {
+            self.state.notes.put(&note);
+        } else {
+            self.write_note(now, Cause::Place, &job, note, out);
+        }
+        self.stats.placed += 1;
+        // It does not wait there: units may be found elsewhere.
+        let command = match job.current() {
+            Command::Put(put) => Command::Put(Put { wait: Millis(0), ..put }),
+            Command::Sell(sell) => Command::Sell(Sell { wait: Millis(0), ..sell }),
+            other => other,
+        };
+        let (stage, deadline) = self.forward(now, member, &job, command, true, out);
+        if let Stage::Forwarded { number, .. } = stage {
+            self.placing.sole.insert(reservation, number);
+        }
+        job.stage = stage;
+        self.jobs.park(id, job, deadline);
+    }
+
+    fn write_note(&mut self, now: Timestamp, cause: Cause, job: &Job, note: Placed, out: &mut Effects) {
+        let mut draft = Draft::new(&self.state, now, cause);
+        draft.actor = Some(job.actor());
+        let mut change = draft.seal(|_| None);
+        change.placed = Some(note);
+        self.commit(now, change, out);
+    }
+
+    /// Sends the job to where its note says. It can go nowhere else, so it may wait there.
+    pub(super) fn forward_noted(
+        &mut self,
+        now: Timestamp,
+        member: ReplicaId,
+        job: &Job,
+        command: Command,
+        out: &mut Effects,
+    ) -> (Stage, Timestamp) {
+        let made = made_by(&command).map(|(id, _)| id.clone());
+        if let Some(id) = &made {
+            // From here on the refusal of one attempt says nothing about the other.
+            self.placing.sole.remove(id);
+        }
+        self.forward(now, member, job, command, made.is_some(), out)
+    }
+
+    /// Where the job must be decided, by its note; `None`: no note, or everybody must be asked.
+    pub(super) fn noted_at(&self, job: &Job, command: &Command) -> Option<ReplicaId> {
+        // A retry may have been made elsewhere since.
+        let searches = matches!(command, Command::Put(put) if put.retry) && !job.searched;
+        if job.astray || searches {
+            return None;
+        }
+        self.state.notes.find(reservation_of(command)?).map(|note| note.at)
+    }
+
+    /// Whether another member decides about this id.
+    pub(super) fn is_noted(&self, id: &ReservationId) -> bool {
+        self.state.notes.find(id).is_some()
+    }
+
+    /// What a peer is told that asks for a reservation which is not here. While it is on its way
+    /// somewhere, nobody can say that it is nowhere.
+    pub(super) fn not_here(&self, command: &Command) -> Refusal {
+        let note = reservation_of(command).and_then(|id| self.state.notes.find(id));
+        match note {
+            Some(note) if made_by(command).is_some() || self.placing.sole.contains_key(&note.id) => {
+                Refusal::OwnerUnreachable { unreachable: vec![self.state.name_of(note.at)] }
+            }
+            _ => Refusal::ReservationNotFound,
+        }
+    }
+
+    /// A member answered what was sent to it. Whether the job goes on here: it was placed and
+    /// refused, or its note led to where the reservation is not.
+    pub(super) fn goes_on(
+        &mut self,
+        now: Timestamp,
+        job: &mut Job,
+        from: ReplicaId,
+        answer: &Forwarded,
+        out: &mut Effects,
+    ) -> bool {
+        let command = job.current();
+        let Some(note) = reservation_of(&command).and_then(|id| self.state.notes.find(id)).cloned() else {
+            return false;
+        };
+        if made_by(&command).is_none() {
+            let is_astray = note.at == from && answer.outcome == Err(Refusal::ReservationNotFound);
+            job.astray |= is_astray;
+            return is_astray;
+        }
+        if self.placing.sole.get(&note.id) != Some(&answer.id) {
+            return false;
+        }
+        self.placing.sole.remove(&note.id);
+        if !answer.outcome.as_ref().is_err_and(made_nothing) {
+            return false;
+        }
+        self.take_back(now, job, note, out);
+        self.stats.placed_refused += 1;
+        true
+    }
+
+    fn take_back(&mut self, now: Timestamp, job: &mut Job, note: Placed, out: &mut Effects) {
+        job.refused_by.insert(note.at);
+        self.write_note(now, Cause::Withdraw, job, Placed { withdrawn: true, ..note }, out);
+    }
+
+    /// Keeps a note for as long as its reservation is remembered, however often it is extended.
+    pub(super) fn follow_deadline(
+        &mut self,
+        now: Timestamp,
+        job: &Job,
+        from: ReplicaId,
+        outcome: &Outcome,
+        out: &mut Effects,
+    ) {
+        let Ok(Answer::Reservation(claimed)) = outcome else { return };
+        let (held, ends) = (&claimed.reservation, claimed.reservation.deadline);
+        let note = self.state.notes.find(&held.id).filter(|note| note.at == from).cloned();
+        if let Some(note) = note
+            && held.state == ReservationState::Held
+            && ends.since(note.time) > CLOSE_ENOUGH
+        {
+            self.write_note(now, Cause::Place, job, Placed { time: ends, ..note }, out);
+        }
+    }
+
+    /// What was sent to `owner` will not be answered.
+    pub(super) fn no_answer(
+        &mut self,
+        now: Timestamp,
+        id: JobId,
+        mut job: Job,
+        (owner, number): (ReplicaId, u64),
+        out: &mut Effects,
+    ) {
+        let command = job.current();
+        if let Some((reservation, _)) = made_by(&command)
+            && self.placing.sole.get(reservation) == Some(&number)
+        {
+            self.placing.sole.remove(reservation);
+            self.stats.placed_unknown += 1;
+            if planted::is_on(Bug::PlaceAgainElsewhere)
+                && let Some(note) = self.state.notes.find(reservation).cloned()
+            {
+                self.take_back(now, &mut job, note, out);
+                return self.run(now, id, job, out);
+            }
+        }
+        // Reading does nothing, so there is nothing to be in doubt about.
+        let is_harmless = matches!(command, Command::Read { .. }) || planted::is_on(Bug::UnknownSaidRefused);
+        let refusal = if is_harmless {
+            Refusal::OwnerUnreachable { unreachable: vec![self.state.name_of(owner)] }
+        } else {
+            Refusal::OutcomeUnknown
+        };
+        self.resume(now, id, job, Err(refusal), out);
+    }
+
+    /// Whether what a peer placed here under this number may be made here.
+    pub(super) fn takes_placed(&mut self, from: ReplicaId, number: u64, command: &Command) -> bool {
+        let session = self.links.session(from);
+        let is_next = self.placing.is_next(from, session, number);
+        is_next || made_by(command).is_some_and(|(id, _)| !self.is_new(id))
+    }
+
+    /// Holds a placed reservation to what no quota reserves for this node.
+    pub(super) fn unless_reserved<T>(
+        &self,
+        now: Timestamp,
+        job: &Job,
+        id: &ReservationId,
+        lines: &[Line],
+        decision: Result<T, No>,
+    ) -> Result<T, No> {
+        let is_bound = job.placed_here && self.is_new(id) && !planted::is_on(Bug::PlaceIgnoresFloor);
+        if is_bound && decision.is_ok() && lines.iter().any(|line| self.spare_here(now, line) < line.quantity)
+        {
+            return Err(No::Short { wanted: lines.to_vec(), expired: false });
+        }
+        decision
+    }
+
+    /// Units that a peer's buyers may have.
+    fn spare_here(&self, now: Timestamp, line: &Line) -> Units {
+        let situation = self.situation(now, &line.sku);
+        if situation.manual { Units::ZERO } else { situation.here.spare() }
+    }
+
+    /// The refusal of a short job.
+    pub(super) fn short_refusal(
+        &mut self,
+        now: Timestamp,
+        job: &Job,
+        wanted: &[Line],
+        expired: bool,
+    ) -> Refusal {
+        if !job.placed_here {
+            return self.shortfall_refusal(now, wanted, expired);
+        }
+        // What is reserved here says nothing about the item; who asked knows better.
+        let shortfall = |line: &Line| {
+            let available_here = self.spare_here(now, line);
+            (available_here < line.quantity).then(|| Shortfall {
+                sku: line.sku.clone(),
+                requested: line.quantity,
+                available_here,
+                verdict: Verdict::Unknown,
+                elsewhere: Units::ZERO,
+                unreachable: Vec::new(),
+                as_of: now,
+            })
+        };
+        Refusal::InsufficientStock(wanted.iter().filter_map(shortfall).collect())
+    }
+}
+
+/// Rights that no quota reserves for a member, as far as it is known here.
+fn spare(holder: &Holder) -> Units {
+    if planted::is_on(Bug::PlaceIgnoresFloor) { holder.available } else { holder.spare() }
+}
