@@ -4,7 +4,7 @@
 //! it makes none of an item that is moved by hand, none of what is reserved, and none while it drains.
 
 use stockade::types::{NodeName, Rebalance, Sku};
-use stockade::wire::{Actor, Change};
+use stockade::wire::{Actor, Cause, Change};
 
 use super::{Checked, Property, ensure};
 use crate::ghost::Ledger;
@@ -48,7 +48,7 @@ fn check_item(node: &NodeName, sku: &Sku, after: &Ledger) -> Checked {
 #[cfg(test)]
 mod tests {
     use stockade::types::{Caller, Cell, Policy, Quota, ReservationState, Timestamp, Units};
-    use stockade::wire::{Cause, Raise};
+    use stockade::wire::Raise;
 
     use super::*;
     use crate::checks::changes::tests::reservation;
@@ -87,7 +87,7 @@ mod tests {
             cause: Cause::Reserve,
             actor: Some(Actor::Forwarded { caller, via: id(2) }),
             reference: None,
-            rows: vec![Raise { sku, seq: stockade::types::Seq(1), cells: Vec::new(), demand: 0 }],
+            rows: vec![Raise { sku, seq: stockade::types::Seq(1), cells: Vec::new(), demand: None }],
             entries: Vec::new(),
             reservation: Some(reservation("A", ReservationState::Held, 5)),
             request: None,
