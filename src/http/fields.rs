@@ -138,20 +138,48 @@ impl<'v, 'p> Fields<'v, 'p> {
         }
     }
 
+    /// `true` or `false`, that may be left out.
+    pub(super) fn boolean(&mut self, name: &str) -> Option<bool> {
+        match self.take(name)? {
+            Value::Bool(value) => Some(value),
+            other => {
+                self.wrong(name, format_args!("must be true or false, not {}", other.kind()));
+                None
+            }
+        }
+    }
+
     /// A name or id that must be there, of the form that `new` checks.
     pub(super) fn required_id<T, E: fmt::Display>(
         &mut self,
         name: &str,
         new: impl FnOnce(&str) -> Result<T, E>,
     ) -> Option<T> {
-        let text = match self.demand(name)? {
-            Value::Text(text) => text,
-            other => {
-                self.wrong(name, format_args!("must be a text, not {}", other.kind()));
-                return None;
-            }
+        let value = self.demand(name)?;
+        self.checked_id(name, &value, new)
+    }
+
+    /// A name or id that may be left out.
+    pub(super) fn id<T, E: fmt::Display>(
+        &mut self,
+        name: &str,
+        new: impl FnOnce(&str) -> Result<T, E>,
+    ) -> Option<T> {
+        let value = self.take(name)?;
+        self.checked_id(name, &value, new)
+    }
+
+    fn checked_id<T, E: fmt::Display>(
+        &mut self,
+        name: &str,
+        value: &Value<'v>,
+        new: impl FnOnce(&str) -> Result<T, E>,
+    ) -> Option<T> {
+        let Value::Text(text) = value else {
+            self.wrong(name, format_args!("must be a text, not {}", value.kind()));
+            return None;
         };
-        self.errors.check(Path::Field(self.path, name), new(&text))
+        self.errors.check(Path::Field(self.path, name), new(text))
     }
 
     /// A free text that may be left out: at most [`MAX_TEXT_CHARS`], no control characters.

@@ -154,7 +154,7 @@ fn frame(side: Side) -> OpenApi {
 }
 
 /// Calls whose body may be left out.
-const BODY_OPTIONAL: [&str; 2] = ["confirm_reservation", "cancel_reservation"];
+const BODY_OPTIONAL: [&str; 3] = ["confirm_reservation", "cancel_reservation", "rebalance"];
 
 /// Adds what all calls have in common, and the components that any of it refers to.
 fn completed(mut document: OpenApi) -> OpenApi {
@@ -221,6 +221,7 @@ fn components() -> utoipa::openapi::Components {
         requests::Quota,
         requests::MovementRequest,
         requests::TransferRequest,
+        requests::RebalanceRequest,
         requests::Operation,
         views::State,
         views::VerdictWord,
@@ -238,6 +239,7 @@ fn components() -> utoipa::openapi::Components {
         model::AvailabilityView,
         model::BooksView,
         model::QuotaView,
+        super::rebalance::MovesView,
         model::NodesView,
         model::CheckView,
         health::Live,

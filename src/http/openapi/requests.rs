@@ -10,6 +10,7 @@ use utoipa::openapi::schema::ObjectBuilder;
 use super::shape;
 use crate::http::batch::MAX_OPERATIONS;
 use crate::http::items::MAX_WEIGHT;
+use crate::http::rebalance::MAX_MOVES;
 use crate::http::reservations::{DEFAULT_TTL_SECONDS, DEFAULT_WAIT_MS, MAX_TTL_SECONDS, MAX_WAIT_MS};
 use crate::types::units::MAX_QUANTITY;
 
@@ -324,4 +325,40 @@ pub struct TransferRequest {
     /// Kept in the item's history.
     #[schema(required = false, value_type = shape::Text)]
     reference: String,
+}
+
+fn dry_run() -> ObjectBuilder {
+    ObjectBuilder::new()
+        .schema_type(utoipa::openapi::schema::Type::Boolean)
+        .default(Some(false.into()))
+        .description(Some("With `true` nothing is begun: only the plan is told."))
+}
+
+fn only() -> ObjectBuilder {
+    shape::code(&["MUG"]).description(Some("Only this item; all when left out."))
+}
+
+fn cursor() -> ObjectBuilder {
+    shape::code(&["MUG"]).description(Some("The `next` of the page before."))
+}
+
+fn limit() -> ObjectBuilder {
+    shape::integer(1, MAX_MOVES)
+        .default(Some(MAX_MOVES.into()))
+        .description(Some("Most moves in the answer."))
+}
+
+/// What is to be moved; the body may be left out, and then all that this node can move is.
+#[derive(Debug, ToSchema)]
+#[serde(deny_unknown_fields)]
+#[schema(examples(json!({"dry_run": true}), json!({"sku": "MUG"})))]
+pub struct RebalanceRequest {
+    #[schema(required = false, schema_with = dry_run)]
+    dry_run: bool,
+    #[schema(required = false, schema_with = only)]
+    sku: String,
+    #[schema(required = false, schema_with = cursor)]
+    cursor: String,
+    #[schema(required = false, schema_with = limit)]
+    limit: u64,
 }

@@ -364,6 +364,40 @@ async fn an_items_books_are_shown_row_by_row() {
 }
 
 #[tokio::test]
+async fn moves_are_planned_or_begun_page_by_page() {
+    let planned = crate::types::PlannedMove {
+        sku: sku("MUG"),
+        from: node("eu-1"),
+        to: node("us-1"),
+        quantity: Units(12),
+        why: "us-1 has 4 free".to_owned(),
+        begun: false,
+    };
+    let moves = |begun, next| {
+        let moves = vec![crate::types::PlannedMove { begun, ..planned.clone() }];
+        Ok(Answer::Moves { node: node("eu-1"), moves, next })
+    };
+    let body = r#"{"dry_run":true,"sku":"MUG","limit":7,"cursor":"A"}"#;
+    let (request, response) =
+        exchanged(Admin, "POST /v1/rebalance", "", body, moves(false, Some(sku("MUG")))).await;
+    let command =
+        Command::Rebalance { sku: Some(sku("MUG")), dry_run: true, after: Some(sku("A")), limit: 7 };
+    assert_eq!((request.command, request.key), (command, None));
+    let expected = json!({"node": "eu-1", "dry_run": true, "next": "MUG", "moves": [{"sku": "MUG",
+        "from": "eu-1", "to": "us-1", "quantity": 12, "why": "us-1 has 4 free", "begun": false}]});
+    assert_eq!((response.status, response.json()), (200, expected));
+
+    for body in ["", "{}", r#"{"dry_run":false}"#] {
+        let (request, response) = exchanged(Admin, "POST /v1/rebalance", "", body, moves(true, None)).await;
+        let command = Command::Rebalance { sku: None, dry_run: false, after: None, limit: 1_000 };
+        assert_eq!(request.command, command);
+        let shown = response.json();
+        assert_eq!((&shown["dry_run"], &shown["next"]), (&json!(false), &json!(null)));
+        assert_eq!(shown["moves"][0]["begun"], json!(true));
+    }
+}
+
+#[tokio::test]
 async fn nodes_are_shown_with_their_links() {
     let own = NodeStatus {
         name: node("eu-1"),

@@ -178,6 +178,13 @@ async fn admin_fields_are_checked_too() {
         (Admin, "POST /v1/items/MUG/write-offs", KEY, of("{}"), &["quantity"]),
         (Admin, transfer, KEY, of("{}"), &["from", "to", "quantity"]),
         (Admin, transfer, KEY, of(r#"{"from":"EU","to":"eu-1","quantity":1}"#), &["from"]),
+        (
+            Admin,
+            "POST /v1/rebalance?dry_run=true",
+            "",
+            of(r#"{"dry_run":"yes","sku":"-","cursor":7,"limit":1001,"node":"eu-1"}"#),
+            &["dry_run", "dry_run", "sku", "cursor", "limit", "node"],
+        ),
     ])
     .await;
 }
