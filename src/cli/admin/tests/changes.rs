@@ -266,3 +266,56 @@ async fn a_new_item_is_waited_for_at_the_other_nodes() {
     assert_eq!(ran.notes, "eu-2 has not heard of MUG yet\n");
     ran.good();
 }
+
+fn moves(dry_run: bool, moves: &[(&str, bool)], next: Option<&str>) -> Value {
+    let why = "us-1 sells 3.2 a minute and has 4 free, enough for 75 s; eu-1 has 60 more than it should";
+    let planned = |(sku, begun): &(&str, bool)| json!({"sku": sku, "from": "eu-1", "to": "us-1", "quantity": 12, "why": why, "begun": begun});
+    let moves: Vec<Value> = moves.iter().map(planned).collect();
+    json!({"node": "eu-1", "dry_run": dry_run, "moves": moves, "next": next})
+}
+
+#[tokio::test]
+async fn a_rebalance_is_told_with_its_reasons_and_begins_only_without_dry_run() {
+    let both = &[("MUG", false), ("TEE", false)];
+    let node = Script::start(vec![reply("POST /v1/rebalance", 200, moves(true, both, None))]).await;
+    let out = node.run(&["rebalance", "--dry-run"]).await.good();
+    let text = out.split_whitespace().collect::<Vec<_>>().join(" ");
+    assert!(text.starts_with("sku from to quantity why MUG eu-1 us-1 12 us-1 sells 3.2"), "{out}");
+    assert!(out.ends_with("nothing was begun; without --dry-run the node begins what it can\n"), "{out}");
+    assert_eq!(node.seen()[0].body, r#"{"dry_run":true}"#);
+
+    for (begun, closing) in [
+        (
+            &[("MUG", true), ("TEE", false)][..],
+            "eu-1 has begun 1 of 2; the others are for the nodes they name\n",
+        ),
+        (&[("MUG", true)], "eu-1 has begun all of them\n"),
+        (&[("MUG", false)], "eu-1 has begun none of them: they are for other nodes\n"),
+        (&[], "nothing to move, as eu-1 knows it\n"),
+    ] {
+        let node = Script::start(vec![reply("POST /v1/rebalance", 200, moves(false, begun, None))]).await;
+        let out = node.run(&["rebalance", "--sku", "MUG"]).await.good();
+        assert!(out.ends_with(closing), "{out}");
+        let seen = node.seen();
+        assert_eq!((seen[0].body.as_str(), &seen[0].key), (r#"{"dry_run":false,"sku":"MUG"}"#, &None));
+    }
+    let node = Script::start(vec![reply("POST /v1/rebalance", 200, moves(true, &[], None))]).await;
+    assert_eq!(node.run(&["rebalance", "--dry-run"]).await.good(), "nothing would move, as eu-1 knows it\n");
+    let node = Script::start(vec![reply("POST /v1/rebalance", 404, problem(404, "unknown_sku"))]).await;
+    assert_eq!(node.run(&["rebalance", "--dry-run", "--sku", "NO"]).await.status(), 1);
+}
+
+#[tokio::test]
+async fn a_rebalance_is_read_to_its_end() {
+    let node = Script::start(vec![
+        reply("POST /v1/rebalance", 200, moves(true, &[("A", false)], Some("A"))),
+        reply("POST /v1/rebalance", 200, moves(true, &[("B", false)], None)),
+    ])
+    .await;
+    let json = node.run(&["rebalance", "--dry-run", "-o", "json"]).await.json();
+    assert_eq!(json, moves(true, &[("A", false), ("B", false)], None));
+    assert_eq!(node.seen()[1].body, r#"{"cursor":"A","dry_run":true}"#);
+    let endless = reply("POST /v1/rebalance", 200, moves(true, &[("A", false)], Some("A")));
+    let ran = Script::start(vec![endless]).await.run(&["rebalance", "--dry-run"]).await;
+    assert!(ran.status() == 2 && ran.error().contains("no end"), "{}", ran.error());
+}
