@@ -258,7 +258,8 @@ fn pinned() -> ObjectBuilder {
     "low_stock": 10,
     "max_per_order": 5,
     "rebalance": "auto",
-    "quotas": {"eu-1": {"weight": 3, "min": 10, "max": 500}}
+    "quotas": {"eu-1": {"weight": 3, "min": 10, "max": 500}},
+    "launch": {"until": "2026-11-27T09:00:00Z", "expected": {"eu-1": 500}}
 })))]
 pub struct ItemRequest {
     #[schema(required = false, value_type = shape::Text)]
@@ -271,6 +272,27 @@ pub struct ItemRequest {
     rebalance: String,
     #[schema(required = false, schema_with = quotas)]
     quotas: u64,
+    /// What buyers are expected to ask for.
+    #[schema(required = false)]
+    launch: Launch,
+}
+
+fn expected() -> ObjectBuilder {
+    shape::by_node::<shape::Quantity>().min_properties(Some(1)).description(Some(
+        "Units that buyers are expected to ask for at each node; none at a node that is not named.",
+    ))
+}
+
+/// What buyers are expected to ask for when an item is launched. It stands in for what nodes have seen of its
+/// demand, so that units are where the buyers will be before the first has come.
+#[derive(Debug, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Launch {
+    /// It counts until then; afterwards it is as if it were not set.
+    #[schema(value_type = shape::TimeGiven)]
+    until: String,
+    #[schema(schema_with = expected)]
+    expected: u64,
 }
 
 /// How much of an item a node should have. A wish that guides the moving of units.

@@ -188,6 +188,7 @@ fn sample(document: &Value, name: &str, schema: &Value) -> Value {
         Some("integer") => schema["minimum"].clone(),
         Some("boolean") => json!(true),
         Some("string") if name == "to" => json!("us-1"),
+        Some("string") if schema["pattern"] == shape::TIME_GIVEN_PATTERN => schema["examples"][0].clone(),
         Some("string") => json!("a"),
         Some("array") => json!([sample(document, name, &schema["items"])]),
         Some("object") if schema["additionalProperties"].is_object() => {
@@ -344,6 +345,15 @@ fn edges(schema: &Value) -> Vec<(Value, bool)> {
             ]);
         }
         Some("string") if schema["enum"].is_array() => edges.push((json!("surprise"), false)),
+        Some("string") if schema["pattern"] == shape::TIME_GIVEN_PATTERN => {
+            let days = ["2026-01-31", "2026-02-28", "2026-04-30", "1970-01-01", "2999-12-31", "2028-02-29"];
+            edges.extend(days.map(|day| (json!(format!("{day}T23:59:59.999Z")), true)));
+            let others = ["2026-02-30", "2026-04-31", "2026-13-01", "1969-12-31", "2026-00-01", "2026-1-1"];
+            edges.extend(others.map(|day| (json!(format!("{day}T00:00:00Z")), false)));
+            let others = ["2026-01-01", "2026-01-01T00:00:00+01:00", "2026-01-01T24:00:00Z", ""];
+            edges.extend(others.map(|text| (json!(text), false)));
+        }
+        Some("object") => edges.extend(schema["minProperties"].as_u64().map(|_| (json!({}), false))),
         Some("string") => {
             let most = schema["maxLength"].as_u64().unwrap() as usize;
             edges.extend([(json!("b".repeat(most)), true), (json!("b".repeat(most + 1)), false)]);

@@ -317,7 +317,8 @@ async fn a_transfer_names_giver_and_receiver() {
 #[tokio::test]
 async fn an_items_policy_can_be_put_back_as_it_is_shown() {
     let body = r#"{"name":"Mug","low_stock":0,"max_per_order":9,"rebalance":"manual",
-                   "quotas":{"eu-1":{"weight":3,"min":10,"max":500,"pinned":50},"us-1":{}}}"#;
+                   "quotas":{"eu-1":{"weight":3,"min":10,"max":500,"pinned":50},"us-1":{}},
+                   "launch":{"until":"2026-02-02T02:40:00Z","expected":{"us-1":300,"eu-1":1}}}"#;
     let quota =
         Quota { weight: Some(3), min: Some(Units(10)), max: Some(Units(500)), pinned: Some(Units(50)) };
     let policy = Policy {
@@ -326,7 +327,10 @@ async fn an_items_policy_can_be_put_back_as_it_is_shown() {
         max_per_order: Some(Units(9)),
         rebalance: Rebalance::Manual,
         quotas: [(node("eu-1"), quota), (node("us-1"), Quota::default())].into(),
-        launch: None,
+        launch: Some(crate::types::Launch {
+            until: NOW,
+            expected: [(node("eu-1"), Units(1)), (node("us-1"), Units(300))].into(),
+        }),
     };
     let set = Books { policy: policy.clone(), ..books() };
     for (created, status) in [(true, 201), (false, 200)] {

@@ -1,6 +1,6 @@
 //! An item's facts in sentences. Pure: the same facts always read the same.
 
-use super::super::books::{NodeBooks, Quota, Totals};
+use super::super::books::{Launch, NodeBooks, Quota, Totals};
 use super::super::node::Member;
 use super::super::short_time;
 use super::Section;
@@ -132,6 +132,7 @@ fn limits(facts: &Facts) -> Vec<String> {
         );
     }
     sentences.extend(policy.quotas.iter().flat_map(|(node, quota)| quota_sentences(node, quota)));
+    sentences.extend(policy.launch.as_ref().map(|launch| launch_sentence(launch, facts)));
     let kept = kept(facts);
     if kept > 0 {
         sentences.push(format!("Of the {free} free units {kept} are kept where they are by quotas."));
@@ -159,6 +160,23 @@ fn quota_sentences(node: &str, quota: &Quota) -> Vec<String> {
         format!("The demand at {node} counts {weight} times when units are shared ahead (quota weight).")
     }));
     sentences
+}
+
+fn launch_sentence(launch: &Launch, facts: &Facts) -> String {
+    let each = launch.expected.iter().map(|(node, units)| format!("{units} at {node}"));
+    let each = each.collect::<Vec<_>>().join(", ");
+    let until = short_time(&launch.until);
+    if is_over(&launch.until, facts) {
+        return format!("What was expected of its launch ({each}) counts for nothing since {until}.");
+    }
+    format!("Until {until} its units are shared as if buyers will ask for {each} (launch).")
+}
+
+/// Whether a time is past, by the newest numbers in these books.
+fn is_over(text: &str, facts: &Facts) -> bool {
+    let time = |text: &str| text.parse::<jiff::Timestamp>().ok();
+    let newest = facts.books.nodes.iter().filter_map(|at| time(&at.as_of)).max();
+    newest.zip(time(text)).is_some_and(|(newest, time)| time <= newest)
 }
 
 /// Free units that quotas keep from buyers at other nodes.

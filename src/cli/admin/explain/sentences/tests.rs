@@ -101,3 +101,24 @@ fn the_newest_refusal_comes_first_and_every_node_is_heard() {
     assert!(text[1].contains("ap-1 did not answer"), "{}", text[1]);
     assert_eq!(text[2..], ["ap-1 did not answer.", "ap-2 does not tell what it refused."]);
 }
+
+#[test]
+fn a_launch_is_told_until_it_is_over() {
+    // The books are of 2026-05-03 10:00.
+    for (until, wanted) in [
+        (
+            "2026-05-03T10:00:00.001Z",
+            "Until 2026-05-03 10:00:00 its units are shared as if buyers will ask for 500 at eu-1, 300 at us-1 \
+             (launch).",
+        ),
+        (
+            "2026-05-03T10:00:00.000Z",
+            "What was expected of its launch (500 at eu-1, 300 at us-1) counts for nothing since \
+             2026-05-03 10:00:00.",
+        ),
+    ] {
+        let policy = json!({"launch": {"until": until, "expected": {"eu-1": 500, "us-1": 300}}});
+        let item = books("A", &[at("eu-1", 5, 0, 0, 0, 0)], &policy);
+        assert_eq!(limits(&facts(&item, &all_well(), Vec::new())), [wanted]);
+    }
+}
