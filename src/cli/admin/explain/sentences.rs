@@ -1,6 +1,7 @@
 //! An item's facts in sentences. Pure: the same facts always read the same.
 
 use super::super::books::{Launch, NodeBooks, Quota, Totals};
+use super::super::history::Entry;
 use super::super::node::Member;
 use super::super::short_time;
 use super::Section;
@@ -8,11 +9,35 @@ use super::facts::{Facts, Last, Told};
 
 /// All there is to say.
 pub fn explain(facts: &Facts) -> Vec<Section> {
-    vec![
+    let mut sections = vec![
         Section { heading: "Where every unit is", sentences: whereabouts(facts) },
         Section { heading: "What limits it", sentences: limits(facts) },
         Section { heading: "The last refusal", sentences: refusals(facts) },
-    ]
+    ];
+    if !facts.moves.is_empty() {
+        let sentences = facts.moves.iter().map(move_sentence).collect();
+        sections.push(Section { heading: "The last moves between nodes", sentences });
+    }
+    sections
+}
+
+fn move_sentence(entry: &Entry) -> String {
+    let units = entry.amounts.get("sent").copied().unwrap_or(0);
+    let to = entry.peer.as_deref().unwrap_or("another node");
+    let why = entry.reason.as_ref().map(|reason| format!(": {reason}")).unwrap_or_default();
+    let (time, node, cause) = (short_time(&entry.time), &entry.node, cause_words(&entry.cause));
+    format!("{time} {node} gave {units} to {to}, {cause}{why}.")
+}
+
+/// A cause for people; one that this release does not know by its own name.
+fn cause_words(cause: &str) -> &str {
+    match cause {
+        "give_for_buyer" => "for a buyer there",
+        "give_for_balance" => "to where more is asked for",
+        "give_for_drain" => "because it is drained",
+        "transfer" => "because an admin said so",
+        other => other,
+    }
 }
 
 /// `3 received + 1 returned - 2 sold`: terms that are zero are left out, but for the first.
