@@ -15,6 +15,7 @@ use crate::types::{
 use crate::wire::{Cause, Change, Record, Remembered};
 
 /// What deciding came to.
+#[expect(clippy::large_enum_variant, reason = "taken apart as soon as it is made; most are done")]
 pub enum Attempt {
     Done(Outcome),
     /// Not all of these lines is here. The flag: the refusal would be that it expired.
