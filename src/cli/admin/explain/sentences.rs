@@ -34,6 +34,7 @@ fn cause_words(cause: &str) -> &str {
     match cause {
         "give_for_buyer" => "for a buyer there",
         "give_for_balance" => "to where more is asked for",
+        "give_unasked" => "ahead of its buyers",
         "give_for_drain" => "because it is drained",
         "transfer" => "because an admin said so",
         other => other,
