@@ -5,6 +5,7 @@ mod life;
 mod people;
 
 use stockade::replica::Input;
+use stockade::types::Millis;
 
 use crate::checks::Checked;
 use crate::dice::Dice;
@@ -268,7 +269,17 @@ impl World {
         }
         end.epoch = epoch;
         end.up = true;
-        self.step(host, Input::LinkUp { node: node(peer) })
+        self.step(host, Input::LinkUp { node: node(peer) })?;
+        self.measured(host, peer)
+    }
+
+    /// The transport has measured the link, if it is up.
+    pub(crate) fn measured(&mut self, host: usize, peer: usize) -> Checked {
+        if !self.hosts[host].ends[peer].up {
+            return Ok(());
+        }
+        let time = Millis(self.network.round_trip(self.now, host, peer).0.div_ceil(Span::millis(1).0));
+        self.step(host, Input::RoundTrip { node: node(peer), time })
     }
 
     pub(crate) fn link_down(&mut self, host: usize, peer: usize, epoch: u64) -> Checked {

@@ -98,6 +98,17 @@ struct Way {
     sent: u64,
 }
 
+impl Way {
+    /// What a message usually takes, without jitter and loss.
+    fn typical(&self, now: Time) -> u64 {
+        match self.line {
+            Some(line) => line.delay.0 * line.slow / 1_000,
+            None if now < self.slow_until => self.delay.0 * 20,
+            None => self.delay.0,
+        }
+    }
+}
+
 impl Line {
     fn draw(&self, dice: &mut Dice) -> u64 {
         let mut delay = self.delay.0 + dice.below(self.jitter.0 + 1);
@@ -277,10 +288,16 @@ impl Network {
         }
     }
 
+    /// What a message and its answer usually take between two hosts, as things are.
+    pub fn round_trip(&self, now: Time, a: usize, b: usize) -> Span {
+        let ways = [(a, b), (b, a)].map(|(from, to)| &self.ways[from * self.hosts + to]);
+        Span(ways.map(|way| way.typical(now).min(LONGEST.0)).iter().sum())
+    }
+
     fn arrival(&mut self, now: Time, parcel: &Parcel) -> Time {
         let (from, to) = (parcel.from, parcel.to);
         let way = &self.ways[from * self.hosts + to];
-        let typical = if now < way.slow_until { way.delay.0 * 20 } else { way.delay.0 };
+        let typical = way.typical(now);
         let delay = match (way.line, way.spread) {
             (Some(line), _) => line.draw(&mut self.dice),
             (None, _) if self.calm => typical,
@@ -415,6 +432,21 @@ mod tests {
         let after = network.mend(Time(9_000_000), 0, 1);
         let bytes: Vec<u8> = after.iter().map(|(_, parcel)| parcel.bytes[0]).collect();
         assert_eq!(bytes, [1, 2]);
+    }
+
+    #[test]
+    fn a_round_trip_is_both_ways_as_slow_as_they_are() {
+        let mut network = network(Transport::Streams);
+        let usual = network.round_trip(Time(5), 0, 1);
+        assert_eq!(usual, Span(network.ways[1].delay.0 + network.ways[2].delay.0));
+        network.slow(0, 1, Time(9));
+        assert_eq!(network.round_trip(Time(5), 1, 0), Span(usual.0 + 19 * network.ways[1].delay.0));
+        assert_eq!(network.round_trip(Time(9), 0, 1), usual);
+        let line = Line { delay: Span::millis(30), jitter: Span::millis(5), loss: 10, slow: 1_000 };
+        network.set_line(0, 1, line);
+        network.set_line(1, 0, line);
+        network.set_pace(1, 0, 4_000);
+        assert_eq!(network.round_trip(Time(5), 0, 1), Span::millis(150));
     }
 
     #[test]

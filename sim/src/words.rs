@@ -28,6 +28,7 @@ pub fn event(event: &Event) -> String {
         Event::Boot { host } => format!("n-{host} starts"),
         Event::Connect { a, b } => format!("n-{a} n-{b} connect"),
         Event::LinkUp { host, peer, .. } => format!("n-{host} link to n-{peer} up"),
+        Event::Measured { host, peer } => format!("n-{host} link to n-{peer} measured"),
         Event::LinkDown { host, peer, .. } => format!("n-{host} link to n-{peer} down"),
         Event::Idle { a, b } => format!("n-{a} n-{b} heard from each other?"),
         Event::Mend { cut } => format!("cut {cut} ends"),

@@ -89,6 +89,11 @@ pub enum Event {
         peer: usize,
         epoch: u64,
     },
+    /// The transport has measured a link anew.
+    Measured {
+        host: usize,
+        peer: usize,
+    },
     LinkDown {
         host: usize,
         peer: usize,
@@ -338,6 +343,7 @@ impl World {
                 Ok(())
             }
             Event::LinkUp { host, peer, epoch } => self.link_up(host, peer, epoch),
+            Event::Measured { host, peer } => self.measured(host, peer),
             Event::LinkDown { host, peer, epoch } => self.link_down(host, peer, epoch),
             Event::Idle { a, b } => {
                 self.idle(a, b);
@@ -607,6 +613,7 @@ fn host_of(event: &Event) -> Option<usize> {
         | Event::Chunk { host, .. }
         | Event::Room { host, .. }
         | Event::LinkUp { host, .. }
+        | Event::Measured { host, .. }
         | Event::LinkDown { host, .. } => Some(*host),
         _ => None,
     }

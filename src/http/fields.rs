@@ -10,6 +10,8 @@ use std::ops::RangeInclusive;
 
 use super::json::{Object, Value};
 use super::problem::{Errors, Problem};
+use super::time;
+use crate::types::Timestamp;
 
 /// Longest text in a free field: a name, a reason, a reference.
 pub const MAX_TEXT_CHARS: usize = 256;
@@ -138,20 +140,48 @@ impl<'v, 'p> Fields<'v, 'p> {
         }
     }
 
+    /// `true` or `false`, that may be left out.
+    pub(super) fn boolean(&mut self, name: &str) -> Option<bool> {
+        match self.take(name)? {
+            Value::Bool(value) => Some(value),
+            other => {
+                self.wrong(name, format_args!("must be true or false, not {}", other.kind()));
+                None
+            }
+        }
+    }
+
     /// A name or id that must be there, of the form that `new` checks.
     pub(super) fn required_id<T, E: fmt::Display>(
         &mut self,
         name: &str,
         new: impl FnOnce(&str) -> Result<T, E>,
     ) -> Option<T> {
-        let text = match self.demand(name)? {
-            Value::Text(text) => text,
-            other => {
-                self.wrong(name, format_args!("must be a text, not {}", other.kind()));
-                return None;
-            }
+        let value = self.demand(name)?;
+        self.checked_id(name, &value, new)
+    }
+
+    /// A name or id that may be left out.
+    pub(super) fn id<T, E: fmt::Display>(
+        &mut self,
+        name: &str,
+        new: impl FnOnce(&str) -> Result<T, E>,
+    ) -> Option<T> {
+        let value = self.take(name)?;
+        self.checked_id(name, &value, new)
+    }
+
+    fn checked_id<T, E: fmt::Display>(
+        &mut self,
+        name: &str,
+        value: &Value<'v>,
+        new: impl FnOnce(&str) -> Result<T, E>,
+    ) -> Option<T> {
+        let Value::Text(text) = value else {
+            self.wrong(name, format_args!("must be a text, not {}", value.kind()));
+            return None;
         };
-        self.errors.check(Path::Field(self.path, name), new(&text))
+        self.errors.check(Path::Field(self.path, name), new(text))
     }
 
     /// A free text that may be left out: at most [`MAX_TEXT_CHARS`], no control characters.
@@ -249,6 +279,44 @@ impl<'v, 'p> Fields<'v, 'p> {
             all.extend(Fields::read(value, &path, self.errors, |fields| read(&key, fields)));
         }
         (all.len() == count).then_some(all)
+    }
+
+    /// An object that may be left out, whose fields `read` takes.
+    pub(super) fn object<T>(
+        &mut self,
+        name: &str,
+        read: impl FnOnce(&mut Fields<'v, '_>) -> Option<T>,
+    ) -> Option<T> {
+        let value = self.take(name)?;
+        Fields::read(value, &Path::Field(self.path, name), self.errors, read)
+    }
+
+    /// An object that must be there and not be empty, whose names are the client's, of the form that `new`
+    /// checks: each value is an integer. `None` when any of it is wrong.
+    pub(super) fn required_integers<T, E: fmt::Display>(
+        &mut self,
+        name: &str,
+        range: RangeInclusive<u64>,
+        new: impl Fn(&str) -> Result<T, E>,
+    ) -> Option<Vec<(T, u64)>> {
+        let value = self.demand(name)?;
+        if matches!(&value, Value::Object(object) if object.members.is_empty()) {
+            self.wrong(name, "must not be empty");
+            return None;
+        }
+        Fields::read(value, &Path::Field(self.path, name), self.errors, |fields| {
+            let mut all = Vec::new();
+            for (key, value) in std::mem::take(&mut fields.object.members) {
+                let known = fields.errors.check(Path::Field(fields.path, &key), new(&key));
+                all.push(known.zip(fields.checked_integer(&key, value, range.clone())));
+            }
+            all.into_iter().collect()
+        })
+    }
+
+    /// A point in time that must be there.
+    pub(super) fn required_time(&mut self, name: &str) -> Option<Timestamp> {
+        self.required_id(name, time::parse)
     }
 
     /// Notes that something is wrong with this object as a whole.

@@ -13,7 +13,9 @@ use super::openapi::{parameters, requests, responses};
 use super::problem::Errors;
 use super::{reservations, sales};
 use crate::types::units::MAX_QUANTITY;
-use crate::types::{Answer, Command, Movement, NodeName, Policy, Quota, Rebalance, Sku, Transfer, Units};
+use crate::types::{
+    Answer, Command, Launch, Movement, NodeName, Policy, Quota, Rebalance, Sku, Transfer, Units,
+};
 
 /// Largest weight of a node's quota.
 pub(super) const MAX_WEIGHT: u64 = 1_000;
@@ -50,7 +52,15 @@ fn policy(fields: &mut Fields<'_, '_>) -> Option<Policy> {
         node.zip(quota(fields))
     });
     let quotas: BTreeMap<NodeName, Quota> = quotas.unwrap_or_default().into_iter().collect();
-    Some(Policy { name, low_stock, max_per_order, rebalance, quotas, launch: None })
+    let launch = fields.object("launch", launch);
+    Some(Policy { name, low_stock, max_per_order, rebalance, quotas, launch })
+}
+
+fn launch(fields: &mut Fields<'_, '_>) -> Option<Launch> {
+    let until = fields.required_time("until");
+    let expected = fields.required_integers("expected", 1..=MAX_QUANTITY, NodeName::new)?;
+    let expected = expected.into_iter().map(|(node, units)| (node, Units(units))).collect();
+    Some(Launch { until: until?, expected })
 }
 
 fn quota(fields: &mut Fields<'_, '_>) -> Option<Quota> {

@@ -23,7 +23,7 @@ pub const MAX_ELEMENTS: usize = 1_000;
 #[derive(Clone, Debug, PartialEq)]
 pub(super) enum Value<'a> {
     Null,
-    Bool,
+    Bool(bool),
     Integer(u64),
     Negative,
     /// A number with a fraction or exponent, or beyond 64 bits.
@@ -53,7 +53,7 @@ impl Value<'_> {
     pub(super) fn kind(&self) -> &'static str {
         match self {
             Value::Null => "null",
-            Value::Bool => "true or false",
+            Value::Bool(_) => "true or false",
             Value::Integer(_) | Value::Negative => "a number",
             Value::Fraction => "a number with a fraction, an exponent or more than 64 bits",
             Value::Text(_) => "a text",
@@ -112,8 +112,8 @@ impl<'de> Visitor<'de> for ValueSeed {
         Ok(Value::Null)
     }
 
-    fn visit_bool<E: Error>(self, _: bool) -> Result<Value<'de>, E> {
-        Ok(Value::Bool)
+    fn visit_bool<E: Error>(self, value: bool) -> Result<Value<'de>, E> {
+        Ok(Value::Bool(value))
     }
 
     fn visit_u64<E: Error>(self, number: u64) -> Result<Value<'de>, E> {

@@ -4,8 +4,8 @@
 //!
 //! A request's way: `listener` accepts connections, `seats` bounds them, `timed` gives up on slow ones,
 //! `exchange` reads the body and routes, a handler (`reservations`, `sales`, `batch`,
-//! `availability`, `stream`, `items`, `history`, `import`, `nodes`, `health`) reads its fields through `json`
-//! and `fields`, asks through `call`, and shows the answer through `model`, a refusal through [`problem`].
+//! `availability`, `stream`, `items`, `history`, `import`, `rebalance`, `nodes`, `health`) reads its fields
+//! through `json` and `fields`, asks through `call`, and shows the answer through `model`, a refusal through [`problem`].
 //! `openapi` describes it all.
 //!
 //! Promises: bad input is refused with the field that is wrong, before anything is asked; a
@@ -35,6 +35,7 @@ mod nodes;
 mod openapi;
 pub mod problem;
 mod query;
+mod rebalance;
 mod reload;
 mod request_log;
 mod reservations;
@@ -217,6 +218,7 @@ fn admin_routes() -> Routes {
         .with(routes!(items::transfer))
         .with(routes!(history::get))
         .with(routes!(import::post))
+        .with(routes!(rebalance::post))
         .with(routes!(nodes::list))
         .with(routes!(nodes::drain))
         .with(routes!(nodes::resume))

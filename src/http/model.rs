@@ -14,8 +14,8 @@ use super::openapi::{described, shape, views};
 use super::time;
 use crate::node::Availability;
 use crate::types::{
-    Books, CheckReport, Claimed, LastRefusal, Line, NodeBooks, NodeName, NodeStatus, Policy, Quota, Region,
-    Reservation, Shortfall, Timestamp, Totals, Violation,
+    Books, CheckReport, Claimed, LastRefusal, Launch, Line, NodeBooks, NodeName, NodeStatus, Policy, Quota,
+    Region, Reservation, Shortfall, Timestamp, Totals, Violation,
 };
 
 /// A JSON response.
@@ -345,6 +345,23 @@ pub(super) struct PolicyView {
     /// How much of it nodes should have, by their names.
     #[schema(schema_with = shape::by_node::<QuotaView>)]
     quotas: BTreeMap<String, QuotaView>,
+    /// What buyers are expected to ask for at its launch.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(nullable = false)]
+    launch: Option<LaunchView>,
+}
+
+/// What buyers are expected to ask for.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = LaunchSet)]
+pub(super) struct LaunchView {
+    /// It counts until then.
+    #[serde(serialize_with = "time::serialize")]
+    #[schema(value_type = shape::Time)]
+    until: Timestamp,
+    /// Units, by the name of the node that buyers are expected to ask for them.
+    #[schema(schema_with = shape::by_node::<shape::Quantity>)]
+    expected: BTreeMap<String, u64>,
 }
 
 /// How much of an item a node should have.
@@ -423,12 +440,17 @@ pub(super) fn policy(policy: &Policy) -> PolicyView {
         max: quota.max.map(|units| units.0),
         pinned: quota.pinned.map(|units| units.0),
     };
+    let launch = |launch: &Launch| LaunchView {
+        until: launch.until,
+        expected: launch.expected.iter().map(|(node, units)| (node.to_string(), units.0)).collect(),
+    };
     PolicyView {
         name: policy.name.clone(),
         low_stock: policy.low_stock.map(|units| units.0),
         max_per_order: policy.max_per_order.map(|units| units.0),
         rebalance: policy.rebalance.as_str(),
         quotas: policy.quotas.iter().map(|(node, set)| (node.to_string(), quota(set))).collect(),
+        launch: policy.launch.as_ref().map(launch),
     }
 }
 

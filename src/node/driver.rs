@@ -26,7 +26,7 @@ use super::recovery::Recovered;
 use super::shelf::Shelf;
 use crate::replica::{Barrier, Cursor, Effects, Input, Output, Replica, Token};
 use crate::store::{History, Store, StoreError};
-use crate::types::{NodeName, Position, Reply};
+use crate::types::{Millis, NodeName, Position, Reply};
 use crate::wire::message::Recalled;
 use crate::wire::{Batch, Message, Record, codec};
 
@@ -262,19 +262,31 @@ impl Driver {
                 self.step(Input::LinkUp { node });
             }
             Arrival::LinkDown { node, link } => {
-                if self.outboxes.get(&node).is_some_and(|(current, _)| *current == link) {
+                if self.is_current(&node, link) {
                     self.outboxes.remove(&node);
                     self.recalls.lost_contact(&node);
                     self.step(Input::LinkDown { node });
                 }
             }
+            Arrival::RoundTrip { node, link, time } => {
+                if self.is_current(&node, link) {
+                    // Rounded up: what is counted on is never shorter than what it takes.
+                    let time = Millis(time.as_micros().div_ceil(1_000) as u64);
+                    self.step(Input::RoundTrip { node, time });
+                }
+            }
             Arrival::History { query, reply } => self.history(query, reply),
             Arrival::Message { node, link, message } => {
-                if self.outboxes.get(&node).is_some_and(|(current, _)| *current == link) {
+                if self.is_current(&node, link) {
                     self.heard(node, message);
                 }
             }
         }
+    }
+
+    /// Whether the link is the one that is up, not one that it replaced.
+    fn is_current(&self, node: &NodeName, link: LinkId) -> bool {
+        self.outboxes.get(node).is_some_and(|(current, _)| *current == link)
     }
 
     fn heard(&mut self, node: NodeName, message: Message) {

@@ -52,6 +52,7 @@ pub enum Arrival {
     Request { request: Request, reply: oneshot::Sender<Reply> },
     LinkUp { node: NodeName, link: LinkId, outbox: Outbox },
     LinkDown { node: NodeName, link: LinkId },
+    RoundTrip { node: NodeName, link: LinkId, time: Duration },
     Message { node: NodeName, link: LinkId, message: Message },
     History { query: HistoryQuery, reply: HistoryReply },
 }
@@ -204,6 +205,11 @@ impl Handle {
 
     pub async fn link_down(&self, node: NodeName, link: LinkId) -> bool {
         self.inner.peers.send(Arrival::LinkDown { node, link }).await.is_ok()
+    }
+
+    /// How long a message and its answer take over a link that is up. False: the driver is gone.
+    pub async fn round_trip(&self, node: NodeName, link: LinkId, time: Duration) -> bool {
+        self.inner.peers.send(Arrival::RoundTrip { node, link, time }).await.is_ok()
     }
 
     /// A message that came over a link that is up. Waits when the driver is behind.

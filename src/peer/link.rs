@@ -21,7 +21,7 @@ use std::time::Duration;
 
 use quinn::{Connection, ConnectionError, RecvStream, SendStream};
 use tokio::sync::{Notify, mpsc};
-use tokio::time::{Instant, interval, sleep};
+use tokio::time::{Instant, MissedTickBehavior, interval, sleep};
 
 use super::choice::Generation;
 use super::close::{CloseCode, close, describe};
@@ -37,8 +37,12 @@ use crate::wire::Message;
 const WRITE_BYTES: usize = 64 * 1024;
 /// A reader takes at most this much at a time.
 const READ_BYTES: usize = 64 * 1024;
-/// How often the driver is told the round-trip time.
+/// How often the round-trip time is looked at. The driver is told it when the link is up, and again
+/// when it is news.
 const RTT_EVERY: Duration = Duration::from_secs(1);
+/// A round-trip time is news when it differs by more than this, and by more than a part of it.
+const RTT_NEWS: Duration = Duration::from_millis(1);
+const RTT_NEWS_PART: u32 = 10;
 
 #[derive(Debug)]
 pub(super) struct Link {
@@ -114,7 +118,7 @@ impl Link {
             end = self.read(urgent_in, &ear) => end,
             error = self.connection.closed() => LinkEnd::Closed(error),
             () = ear.silence() => LinkEnd::Silent,
-            () = self.tell_rtt() => LinkEnd::Cut,
+            end = self.tell_rtt() => end,
             () = async { stop.requested().await; sleep(DRAIN_TIMEOUT).await } => LinkEnd::Stopped,
         };
         // A stream's error says less than the connection's.
@@ -252,13 +256,29 @@ impl Link {
         if taken { Ok(()) } else { Err(LinkEnd::DriverGone) }
     }
 
-    async fn tell_rtt(&self) {
+    /// Shows the latest round-trip time; lets the replica know of it only when it is news.
+    async fn tell_rtt(&self) -> LinkEnd {
         let mut ticks = interval(RTT_EVERY);
+        ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut told = None;
         loop {
             ticks.tick().await;
-            self.handle.set_rtt(&self.peer, self.connection.rtt());
+            let rtt = self.connection.rtt();
+            self.handle.set_rtt(&self.peer, rtt);
+            if !is_news(told, rtt) {
+                continue;
+            }
+            told = Some(rtt);
+            if !self.handle.round_trip(self.peer.clone(), self.id, rtt).await {
+                return LinkEnd::DriverGone;
+            }
         }
     }
+}
+
+/// Whether a round-trip time says more than the one that was told last.
+fn is_news(told: Option<Duration>, rtt: Duration) -> bool {
+    told.is_none_or(|told| told.abs_diff(rtt) > RTT_NEWS.max(told / RTT_NEWS_PART))
 }
 
 /// Notices when a peer falls silent. Any bytes of messages count, so that a long message on a slow
@@ -314,6 +334,30 @@ impl Ear {
                 return;
             }
             sleep(left).await;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_round_trip_is_news_when_it_is_the_first_or_clearly_another() {
+        let micros = Duration::from_micros;
+        assert!(is_news(None, micros(1)));
+        for (told, rtt, news) in [
+            // Close by a tenth is nothing,
+            (300, 900, false),
+            (300, 1_301, true),
+            (5_000, 3_999, true),
+            (5_000, 4_000, false),
+            // and far away a millisecond.
+            (80_000, 87_999, false),
+            (80_000, 88_001, true),
+            (80_000, 71_999, true),
+        ] {
+            assert_eq!(is_news(Some(micros(told)), micros(rtt)), news, "{told} then {rtt}");
         }
     }
 }

@@ -18,6 +18,7 @@ use crate::types::{
 use crate::wire::{Cause, Change, Record, Remembered};
 
 /// What deciding came to.
+#[expect(clippy::large_enum_variant, reason = "taken apart as soon as it is made; most are done")]
 pub enum Attempt {
     Done(Outcome),
     /// Not all of these lines is here. The flag: the refusal would be that it expired.
@@ -314,9 +315,11 @@ impl Replica {
         policy: &Policy,
         out: &mut Effects,
     ) -> Attempt {
-        let unknown = policy.quotas.keys().find(|node| self.state.member_named(node).is_none());
-        if let Some(node) = unknown {
-            let refusal = Refusal::UnknownNode { field: format!("quotas.{node}"), node: node.clone() };
+        let expected = policy.launch.iter().flat_map(|launch| launch.expected.keys());
+        let quotas = policy.quotas.keys().map(|node| ("quotas", node));
+        let mut named = quotas.chain(expected.map(|node| ("launch.expected", node)));
+        if let Some((field, node)) = named.find(|(_, node)| self.state.member_named(node).is_none()) {
+            let refusal = Refusal::UnknownNode { field: format!("{field}.{node}"), node: node.clone() };
             return self.refused(now, job, No::Refused(refusal), out);
         }
         let crossed = |quota: &Quota| quota.min.zip(quota.max).is_some_and(|(min, max)| min > max);

@@ -129,7 +129,7 @@ impl Replica {
             Input::Request { token, request } => self.request(now, token, request, out),
             Input::LinkUp { node } => self.link_up(now, &node, out),
             Input::LinkDown { node } => self.link_down(now, &node, out),
-            Input::RoundTrip { node, time } => self.links.measured(&node, time),
+            Input::RoundTrip { node, time } => self.round_trip_measured(&node, time),
             Input::Message { node, message } => self.message(now, &node, message, out),
             Input::Limits(limits) => self.state.set_limits(limits),
             Input::Tick => self.tick(now, out),

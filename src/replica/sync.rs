@@ -138,13 +138,6 @@ impl Links {
         announced.map_or(0, |seq| seq.0.saturating_sub(here.0))
     }
 
-    /// How long a message and its answer take.
-    pub fn measured(&mut self, name: &NodeName, time: Millis) {
-        if let Some(replica) = self.named(name) {
-            self.round_trips.insert(replica, time);
-        }
-    }
-
     /// As it was measured last; a guess for a member that was never linked.
     pub fn round_trip(&self, replica: ReplicaId) -> Millis {
         self.round_trips.get(&replica).copied().unwrap_or(USUAL_ROUND_TRIP)
@@ -199,6 +192,14 @@ impl Replica {
         if let Some(hello) = self.hello(now, node) {
             let output = super::Output::Send { node: node.clone(), message: Message::Hello(hello) };
             self.emit(output, out);
+        }
+    }
+
+    /// How long a message and its answer take. It is told when the link is up, which may be before the
+    /// hello has come.
+    pub(super) fn round_trip_measured(&mut self, node: &NodeName, time: Millis) {
+        if let Some(member) = self.state.member_named(node) {
+            self.links.round_trips.insert(member.replica, time);
         }
     }
 

@@ -118,6 +118,12 @@ async fn bad_input_is_refused_with_status_code_and_field() {
         (item(json!({"quotas": {"n0": {"min": -1}}})), 400, "invalid_request", "quotas.n0.min"),
         (item(json!({"quotas": {"n0": {"min": 5, "max": 4}}})), 400, "invalid_request", "quotas.n0.min"),
         (item(json!({"quotas": {"mars": {"min": 1}}})), 404, "unknown_node", "quotas.mars"),
+        (
+            item(json!({"launch": {"until": "2030-01-01T00:00:00Z", "expected": {"n0": 5, "mars": 1}}})),
+            404,
+            "unknown_node",
+            "launch.expected.mars",
+        ),
         (get("/v1/items/NONE"), 404, "unknown_sku", "sku"),
         (get("/v1/items?limit=0"), 400, "invalid_request", "limit"),
         (get("/v1/items?cursor=%20"), 400, "invalid_request", "cursor"),

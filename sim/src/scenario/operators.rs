@@ -84,9 +84,7 @@ impl Shop {
         match &planned.deed {
             Deed::Cut { ways } => cut(world, ways, end),
             Deed::Flap { .. } => self.flap(world, event),
-            Deed::Slow { ways, factor } => {
-                ways.iter().for_each(|(from, to)| world.network.set_pace(*from, *to, *factor));
-            }
+            Deed::Slow { ways, factor } => set_pace(world, ways, *factor),
             Deed::Down { node } => {
                 self.fell(world, *node)?;
             }
@@ -137,9 +135,7 @@ impl Shop {
     pub(super) fn end(&mut self, world: &mut World, event: usize) {
         let script = self.script.clone();
         match &script.events[event].deed {
-            Deed::Slow { ways, .. } => {
-                ways.iter().for_each(|(from, to)| world.network.set_pace(*from, *to, 1_000));
-            }
+            Deed::Slow { ways, .. } => set_pace(world, ways, 1_000),
             Deed::Drain { node } => self.drain(world, *node, false, &script.events[event].label),
             Deed::Down { node } if !self.is_down(world.now, *node) => {
                 world.push(world.now, Event::Boot { host: *node });
@@ -174,6 +170,16 @@ impl Shop {
             0,
             Some(label.to_owned()),
         );
+    }
+}
+
+/// From now on everything takes so many thousandths of its time there, and both ends notice.
+fn set_pace(world: &mut World, ways: &[(usize, usize)], slow: u64) {
+    for (from, to) in ways {
+        world.network.set_pace(*from, *to, slow);
+        for (host, peer) in [(*from, *to), (*to, *from)] {
+            world.push(world.now, Event::Measured { host, peer });
+        }
     }
 }
 

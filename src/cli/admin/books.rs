@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 
+use super::short_time;
 use super::show::{Column, Rows};
 
 /// The answer to `GET /v1/items/{sku}`.
@@ -72,6 +73,16 @@ pub struct Policy {
     pub rebalance: Option<String>,
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     pub quotas: BTreeMap<String, Quota>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub launch: Option<Launch>,
+}
+
+/// What buyers are expected to ask for, node by node, until then.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize, Serialize)]
+pub struct Launch {
+    pub until: String,
+    #[serde(default)]
+    pub expected: BTreeMap<String, u64>,
 }
 
 #[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize, Serialize)]
@@ -205,7 +216,16 @@ impl Policy {
             words.push(format!("rebalance {}", self.rebalance()));
         }
         words.extend(self.quotas.iter().map(|(node, quota)| format!("quota of {node}: {}", quota.words())));
+        words.extend(self.launch.iter().map(|launch| format!("launch {}", launch.words())));
         words
+    }
+}
+
+impl Launch {
+    pub fn words(&self) -> String {
+        let each = self.expected.iter().map(|(node, units)| format!("{node} {units}"));
+        let each: Vec<String> = each.collect();
+        format!("until {}: {}", short_time(&self.until), each.join(", "))
     }
 }
 
@@ -264,10 +284,15 @@ mod tests {
 
     #[test]
     fn a_policy_is_sent_back_as_it_came() {
-        let text = r#"{"name":"Mug","rebalance":"manual","quotas":{"eu-1":{"min":1}}}"#;
-        let policy: Policy = serde_json::from_str(text).unwrap();
+        let text = r#"{"name":"Mug","rebalance":"manual","quotas":{"eu-1":{"min":1}},"#.to_owned()
+            + r#""launch":{"until":"2026-11-27T09:00:00.000Z","expected":{"eu-1":500,"us-1":300}}}"#;
+        let policy: Policy = serde_json::from_str(&text).unwrap();
         assert_eq!(serde_json::to_string(&policy).unwrap(), text);
-        assert_eq!(policy.words_with_name(), "name \"Mug\"; rebalance manual; quota of eu-1: min 1");
+        assert_eq!(
+            policy.words_with_name(),
+            "name \"Mug\"; rebalance manual; quota of eu-1: min 1; \
+             launch until 2026-11-27 09:00:00: eu-1 500, us-1 300"
+        );
         assert_eq!(Policy::default().words_with_name(), "nothing");
     }
 }

@@ -43,12 +43,12 @@ pub struct HistoryArgs {
 #[derive(Debug, Default, Deserialize)]
 #[serde(default)]
 pub struct Entry {
-    time: String,
+    pub time: String,
     pub node: String,
-    cause: String,
+    pub cause: String,
     actor: Option<String>,
     reference: Option<String>,
-    reason: Option<String>,
+    pub reason: Option<String>,
     reservation: Option<String>,
     pub peer: Option<String>,
     pub amounts: BTreeMap<String, u64>,

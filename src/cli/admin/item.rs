@@ -2,10 +2,11 @@
 
 use std::time::{Duration, Instant};
 
+use anyhow::ensure;
 use clap::{Args, Subcommand, ValueEnum};
 use serde_json::Value;
 
-use super::books::{Books, Policy};
+use super::books::{Books, Launch, Policy};
 use super::care::{Effects, TryArgs, hold_back};
 use super::desk::{Change, Desk, Node, show_list};
 use super::outcome;
@@ -14,7 +15,7 @@ use super::target::Side;
 use super::{Common, quantity, quantity_or_zero};
 use crate::cli::Ending;
 use crate::cli::client::{Call, Client};
-use crate::types::Sku;
+use crate::types::{NodeName, Sku};
 
 /// Linked nodes hear of an item within a second.
 const KNOWN_WITHIN: Duration = Duration::from_secs(2);
@@ -46,10 +47,17 @@ Examples:
   stockade item set MUG --name \"Mug, white\"
   stockade item set MUG --low-stock 10 --max-per-order 5
   stockade item set MUG --rebalance manual --unset low-stock
+  stockade item set MUG --launch-until 2026-11-27T09:00:00Z \
+    --expect eu-1=500 --expect us-1=300
+  stockade item set MUG --unset launch
 
 Creates the item if there is none. What is not named stays as it is: what is
 set now is read, changed, and put back. Of two who do that at the same moment
-the later one counts.";
+the later one counts.
+
+Before a launch no node has seen what buyers will ask for. Say what you expect,
+in units and node by node: until the time given that counts as demand, and the
+units are there before the first buyer is.";
 
 /// Items: list, show, create and change them
 #[derive(Debug, Args)]
@@ -99,11 +107,30 @@ struct SetArgs {
     /// Whether nodes move its units as demand moves
     #[arg(long, value_enum)]
     rebalance: Option<Rebalance>,
+    /// Until when what you expect of a launch counts, in UTC
+    #[arg(long, value_name = "TIME", value_parser = time)]
+    launch_until: Option<String>,
+    /// Units that buyers will ask for at a node; repeat for more. 0 takes it back
+    #[arg(long, value_name = "NODE=UNITS", value_parser = expectation)]
+    expect: Vec<(NodeName, u64)>,
     /// Take back what was set; repeat for more
     #[arg(long, value_enum, value_name = "FIELD")]
     unset: Vec<Field>,
     #[command(flatten)]
     care: TryArgs,
+}
+
+/// Reads a point in time, such as `2026-11-27T09:00:00Z`.
+fn time(text: &str) -> Result<String, String> {
+    let is_utc = text.ends_with('Z') && text.contains('T');
+    let known = text.parse::<jiff::Timestamp>().ok().filter(|_| is_utc);
+    let form = "must be a time in UTC such as 2026-11-27T09:00:00Z";
+    known.map(|time| format!("{time:.3}")).ok_or_else(|| form.to_owned())
+}
+
+fn expectation(text: &str) -> Result<(NodeName, u64), String> {
+    let (node, units) = text.split_once('=').ok_or("must be NODE=UNITS, such as eu-1=500")?;
+    Ok((NodeName::new(node).map_err(|e| format!("{node:?} {e}"))?, quantity_or_zero(units)?))
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -119,6 +146,8 @@ enum Field {
     Name,
     LowStock,
     MaxPerOrder,
+    /// All that is expected of it.
+    Launch,
 }
 
 impl ItemArgs {
@@ -204,16 +233,17 @@ impl SetArgs {
     async fn run(self, desk: &mut Desk<'_>, node: &Node, format: Format) -> anyhow::Result<Ending> {
         let before = books(node, &self.sku).await?.map(|books| books.policy);
         let mut policy = before.clone().unwrap_or_default();
-        self.apply(&mut policy);
+        self.apply(&mut policy)?;
         put_policy(desk, node, &self.sku, (before, policy), self.care, format).await
     }
 
-    fn apply(&self, policy: &mut Policy) {
+    fn apply(&self, policy: &mut Policy) -> anyhow::Result<()> {
         for field in &self.unset {
             match field {
                 Field::Name => policy.name = None,
                 Field::LowStock => policy.low_stock = None,
                 Field::MaxPerOrder => policy.max_per_order = None,
+                Field::Launch => policy.launch = None,
             }
         }
         if let Some(name) = &self.name {
@@ -224,6 +254,30 @@ impl SetArgs {
         if let Some(rebalance) = self.rebalance {
             policy.rebalance = Some(if rebalance == Rebalance::Auto { "auto" } else { "manual" }.to_owned());
         }
+        if self.launch_until.is_some() || !self.expect.is_empty() {
+            policy.launch = Some(self.launch(policy.launch.take().unwrap_or_default())?);
+        }
+        Ok(())
+    }
+
+    /// What is expected from now on.
+    fn launch(&self, mut launch: Launch) -> anyhow::Result<Launch> {
+        if let Some(until) = &self.launch_until {
+            launch.until.clone_from(until);
+        }
+        for (node, units) in &self.expect {
+            match units {
+                0 => launch.expected.remove(node.as_str()),
+                units => launch.expected.insert(node.to_string(), *units),
+            };
+        }
+        ensure!(!launch.until.is_empty(), "until when is that expected? Add --launch-until TIME");
+        ensure!(
+            !launch.expected.is_empty(),
+            "nothing is expected at any node: add --expect NODE=UNITS, or take the launch back with \
+             --unset launch"
+        );
+        Ok(launch)
     }
 }
 
@@ -288,7 +342,13 @@ fn differences(sku: &Sku, before: Option<&Policy>, after: &Policy) -> anyhow::Re
         }
     }
     let empty = Policy::default();
-    let old = &before.unwrap_or(&empty).quotas;
+    let before = before.unwrap_or(&empty);
+    if before.launch != after.launch {
+        let words =
+            |launch: &Option<Launch>| launch.as_ref().map_or_else(|| "none".to_owned(), Launch::words);
+        effects.add("launch", words(&before.launch), words(&after.launch));
+    }
+    let old = &before.quotas;
     let nodes: std::collections::BTreeSet<&String> = old.keys().chain(after.quotas.keys()).collect();
     for node in nodes {
         let words = |quotas: &std::collections::BTreeMap<String, super::books::Quota>| {

@@ -1,5 +1,5 @@
 //! The commands that work with a running cluster over its HTTP API: items, stock, quotas,
-//! transfers, reservations, nodes, history, import, export, and `explain`.
+//! transfers, rebalancing, reservations, nodes, history, import, export, and `explain`.
 //!
 //! Each command reads its arguments, asks one node (`desk`, `target`), and shows what came
 //! back (`show`, `books`); refusals are told in full by `problem`. What takes units away asks
@@ -18,6 +18,7 @@ mod node;
 mod outcome;
 mod problem;
 mod quota;
+mod rebalance;
 mod reserve;
 #[cfg(test)]
 mod script;
@@ -47,6 +48,7 @@ pub enum Admin {
     Stock(stock::StockArgs),
     Quota(quota::QuotaArgs),
     Transfer(transfer::TransferArgs),
+    Rebalance(rebalance::RebalanceArgs),
     Reserve(reserve::ReserveArgs),
     Node(node::NodeArgs),
     History(history::HistoryArgs),
@@ -92,6 +94,7 @@ impl Admin {
             Admin::Stock(args) => args.run(desk).await,
             Admin::Quota(args) => args.run(desk).await,
             Admin::Transfer(args) => args.run(desk).await,
+            Admin::Rebalance(args) => args.run(desk).await,
             Admin::Reserve(args) => args.run(desk).await,
             Admin::Node(args) => args.run(desk).await,
             Admin::History(args) => args.run(desk).await,

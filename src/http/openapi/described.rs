@@ -19,7 +19,7 @@ use super::views::words;
 use crate::http::problem::Code;
 
 /// Why a node's own counters rose.
-const CAUSES: [&str; 17] = [
+const CAUSES: [&str; 18] = [
     "reserve",
     "replace",
     "confirm",
@@ -35,12 +35,13 @@ const CAUSES: [&str; 17] = [
     "give_for_buyer",
     "give_for_balance",
     "give_for_drain",
+    "give_unasked",
     "credit",
     "import",
 ];
 
 shapes! {
-    /// Why a change was made. `give_for_..` and `credit` are the two ends of units on the move.
+    /// Why a change was made. `give_..` and `credit` are the two ends of units on the move.
     Cause = words(CAUSES);
 
     /// A page of changes, newest first.

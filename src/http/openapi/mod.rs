@@ -154,7 +154,7 @@ fn frame(side: Side) -> OpenApi {
 }
 
 /// Calls whose body may be left out.
-const BODY_OPTIONAL: [&str; 2] = ["confirm_reservation", "cancel_reservation"];
+const BODY_OPTIONAL: [&str; 3] = ["confirm_reservation", "cancel_reservation", "rebalance"];
 
 /// Adds what all calls have in common, and the components that any of it refers to.
 fn completed(mut document: OpenApi) -> OpenApi {
@@ -206,6 +206,7 @@ fn components() -> utoipa::openapi::Components {
         shape::NodeName,
         shape::RegionName,
         shape::Time,
+        shape::TimeGiven,
         shape::Quantity,
         shape::Text,
         shape::Lines,
@@ -219,8 +220,10 @@ fn components() -> utoipa::openapi::Components {
         requests::BatchRequest,
         requests::ItemRequest,
         requests::Quota,
+        requests::Launch,
         requests::MovementRequest,
         requests::TransferRequest,
+        requests::RebalanceRequest,
         requests::Operation,
         views::State,
         views::VerdictWord,
@@ -238,6 +241,8 @@ fn components() -> utoipa::openapi::Components {
         model::AvailabilityView,
         model::BooksView,
         model::QuotaView,
+        model::LaunchView,
+        super::rebalance::MovesView,
         model::NodesView,
         model::CheckView,
         health::Live,

@@ -10,6 +10,7 @@ use utoipa::openapi::schema::ObjectBuilder;
 use super::shape;
 use crate::http::batch::MAX_OPERATIONS;
 use crate::http::items::MAX_WEIGHT;
+use crate::http::rebalance::MAX_MOVES;
 use crate::http::reservations::{DEFAULT_TTL_SECONDS, DEFAULT_WAIT_MS, MAX_TTL_SECONDS, MAX_WAIT_MS};
 use crate::types::units::MAX_QUANTITY;
 
@@ -257,7 +258,8 @@ fn pinned() -> ObjectBuilder {
     "low_stock": 10,
     "max_per_order": 5,
     "rebalance": "auto",
-    "quotas": {"eu-1": {"weight": 3, "min": 10, "max": 500}}
+    "quotas": {"eu-1": {"weight": 3, "min": 10, "max": 500}},
+    "launch": {"until": "2026-11-27T09:00:00Z", "expected": {"eu-1": 500}}
 })))]
 pub struct ItemRequest {
     #[schema(required = false, value_type = shape::Text)]
@@ -270,6 +272,27 @@ pub struct ItemRequest {
     rebalance: String,
     #[schema(required = false, schema_with = quotas)]
     quotas: u64,
+    /// What buyers are expected to ask for.
+    #[schema(required = false)]
+    launch: Launch,
+}
+
+fn expected() -> ObjectBuilder {
+    shape::by_node::<shape::Quantity>().min_properties(Some(1)).description(Some(
+        "Units that buyers are expected to ask for at each node; none at a node that is not named.",
+    ))
+}
+
+/// What buyers are expected to ask for when an item is launched. It stands in for what nodes have seen of its
+/// demand, so that units are where the buyers will be before the first has come.
+#[derive(Debug, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Launch {
+    /// It counts until then; afterwards it is as if it were not set.
+    #[schema(value_type = shape::TimeGiven)]
+    until: String,
+    #[schema(schema_with = expected)]
+    expected: u64,
 }
 
 /// How much of an item a node should have. A wish that guides the moving of units.
@@ -324,4 +347,40 @@ pub struct TransferRequest {
     /// Kept in the item's history.
     #[schema(required = false, value_type = shape::Text)]
     reference: String,
+}
+
+fn dry_run() -> ObjectBuilder {
+    ObjectBuilder::new()
+        .schema_type(utoipa::openapi::schema::Type::Boolean)
+        .default(Some(false.into()))
+        .description(Some("With `true` nothing is begun: only the plan is told."))
+}
+
+fn only() -> ObjectBuilder {
+    shape::code(&["MUG"]).description(Some("Only this item; all when left out."))
+}
+
+fn cursor() -> ObjectBuilder {
+    shape::code(&["MUG"]).description(Some("The `next` of the page before."))
+}
+
+fn limit() -> ObjectBuilder {
+    shape::integer(1, MAX_MOVES)
+        .default(Some(MAX_MOVES.into()))
+        .description(Some("Most moves in the answer."))
+}
+
+/// What is to be moved; the body may be left out, and then all that this node can move is.
+#[derive(Debug, ToSchema)]
+#[serde(deny_unknown_fields)]
+#[schema(examples(json!({"dry_run": true}), json!({"sku": "MUG"})))]
+pub struct RebalanceRequest {
+    #[schema(required = false, schema_with = dry_run)]
+    dry_run: bool,
+    #[schema(required = false, schema_with = only)]
+    sku: String,
+    #[schema(required = false, schema_with = cursor)]
+    cursor: String,
+    #[schema(required = false, schema_with = limit)]
+    limit: u64,
 }

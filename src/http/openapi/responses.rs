@@ -23,6 +23,7 @@ use crate::http::problem::Code::{
     NotReady, OutcomeUnknown, Overloaded, OwnerUnreachable, RequestTimeout, ReservationNotFound, RolledBack,
     UnknownNode, UnknownSku, UnsupportedMediaType, VersionMismatch,
 };
+use crate::http::rebalance::MovesView;
 
 const JSON: &str = "application/json";
 const PROBLEM: &str = "application/problem+json";
@@ -302,6 +303,10 @@ answers! {
         .problems(&[ANY, ASKED, BODY, KEYED, &[
             IdempotencyKeyRequired, UnknownSku, UnknownNode, NotFreeHere, NodeUnreachable, OutcomeUnknown,
         ]]);
+
+    Rebalance = Answers::default()
+        .json::<MovesView>(200, "The moves that the policy wants; an empty list when all is where it should be.")
+        .problems(&[ANY, ASKED, BODY, &[UnknownSku]]);
 
     Nodes = Answers::default()
         .json::<NodesView>(200, "Every node of the cluster, as this one sees it.")

@@ -24,6 +24,9 @@ pub const TEXT_PATTERN: &str = r"^[^\u0000-\u001f\u007f-\u009f]*$";
 /// A point in time.
 pub const TIME_PATTERN: &str = r"^\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z$";
 
+/// A point in time as a request may give it: any day of the calendar from 1970 to 2999 but a 29 February.
+pub const TIME_GIVEN_PATTERN: &str = r"^(19[7-9][0-9]|2[0-9]{3})-((0[1-9]|1[0-2])-(0[1-9]|1[0-9]|2[0-8])|(0[13-9]|1[0-2])-(29|30)|(0[13578]|1[02])-31)T([01][0-9]|2[0-3]):[0-5][0-9]:[0-5][0-9](\.[0-9]{1,3})?Z$";
+
 /// With so much on each of its lines, even the longest request adds up to no more than it may.
 const MAX_QUANTITY_OF_MANY: u64 = MAX_QUANTITY / MAX_LINES as u64;
 
@@ -102,6 +105,9 @@ shapes! {
         .format(Some(SchemaFormat::KnownFormat(KnownFormat::DateTime)))
         .pattern(Some(TIME_PATTERN))
         .examples(["2026-02-02T02:40:00.000Z"]);
+
+    /// A point in time: RFC 3339, UTC, with milliseconds or without. A 29 February is taken, too.
+    TimeGiven = text(TIME_GIVEN_PATTERN, 24, &["2026-11-27T09:00:00Z"]);
 
     /// A number of units.
     Quantity = integer(1, MAX_QUANTITY).examples([1, 2]);

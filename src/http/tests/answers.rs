@@ -317,7 +317,8 @@ async fn a_transfer_names_giver_and_receiver() {
 #[tokio::test]
 async fn an_items_policy_can_be_put_back_as_it_is_shown() {
     let body = r#"{"name":"Mug","low_stock":0,"max_per_order":9,"rebalance":"manual",
-                   "quotas":{"eu-1":{"weight":3,"min":10,"max":500,"pinned":50},"us-1":{}}}"#;
+                   "quotas":{"eu-1":{"weight":3,"min":10,"max":500,"pinned":50},"us-1":{}},
+                   "launch":{"until":"2026-02-02T02:40:00Z","expected":{"us-1":300,"eu-1":1}}}"#;
     let quota =
         Quota { weight: Some(3), min: Some(Units(10)), max: Some(Units(500)), pinned: Some(Units(50)) };
     let policy = Policy {
@@ -326,7 +327,10 @@ async fn an_items_policy_can_be_put_back_as_it_is_shown() {
         max_per_order: Some(Units(9)),
         rebalance: Rebalance::Manual,
         quotas: [(node("eu-1"), quota), (node("us-1"), Quota::default())].into(),
-        launch: None,
+        launch: Some(crate::types::Launch {
+            until: NOW,
+            expected: [(node("eu-1"), Units(1)), (node("us-1"), Units(300))].into(),
+        }),
     };
     let set = Books { policy: policy.clone(), ..books() };
     for (created, status) in [(true, 201), (false, 200)] {
@@ -361,6 +365,40 @@ async fn an_items_books_are_shown_row_by_row() {
     let (request, response) = exchanged(Admin, "GET /v1/items?limit=1000&cursor=A", "", "", page).await;
     assert_eq!(request.command, Command::Items { after: Some(sku("A")), limit: 1_000 });
     assert_eq!(response.json(), json!({"items": [expected], "next": null}));
+}
+
+#[tokio::test]
+async fn moves_are_planned_or_begun_page_by_page() {
+    let planned = crate::types::PlannedMove {
+        sku: sku("MUG"),
+        from: node("eu-1"),
+        to: node("us-1"),
+        quantity: Units(12),
+        why: "us-1 has 4 free".to_owned(),
+        begun: false,
+    };
+    let moves = |begun, next| {
+        let moves = vec![crate::types::PlannedMove { begun, ..planned.clone() }];
+        Ok(Answer::Moves { node: node("eu-1"), moves, next })
+    };
+    let body = r#"{"dry_run":true,"sku":"MUG","limit":7,"cursor":"A"}"#;
+    let (request, response) =
+        exchanged(Admin, "POST /v1/rebalance", "", body, moves(false, Some(sku("MUG")))).await;
+    let command =
+        Command::Rebalance { sku: Some(sku("MUG")), dry_run: true, after: Some(sku("A")), limit: 7 };
+    assert_eq!((request.command, request.key), (command, None));
+    let expected = json!({"node": "eu-1", "dry_run": true, "next": "MUG", "moves": [{"sku": "MUG",
+        "from": "eu-1", "to": "us-1", "quantity": 12, "why": "us-1 has 4 free", "begun": false}]});
+    assert_eq!((response.status, response.json()), (200, expected));
+
+    for body in ["", "{}", r#"{"dry_run":false}"#] {
+        let (request, response) = exchanged(Admin, "POST /v1/rebalance", "", body, moves(true, None)).await;
+        let command = Command::Rebalance { sku: None, dry_run: false, after: None, limit: 1_000 };
+        assert_eq!(request.command, command);
+        let shown = response.json();
+        assert_eq!((&shown["dry_run"], &shown["next"]), (&json!(false), &json!(null)));
+        assert_eq!(shown["moves"][0]["begun"], json!(true));
+    }
 }
 
 #[tokio::test]

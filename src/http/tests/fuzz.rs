@@ -27,6 +27,7 @@ fn path() -> impl Strategy<Value = String> {
         "/v1/items/{}",
         "/v1/items/{}/receipts",
         "/v1/items/{}/transfers",
+        "/v1/rebalance",
         "/v1/nodes",
         "/livez",
         "/{}",

@@ -168,6 +168,27 @@ async fn admin_fields_are_checked_too() {
             &["quotas.EU", "quotas.EU.weight", "quotas.EU.pin"],
         ),
         (Admin, item, "", of(r#"{"quotas":[]}"#), &["quotas"]),
+        (Admin, item, "", of(r#"{"launch":{}}"#), &["launch.until", "launch.expected"]),
+        (
+            Admin,
+            item,
+            "",
+            of(r#"{"launch":{"until":"2026-11-27","expected":{"EU":1,"us-1":0,"us-1":1},"for":1}}"#),
+            &[
+                "launch.until",
+                "launch.expected.us-1",
+                "launch.expected.EU",
+                "launch.expected.us-1",
+                "launch.for",
+            ],
+        ),
+        (
+            Admin,
+            item,
+            "",
+            of(r#"{"launch":{"until":"2026-11-27T09:00:00Z","expected":{}}}"#),
+            &["launch.expected"],
+        ),
         (
             Admin,
             "POST /v1/items/MUG/receipts",
@@ -178,6 +199,13 @@ async fn admin_fields_are_checked_too() {
         (Admin, "POST /v1/items/MUG/write-offs", KEY, of("{}"), &["quantity"]),
         (Admin, transfer, KEY, of("{}"), &["from", "to", "quantity"]),
         (Admin, transfer, KEY, of(r#"{"from":"EU","to":"eu-1","quantity":1}"#), &["from"]),
+        (
+            Admin,
+            "POST /v1/rebalance?dry_run=true",
+            "",
+            of(r#"{"dry_run":"yes","sku":"-","cursor":7,"limit":1001,"node":"eu-1"}"#),
+            &["dry_run", "dry_run", "sku", "cursor", "limit", "node"],
+        ),
     ])
     .await;
 }

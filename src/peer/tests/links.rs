@@ -107,6 +107,33 @@ async fn messages_near_the_limit_pass_and_longer_ones_are_dropped_by_their_sende
 }
 
 #[tokio::test]
+async fn the_driver_is_told_the_round_trip_when_a_link_is_up_and_when_it_changes() {
+    const DELAY_MS: u64 = 60;
+    let mut pair = Pair::linked().await;
+    let told = async |node: &Node, is_it: &dyn Fn(Duration) -> bool| {
+        let look = async {
+            while !node.round_trips.lock().unwrap().iter().any(|time| is_it(*time)) {
+                tokio::time::sleep(Duration::from_millis(10)).await;
+            }
+        };
+        timeout(PATIENCE, look).await.expect("a round trip in time");
+    };
+    told(&pair.a, &|_| true).await;
+    told(&pair.b, &|_| true).await;
+    let first = pair.a.round_trips.lock().unwrap()[0];
+    assert!(first > Duration::ZERO && first < Duration::from_millis(DELAY_MS), "{first:?}");
+    pair.to_a.slow_down(DELAY_MS);
+    pair.to_b.slow_down(DELAY_MS);
+    pair.talk().await;
+    let both_ways = Duration::from_millis(2 * DELAY_MS - DELAY_MS / 2);
+    told(&pair.a, &|time| time > both_ways).await;
+    told(&pair.b, &|time| time > both_ways).await;
+    let news = pair.a.round_trips.lock().unwrap().clone();
+    let differ = |pair: &[Duration]| pair[0].abs_diff(pair[1]) > Duration::from_millis(1);
+    assert!(news.windows(2).all(differ), "nothing is told twice: {news:?}");
+}
+
+#[tokio::test]
 async fn crossing_dials_end_with_one_link() {
     for round in 0..25 {
         let mut pair = Pair::linked().await;

@@ -112,6 +112,7 @@ fn said(node: &str, message: &Message) -> Event {
     Event::Message(name(node), Box::new(message.clone()))
 }
 
+type RoundTrips = Arc<Mutex<Vec<Duration>>>;
 type Links = Arc<Mutex<BTreeMap<NodeName, (LinkId, Outbox)>>>;
 
 /// A node's links with a driver that hands everything to the test.
@@ -119,6 +120,8 @@ struct Node {
     peers: Peers,
     stop: watch::Sender<bool>,
     links: Links,
+    /// All that were told.
+    round_trips: RoundTrips,
     events: mpsc::UnboundedReceiver<Event>,
     driver: tokio::task::JoinHandle<()>,
 }
@@ -136,8 +139,9 @@ impl Node {
         let peers = Peers::start(options, handle, shutdown).await.unwrap();
         let links = Links::default();
         let (tell, events) = mpsc::unbounded_channel();
-        let driver = tokio::spawn(drive(arrivals, links.clone(), tell));
-        Node { peers, stop, links, events, driver }
+        let round_trips = RoundTrips::default();
+        let driver = tokio::spawn(drive(arrivals, links.clone(), round_trips.clone(), tell));
+        Node { peers, stop, links, round_trips, events, driver }
     }
 
     fn address(&self) -> SocketAddr {
@@ -175,9 +179,14 @@ impl Node {
     }
 }
 
-/// Checks that ups and downs alternate and that messages come over the link that is up; says
+/// Checks that ups and downs alternate and that messages and round trips come over the link that is up; says
 /// hello on every link, and something to everybody twice a second.
-async fn drive(mut arrivals: Arrivals, links: Links, tell: mpsc::UnboundedSender<Event>) {
+async fn drive(
+    mut arrivals: Arrivals,
+    links: Links,
+    round_trips: RoundTrips,
+    tell: mpsc::UnboundedSender<Event>,
+) {
     let mut ticks = tokio::time::interval(Duration::from_millis(500));
     loop {
         let arrival = tokio::select! {
@@ -203,6 +212,11 @@ async fn drive(mut arrivals: Arrivals, links: Links, tell: mpsc::UnboundedSender
                 assert_eq!(current(&node), Some(link));
                 links.remove(&node);
                 Event::Down(node)
+            }
+            Arrival::RoundTrip { node, link, time } => {
+                assert_eq!(current(&node), Some(link));
+                round_trips.lock().unwrap().push(time);
+                continue;
             }
             Arrival::History { .. } => unreachable!("peers ask by messages"),
             Arrival::Message { node, link, message } => {

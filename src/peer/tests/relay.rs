@@ -1,9 +1,10 @@
 //! A UDP relay between a dialling node and the one it dials. Its address is known before
-//! either runs, it can be cut in each direction, and pointed elsewhere.
+//! either runs, it can be cut in each direction, slowed down, and pointed elsewhere.
 
 use std::net::SocketAddr;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use tokio::net::UdpSocket;
 use tokio::task::JoinHandle;
@@ -21,6 +22,8 @@ struct Way {
     target: Mutex<Option<SocketAddr>>,
     there_cut: AtomicBool,
     back_cut: AtomicBool,
+    /// What a packet takes longer, each way.
+    delay_ms: AtomicU64,
 }
 
 impl Relay {
@@ -42,6 +45,10 @@ impl Relay {
         self.way.there_cut.store(cut, Ordering::Relaxed);
     }
 
+    pub(super) fn slow_down(&self, delay_ms: u64) {
+        self.way.delay_ms.store(delay_ms, Ordering::Relaxed);
+    }
+
     /// Cuts or heals the way back to the dialling node.
     pub(super) fn cut_back(&self, cut: bool) {
         self.way.back_cut.store(cut, Ordering::Relaxed);
@@ -54,8 +61,24 @@ impl Drop for Relay {
     }
 }
 
+impl Way {
+    async fn pass(&self, from: &Arc<UdpSocket>, packet: &[u8], to: SocketAddr) {
+        let delay = Duration::from_millis(self.delay_ms.load(Ordering::Relaxed));
+        if delay.is_zero() {
+            let _ = from.send_to(packet, to).await;
+            return;
+        }
+        let (from, packet) = (from.clone(), packet.to_vec());
+        tokio::spawn(async move {
+            tokio::time::sleep(delay).await;
+            let _ = from.send_to(&packet, to).await;
+        });
+    }
+}
+
 async fn run(front: UdpSocket, back: UdpSocket, way: Arc<Way>) {
     let (mut there, mut here) = ([0; 65_536], [0; 65_536]);
+    let (front, back) = (Arc::new(front), Arc::new(back));
     let mut dialler = None;
     loop {
         // Errors are those of packets that found nobody: lost, as packets may be.
@@ -64,12 +87,12 @@ async fn run(front: UdpSocket, back: UdpSocket, way: Arc<Way>) {
                 dialler = Some(from);
                 let target = *way.target.lock().unwrap();
                 if let Some(target) = target.filter(|_| !way.there_cut.load(Ordering::Relaxed)) {
-                    let _ = back.send_to(&there[..length], target).await;
+                    way.pass(&back, &there[..length], target).await;
                 }
             }
             Ok((length, _)) = back.recv_from(&mut here) => {
                 if let Some(dialler) = dialler.filter(|_| !way.back_cut.load(Ordering::Relaxed)) {
-                    let _ = front.send_to(&here[..length], dialler).await;
+                    way.pass(&front, &here[..length], dialler).await;
                 }
             }
         }

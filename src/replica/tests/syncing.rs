@@ -1,6 +1,8 @@
 //! Logs travel by any path, twice or not at all, and an old disk is found out.
 
 use super::bed::*;
+use crate::limits::USUAL_ROUND_TRIP;
+use crate::replica::*;
 use crate::types::*;
 use crate::wire::Message;
 
@@ -242,4 +244,25 @@ fn a_relay_claims_no_more_than_it_had_when_its_pass_began() {
         }
     };
     assert!(last < all, "claims {last}, though what came in behind the walk was never sent");
+}
+
+#[test]
+fn a_round_trip_is_kept_from_the_first_moment_of_a_link_until_after_its_end() {
+    let mut bed = Bed::new(2);
+    let [here, there] = [0, 1].map(|n| bed.hosts[n].genesis.replica);
+    let known = |bed: &Bed| bed.hosts[0].replica.links.round_trip(there);
+    bed.unlink(0, 1);
+    assert_eq!(known(&bed), USUAL_ROUND_TRIP);
+    let link = Input::LinkUp { node: bed.name(1) };
+    bed.step(0, link);
+    // Measured before the other side's hello is in.
+    let measured = |node, ms| Input::RoundTrip { node, time: Millis(ms) };
+    let peer = bed.name(1);
+    bed.step(0, measured(peer.clone(), 81));
+    assert_eq!(known(&bed), Millis(81));
+    bed.step(0, measured(peer, 140));
+    bed.step(0, measured(NodeName::new("nobody").unwrap(), 7));
+    bed.unlink(0, 1);
+    assert_eq!(known(&bed), Millis(140));
+    assert_eq!(bed.hosts[0].replica.links.round_trip(here), USUAL_ROUND_TRIP);
 }

@@ -19,6 +19,10 @@ use crate::types::Sku;
 /// Entries of the history that are looked through for units in flight.
 const MOST_ENTRIES: u64 = 10_000;
 
+/// Moves that are told, and entries of the history that they are looked for in.
+const MOST_MOVES: usize = 5;
+const ENTRIES_FOR_MOVES: u64 = 200;
+
 /// All that is told.
 #[derive(Debug)]
 pub struct Facts {
@@ -28,6 +32,8 @@ pub struct Facts {
     pub members: Vec<Member>,
     /// Units on their way, when the history accounts for all of them.
     pub flights: Vec<Flight>,
+    /// What nodes gave to each other lately, newest first, as far as it is known.
+    pub moves: Vec<Entry>,
     pub told: Vec<Told>,
     pub raw_item: Box<RawValue>,
     pub raw_cluster: Box<RawValue>,
@@ -77,7 +83,8 @@ impl Facts {
             if books.totals.in_flight > 0 { flights(node, sku, books.totals.in_flight).await } else { None };
         let members = members.all()?;
         let flights = flights.unwrap_or_default();
-        Ok(Facts { teller, books, members, flights, told, raw_item, raw_cluster })
+        let moves = moves(node, sku).await.unwrap_or_default();
+        Ok(Facts { teller, books, members, flights, moves, told, raw_item, raw_cluster })
     }
 }
 
@@ -116,6 +123,15 @@ async fn asked(admins: &[(String, BaseUrl)], teller: &str, sku: &Sku) -> Vec<Tol
         });
     }
     told
+}
+
+/// The last moves from one node to another. `None`: the histories do not tell.
+async fn moves(node: &Node, sku: &Sku) -> Option<Vec<Entry>> {
+    let path = format!("{}/history?nodes=all", path(sku));
+    let page = node.pages(Side::Admin, path, Some(ENTRIES_FOR_MOVES)).next().await.ok()??;
+    let all = page.items.iter().map(|raw| serde_json::from_str::<Entry>(raw.get()).ok());
+    let all: Vec<Entry> = all.collect::<Option<_>>()?;
+    Some(all.into_iter().filter(|entry| entry.amounts.contains_key("sent")).take(MOST_MOVES).collect())
 }
 
 /// Who sent what to whom, from all nodes' histories. `None`: they do not account for exactly

@@ -1,6 +1,7 @@
 //! An item's facts in sentences. Pure: the same facts always read the same.
 
-use super::super::books::{NodeBooks, Quota, Totals};
+use super::super::books::{Launch, NodeBooks, Quota, Totals};
+use super::super::history::Entry;
 use super::super::node::Member;
 use super::super::short_time;
 use super::Section;
@@ -8,11 +9,36 @@ use super::facts::{Facts, Last, Told};
 
 /// All there is to say.
 pub fn explain(facts: &Facts) -> Vec<Section> {
-    vec![
+    let mut sections = vec![
         Section { heading: "Where every unit is", sentences: whereabouts(facts) },
         Section { heading: "What limits it", sentences: limits(facts) },
         Section { heading: "The last refusal", sentences: refusals(facts) },
-    ]
+    ];
+    if !facts.moves.is_empty() {
+        let sentences = facts.moves.iter().map(move_sentence).collect();
+        sections.push(Section { heading: "The last moves between nodes", sentences });
+    }
+    sections
+}
+
+fn move_sentence(entry: &Entry) -> String {
+    let units = entry.amounts.get("sent").copied().unwrap_or(0);
+    let to = entry.peer.as_deref().unwrap_or("another node");
+    let why = entry.reason.as_ref().map(|reason| format!(": {reason}")).unwrap_or_default();
+    let (time, node, cause) = (short_time(&entry.time), &entry.node, cause_words(&entry.cause));
+    format!("{time} {node} gave {units} to {to}, {cause}{why}.")
+}
+
+/// A cause for people; one that this release does not know by its own name.
+fn cause_words(cause: &str) -> &str {
+    match cause {
+        "give_for_buyer" => "for a buyer there",
+        "give_for_balance" => "to where more is asked for",
+        "give_unasked" => "ahead of its buyers",
+        "give_for_drain" => "because it is drained",
+        "transfer" => "because an admin said so",
+        other => other,
+    }
 }
 
 /// `3 received + 1 returned - 2 sold`: terms that are zero are left out, but for the first.
@@ -132,6 +158,7 @@ fn limits(facts: &Facts) -> Vec<String> {
         );
     }
     sentences.extend(policy.quotas.iter().flat_map(|(node, quota)| quota_sentences(node, quota)));
+    sentences.extend(policy.launch.as_ref().map(|launch| launch_sentence(launch, facts)));
     let kept = kept(facts);
     if kept > 0 {
         sentences.push(format!("Of the {free} free units {kept} are kept where they are by quotas."));
@@ -159,6 +186,23 @@ fn quota_sentences(node: &str, quota: &Quota) -> Vec<String> {
         format!("The demand at {node} counts {weight} times when units are shared ahead (quota weight).")
     }));
     sentences
+}
+
+fn launch_sentence(launch: &Launch, facts: &Facts) -> String {
+    let each = launch.expected.iter().map(|(node, units)| format!("{units} at {node}"));
+    let each = each.collect::<Vec<_>>().join(", ");
+    let until = short_time(&launch.until);
+    if is_over(&launch.until, facts) {
+        return format!("What was expected of its launch ({each}) counts for nothing since {until}.");
+    }
+    format!("Until {until} its units are shared as if buyers will ask for {each} (launch).")
+}
+
+/// Whether a time is past, by the newest numbers in these books.
+fn is_over(text: &str, facts: &Facts) -> bool {
+    let time = |text: &str| text.parse::<jiff::Timestamp>().ok();
+    let newest = facts.books.nodes.iter().filter_map(|at| time(&at.as_of)).max();
+    newest.zip(time(text)).is_some_and(|(newest, time)| time <= newest)
 }
 
 /// Free units that quotas keep from buyers at other nodes.

@@ -124,6 +124,11 @@ async fn a_setting_is_read_changed_and_put_back() {
         ("quota set MUG us-1 --unset weight", "quotas", json!({"eu-1": {"min": 10, "max": 50}})),
         ("quota clear MUG us-1", "quotas", json!({"eu-1": {"min": 10, "max": 50}})),
         ("quota clear MUG", "quotas", Value::Null),
+        (
+            "item set MUG --launch-until 2026-11-27T09:00:00Z --expect eu-1=500 --expect us-1=300",
+            "launch",
+            json!({"until": "2026-11-27T09:00:00.000Z", "expected": {"eu-1": 500, "us-1": 300}}),
+        ),
     ];
     let there = books("MUG", &[at("eu-1", 1, 0, 0, 0, 0)], &policy);
     for (line, field, value) in table {
@@ -265,4 +270,102 @@ async fn a_new_item_is_waited_for_at_the_other_nodes() {
     assert_eq!(late.seen().len(), 3, "{ran:?}");
     assert_eq!(ran.notes, "eu-2 has not heard of MUG yet\n");
     ran.good();
+}
+
+fn moves(dry_run: bool, moves: &[(&str, bool)], next: Option<&str>) -> Value {
+    let why = "us-1 sells 3.2 a minute and has 4 free, enough for 75 s; eu-1 has 60 more than it should";
+    let planned = |(sku, begun): &(&str, bool)| json!({"sku": sku, "from": "eu-1", "to": "us-1", "quantity": 12, "why": why, "begun": begun});
+    let moves: Vec<Value> = moves.iter().map(planned).collect();
+    json!({"node": "eu-1", "dry_run": dry_run, "moves": moves, "next": next})
+}
+
+#[tokio::test]
+async fn a_rebalance_is_told_with_its_reasons_and_begins_only_without_dry_run() {
+    let both = &[("MUG", false), ("TEE", false)];
+    let node = Script::start(vec![reply("POST /v1/rebalance", 200, moves(true, both, None))]).await;
+    let out = node.run(&["rebalance", "--dry-run"]).await.good();
+    let text = out.split_whitespace().collect::<Vec<_>>().join(" ");
+    assert!(text.starts_with("sku from to quantity why MUG eu-1 us-1 12 us-1 sells 3.2"), "{out}");
+    assert!(out.ends_with("nothing was begun; without --dry-run the node begins what it can\n"), "{out}");
+    assert_eq!(node.seen()[0].body, r#"{"dry_run":true}"#);
+
+    for (begun, closing) in [
+        (
+            &[("MUG", true), ("TEE", false)][..],
+            "eu-1 has begun 1 of 2; the others are for the nodes they name\n",
+        ),
+        (&[("MUG", true)], "eu-1 has begun all of them\n"),
+        (&[("MUG", false)], "eu-1 has begun none of them: they are for other nodes\n"),
+        (&[], "nothing to move, as eu-1 knows it\n"),
+    ] {
+        let node = Script::start(vec![reply("POST /v1/rebalance", 200, moves(false, begun, None))]).await;
+        let out = node.run(&["rebalance", "--sku", "MUG"]).await.good();
+        assert!(out.ends_with(closing), "{out}");
+        let seen = node.seen();
+        assert_eq!((seen[0].body.as_str(), &seen[0].key), (r#"{"dry_run":false,"sku":"MUG"}"#, &None));
+    }
+    let node = Script::start(vec![reply("POST /v1/rebalance", 200, moves(true, &[], None))]).await;
+    assert_eq!(node.run(&["rebalance", "--dry-run"]).await.good(), "nothing would move, as eu-1 knows it\n");
+    let node = Script::start(vec![reply("POST /v1/rebalance", 404, problem(404, "unknown_sku"))]).await;
+    assert_eq!(node.run(&["rebalance", "--dry-run", "--sku", "NO"]).await.status(), 1);
+}
+
+#[tokio::test]
+async fn a_rebalance_is_read_to_its_end() {
+    let node = Script::start(vec![
+        reply("POST /v1/rebalance", 200, moves(true, &[("A", false)], Some("A"))),
+        reply("POST /v1/rebalance", 200, moves(true, &[("B", false)], None)),
+    ])
+    .await;
+    let json = node.run(&["rebalance", "--dry-run", "-o", "json"]).await.json();
+    assert_eq!(json, moves(true, &[("A", false), ("B", false)], None));
+    assert_eq!(node.seen()[1].body, r#"{"cursor":"A","dry_run":true}"#);
+    let endless = reply("POST /v1/rebalance", 200, moves(true, &[("A", false)], Some("A")));
+    let ran = Script::start(vec![endless]).await.run(&["rebalance", "--dry-run"]).await;
+    assert!(ran.status() == 2 && ran.error().contains("no end"), "{}", ran.error());
+}
+
+#[tokio::test]
+async fn a_launch_is_changed_node_by_node_and_taken_back_whole() {
+    let policy = json!({"rebalance": "auto",
+        "launch": {"until": "2026-11-27T09:00:00.000Z", "expected": {"eu-1": 500, "us-1": 300}}});
+    let launch = |until: &str, expected: Value| json!({"rebalance": "auto", "launch": {"until": until, "expected": expected}});
+    let was = "2026-11-27T09:00:00.000Z";
+    let there = books("MUG", &[at("eu-1", 1, 0, 0, 0, 0)], &policy);
+    for (line, wanted) in [
+        ("--expect us-1=400", launch(was, json!({"eu-1": 500, "us-1": 400}))),
+        ("--expect us-1=0 --expect ap-1=7", launch(was, json!({"ap-1": 7, "eu-1": 500}))),
+        (
+            "--launch-until 2026-12-01T00:00:00.5Z",
+            launch("2026-12-01T00:00:00.500Z", json!({"eu-1": 500, "us-1": 300})),
+        ),
+        ("--unset launch", json!({"rebalance": "auto"})),
+        (
+            "--unset launch --launch-until 2026-12-01T00:00:00Z --expect ap-1=7",
+            launch("2026-12-01T00:00:00.000Z", json!({"ap-1": 7})),
+        ),
+    ] {
+        let node = Script::start(vec![
+            reply("GET /v1/items/MUG", 200, &there),
+            reply("PUT /v1/items/MUG", 200, &there),
+        ])
+        .await;
+        let out = node.run(&words(&format!("item set MUG {line}"))).await.good();
+        assert!(out.contains("set: launch until 2026-11-27 09:00:00: eu-1 500, us-1 300"), "{out}");
+        assert_eq!(serde_json::from_str::<Value>(&node.seen()[1].body).unwrap(), wanted, "{line}");
+    }
+    let node = Script::start(vec![reply("GET /v1/items/MUG", 200, &there)]).await;
+    let out = node.run(&words("item set MUG --unset launch --dry-run")).await.good();
+    assert!(out.contains("launch  until 2026-11-27 09:00:00: eu-1 500, us-1 300 -> none"), "{out}");
+    let ran = node.run(&words("item set MUG --expect eu-1=0 --expect us-1=0")).await;
+    assert!(ran.status() == 2 && ran.error().contains("--unset launch"), "{}", ran.error());
+
+    let node = Script::start(vec![reply("GET /v1/items/MUG", 200, mug())]).await;
+    for (line, missing) in
+        [("--expect eu-1=5", "--launch-until TIME"), ("--launch-until 2026-12-01T00:00:00Z", "--expect")]
+    {
+        let ran = node.run(&words(&format!("item set MUG {line}"))).await;
+        assert!(ran.status() == 2 && ran.error().contains(missing), "{line}: {}", ran.error());
+        assert_eq!(node.seen().len(), 1, "{line}: nothing is sent");
+    }
 }

@@ -15,7 +15,7 @@ fn item() -> Value {
 
 fn history(amounts: &[(&str, &str, &str, u64)]) -> Value {
     let entry = |(node, peer, cell, units): &(&str, &str, &str, u64)| {
-        json!({"time": "t", "node": node, "cause": "transfer", "peer": peer, "amounts": {*cell: units},
+        json!({"time": "2026-05-03T08:00:00.000Z", "node": node, "cause": "transfer", "peer": peer, "amounts": {*cell: units},
             "available": 0, "held": 0})
     };
     json!({"items": amounts.iter().map(entry).collect::<Vec<_>>(), "next": null, "missing_nodes": []})
@@ -29,7 +29,8 @@ async fn every_unit_is_accounted_for() {
     let node = Script::start(vec![
         reply("GET /v1/items/MUG", 200, item()),
         reply("GET /v1/nodes", 200, members(&[("eu-1", "active", "up"), ("us-1", "active", "up")])),
-        reply(HISTORY, 200, moves),
+        reply(HISTORY, 200, &moves),
+        reply("GET /v1/items/MUG/history?nodes=all&limit=200", 200, &moves),
     ])
     .await;
     let out = node.run(&["explain", "MUG"]).await.good();
@@ -49,7 +50,10 @@ async fn every_unit_is_accounted_for() {
          \n\
          The last refusal\n  \
            eu-1 refused 60 at 2026-05-03 09:00:00: 47 free there, and 38 free at other\n    \
-             nodes could not be brought there in time.\n"
+             nodes could not be brought there in time.\n\
+         \n\
+         The last moves between nodes\n  \
+           2026-05-03 08:00:00 eu-1 gave 40 to us-1, because an admin said so.\n"
     );
     let json = node.run(&["explain", "MUG", "-o", "json"]).await.json();
     assert_eq!(json["item"], item());

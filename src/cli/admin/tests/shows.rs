@@ -186,3 +186,15 @@ async fn a_history_says_whose_part_is_missing() {
     let json = node.run(&["history", "MUG", "--nodes", "all", "-o", "json"]).await.json();
     assert_eq!(json, json!([first["items"][0], second["items"][0]]));
 }
+
+#[tokio::test]
+async fn a_history_tells_why_units_moved_also_for_a_cause_of_another_release() {
+    let entry = json!({"time": "2026-05-03T10:00:01.000Z", "node": "eu-1", "cause": "give_to_come", "actor": null,
+        "reference": null, "reason": "us-1 sells 3 a minute", "reservation": null, "peer": "us-1",
+        "amounts": {"sent": 20}, "available": -20, "held": 0, "policy": null});
+    let page = json!({"items": [entry], "next": null, "missing_nodes": []});
+    let node = Script::start(vec![reply("GET /v1/items/MUG/history?limit=100", 200, page)]).await;
+    let out = node.run(&["history", "MUG"]).await.good();
+    let text = out.split_whitespace().collect::<Vec<_>>().join(" ");
+    assert!(text.contains("give_to_come -20 sent 20, to us-1, because \"us-1 sells 3 a minute\""), "{out}");
+}

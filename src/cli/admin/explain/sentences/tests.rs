@@ -13,6 +13,7 @@ fn facts(item: &Value, cluster: &Value, told: Vec<Told>) -> Facts {
         books: serde_json::from_value(item.clone()).unwrap(),
         members: list.all().unwrap(),
         flights: Vec::new(),
+        moves: Vec::new(),
         told,
         raw_item: serde_json::value::to_raw_value(item).unwrap(),
         raw_cluster: serde_json::value::to_raw_value(cluster).unwrap(),
@@ -100,4 +101,53 @@ fn the_newest_refusal_comes_first_and_every_node_is_heard() {
     );
     assert!(text[1].contains("ap-1 did not answer"), "{}", text[1]);
     assert_eq!(text[2..], ["ap-1 did not answer.", "ap-2 does not tell what it refused."]);
+}
+
+#[test]
+fn a_launch_is_told_until_it_is_over() {
+    // The books are of 2026-05-03 10:00.
+    for (until, wanted) in [
+        (
+            "2026-05-03T10:00:00.001Z",
+            "Until 2026-05-03 10:00:00 its units are shared as if buyers will ask for 500 at eu-1, 300 at us-1 \
+             (launch).",
+        ),
+        (
+            "2026-05-03T10:00:00.000Z",
+            "What was expected of its launch (500 at eu-1, 300 at us-1) counts for nothing since \
+             2026-05-03 10:00:00.",
+        ),
+    ] {
+        let policy = json!({"launch": {"until": until, "expected": {"eu-1": 500, "us-1": 300}}});
+        let item = books("A", &[at("eu-1", 5, 0, 0, 0, 0)], &policy);
+        assert_eq!(limits(&facts(&item, &all_well(), Vec::new())), [wanted]);
+    }
+}
+
+#[test]
+fn each_move_is_told_with_its_cause_and_reason() {
+    let item = books("A", &[at("eu-1", 5, 0, 0, 0, 0)], &json!({}));
+    let mut facts = facts(&item, &all_well(), Vec::new());
+    assert_eq!(explain(&facts).len(), 3, "no section without moves");
+    let entry = |cause: &str, reason: Option<&str>| {
+        serde_json::from_value(json!({"time": "2026-05-03T10:00:00.000Z", "node": "eu-1", "cause": cause,
+            "peer": "us-1", "amounts": {"sent": 12}, "available": -12, "held": 0, "reason": reason}))
+        .unwrap()
+    };
+    facts.moves = vec![
+        entry("give_for_balance", Some("us-1 sells 3 a minute and has 4 free")),
+        entry("give_for_buyer", None),
+        entry("give_for_reasons_of_another_release", None),
+    ];
+    let told = &explain(&facts)[3];
+    assert_eq!(told.heading, "The last moves between nodes");
+    assert_eq!(
+        told.sentences,
+        [
+            "2026-05-03 10:00:00 eu-1 gave 12 to us-1, to where more is asked for: us-1 sells 3 a minute and \
+             has 4 free.",
+            "2026-05-03 10:00:00 eu-1 gave 12 to us-1, for a buyer there.",
+            "2026-05-03 10:00:00 eu-1 gave 12 to us-1, give_for_reasons_of_another_release.",
+        ]
+    );
 }

@@ -1,0 +1,137 @@
+//! `stockade rebalance`: what the policy would move between nodes, and to have it moved now.
+
+use anyhow::ensure;
+use clap::Args;
+use serde::{Deserialize, Serialize};
+use serde_json::{json, value::RawValue};
+
+use super::Common;
+use super::desk::{Change, Desk, Node, body};
+use super::outcome;
+use super::show::{Column, Format, Rows};
+use super::target::Side;
+use crate::cli::Ending;
+use crate::types::Sku;
+
+const EXAMPLE: &str = "\
+Examples:
+  stockade rebalance --dry-run
+  stockade rebalance --dry-run --sku MUG --node us-1
+  stockade rebalance --sku MUG
+
+Nodes move units to where buyers ask for them all the time, by themselves. This
+tells what the node that is asked would have moved now, and why. Without
+--dry-run it begins at once what it can: it gives what it should give, and asks
+for what it should get; the other moves are for the nodes they name. Items with
+`rebalance manual` are left alone: `stockade transfer` moves their units.";
+
+/// Move units to where they are needed, or tell what would move and why
+#[derive(Debug, Args)]
+#[command(after_help = EXAMPLE)]
+pub struct RebalanceArgs {
+    /// Begin nothing, only tell
+    #[arg(long)]
+    dry_run: bool,
+    /// Only this item
+    #[arg(long, value_parser = Sku::new)]
+    sku: Option<Sku>,
+    #[command(flatten)]
+    common: Common,
+}
+
+/// A page of the answer.
+#[derive(Debug, Deserialize, Serialize)]
+struct Moves {
+    node: String,
+    #[serde(default)]
+    dry_run: bool,
+    moves: Vec<Box<RawValue>>,
+    next: Option<String>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+struct Move {
+    sku: String,
+    from: String,
+    to: String,
+    quantity: u64,
+    why: String,
+    begun: bool,
+}
+
+impl RebalanceArgs {
+    pub async fn run(self, desk: &mut Desk<'_>) -> anyhow::Result<Ending> {
+        let node = desk.node(&self.common.target)?;
+        let mut all = self.ask(&node, None).await?;
+        while let Some(cursor) = all.next.take() {
+            let page = self.ask(&node, Some(&cursor)).await?;
+            let called = node.target.called(Side::Admin);
+            ensure!(page.next.as_ref() != Some(&cursor), "{called}: the list of moves has no end");
+            all.moves.extend(page.moves);
+            all.next = page.next;
+        }
+        outcome::after(&self.change(None), self.tell(desk, &all))
+    }
+
+    fn change(&self, cursor: Option<&str>) -> Change {
+        let fields = [
+            ("dry_run", Some(json!(self.dry_run))),
+            ("sku", self.sku.as_ref().map(|sku| json!(sku.as_str()))),
+            ("cursor", cursor.map(|cursor| json!(cursor))),
+        ];
+        Change::post(Side::Admin, "/v1/rebalance".to_owned(), body(fields))
+    }
+
+    async fn ask(&self, node: &Node, cursor: Option<&str>) -> anyhow::Result<Moves> {
+        let change = self.change(cursor);
+        let answer = node.change(&change).await?;
+        outcome::after(&change, node.understood(Side::Admin, &answer))
+    }
+
+    fn tell(&self, desk: &mut Desk<'_>, all: &Moves) -> anyhow::Result<Ending> {
+        let format = self.common.format.output;
+        if format == Format::Json {
+            writeln!(desk.out, "{}", serde_json::to_string(all)?)?;
+            return Ok(Ending::Good);
+        }
+        let read = |raw: &RawValue| {
+            serde_json::from_str::<Move>(raw.get()).map_err(|e| anyhow::anyhow!("{}: a move: {e}", all.node))
+        };
+        let moves: Vec<Move> = all.moves.iter().map(|raw| read(raw)).collect::<anyhow::Result<_>>()?;
+        let closing = self.closing(&all.node, &moves);
+        desk.show(format, "", &self.rows(&moves, format), &closing)?;
+        Ok(Ending::Good)
+    }
+
+    fn rows(&self, moves: &[Move], format: Format) -> Rows {
+        let mut columns =
+            vec![Column::text("sku"), Column::text("from"), Column::text("to"), Column::number("quantity")];
+        let tells_begun = !self.dry_run || format == Format::Csv;
+        columns.extend(tells_begun.then(|| Column::text("begun")));
+        columns.push(Column::text("why"));
+        let mut rows = Rows::new(&columns);
+        for Move { sku, from, to, quantity, why, begun } in moves {
+            let mut row = vec![sku.clone(), from.clone(), to.clone(), quantity.to_string()];
+            row.extend(tells_begun.then(|| if *begun { "yes" } else { "no" }.to_owned()));
+            row.push(why.clone());
+            rows.add(row);
+        }
+        rows
+    }
+
+    fn closing(&self, node: &str, moves: &[Move]) -> String {
+        let begun = moves.iter().filter(|planned| planned.begun).count();
+        let count = moves.len();
+        match (self.dry_run, count, begun) {
+            (true, 0, _) => format!("nothing would move, as {node} knows it"),
+            (false, 0, _) => format!("nothing to move, as {node} knows it"),
+            (true, ..) => "nothing was begun; without --dry-run the node begins what it can".to_owned(),
+            (false, _, 0) => format!("{node} has begun none of them: they are for other nodes"),
+            (false, ..) if begun == count => format!("{node} has begun all of them"),
+            (false, ..) => {
+                format!("{node} has begun {begun} of {count}; the others are for the nodes they name")
+            }
+        }
+    }
+}
