@@ -6,6 +6,7 @@ use serde::Serialize;
 
 use super::demo;
 use super::processes::serve_command;
+use super::round_trips::RoundTrips;
 use crate::cli::client::{Call, Client};
 use crate::cli::cluster::{Cluster, NodeFiles};
 use crate::cli::node::Ready;
@@ -18,6 +19,14 @@ const ASK_EVERY: Duration = Duration::from_millis(100);
 #[derive(Debug, Serialize)]
 struct ClusterJson {
     nodes: Vec<NodeJson>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    round_trips: Vec<RoundTripJson>,
+}
+
+#[derive(Debug, Serialize)]
+struct RoundTripJson {
+    between: [String; 2],
+    ms: f64,
 }
 
 #[derive(Debug, Serialize)]
@@ -54,7 +63,7 @@ impl NodeJson {
 /// When it cannot be written.
 pub fn prepared(cluster: &Cluster, output: Output) -> anyhow::Result<()> {
     match output {
-        Output::Json => print_json(cluster, &[])?,
+        Output::Json => print_json(cluster, &[], None)?,
         Output::Table => {
             for node in &cluster.nodes {
                 say(serve_command(&node.config.file))?;
@@ -68,22 +77,33 @@ pub fn prepared(cluster: &Cluster, output: Output) -> anyhow::Result<()> {
 ///
 /// # Errors
 /// When it cannot be written.
-pub fn ready(cluster: &Cluster, pids: &[u32], output: Output, has_demo: bool) -> anyhow::Result<()> {
+pub fn ready(
+    cluster: &Cluster,
+    pids: &[u32],
+    round_trips: Option<&RoundTrips>,
+    output: Output,
+    has_demo: bool,
+) -> anyhow::Result<()> {
     if output == Output::Json {
-        return print_json(cluster, pids);
+        return print_json(cluster, pids, round_trips);
     }
     let mut rows = table(&["node", "region", "storefront", "admin"]);
-    for node in &cluster.nodes {
+    for (number, node) in cluster.nodes.iter().enumerate() {
         let config = &node.config;
         let name = config.node.name.to_string();
+        let place = round_trips.and_then(|round_trips| round_trips.place(number));
+        let place = place.map_or_else(String::new, |place| format!(" ({})", place.name()));
         rows.add_row([
             name,
-            config.node.region.to_string(),
+            format!("{}{place}", config.node.region),
             node.storefront().to_string(),
             node.admin().to_string(),
         ]);
     }
     say(rows)?;
+    if let Some((shortest, longest)) = round_trips.and_then(RoundTrips::range) {
+        say(format_args!("round trips: {shortest} to {longest} ms, by relays in this process"))?;
+    }
     if let Some(node) = cluster.nodes.first() {
         let log = node.log.display().to_string();
         say(format_args!("logs: {}", log.replacen(node.config.node.name.as_str(), "NODE", 1)))?;
@@ -106,10 +126,19 @@ fn first_call(cluster: &Cluster, has_demo: bool) -> String {
     )
 }
 
-fn print_json(cluster: &Cluster, pids: &[u32]) -> anyhow::Result<()> {
+fn print_json(cluster: &Cluster, pids: &[u32], round_trips: Option<&RoundTrips>) -> anyhow::Result<()> {
     let pids = pids.iter().map(|pid| Some(*pid)).chain(std::iter::repeat(None));
     let nodes = cluster.nodes.iter().zip(pids).map(|(node, pid)| NodeJson::new(node, pid)).collect();
-    say(serde_json::to_string(&ClusterJson { nodes })?)
+    let round_trips = round_trips.map_or_else(Vec::new, |round_trips| round_trips_json(cluster, round_trips));
+    say(serde_json::to_string(&ClusterJson { nodes, round_trips })?)
+}
+
+/// Each pair once.
+fn round_trips_json(cluster: &Cluster, round_trips: &RoundTrips) -> Vec<RoundTripJson> {
+    let name = |node: usize| cluster.nodes[node].config.node.name.to_string();
+    let count = cluster.nodes.len();
+    let pairs = (0..count).flat_map(|a| (a + 1..count).map(move |b| (a, b)));
+    pairs.map(|(a, b)| RoundTripJson { between: [name(a), name(b)], ms: round_trips.ms(a, b) }).collect()
 }
 
 /// Returns when every node has said that it is ready. Tells which is, and what others wait for.
