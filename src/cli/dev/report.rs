@@ -88,21 +88,22 @@ pub fn ready(
         return print_json(cluster, pids, round_trips);
     }
     let mut rows = table(&["node", "region", "storefront", "admin"]);
-    for (number, node) in cluster.nodes.iter().enumerate() {
+    for node in &cluster.nodes {
         let config = &node.config;
         let name = config.node.name.to_string();
-        let place = round_trips.and_then(|round_trips| round_trips.place(number));
-        let place = place.map_or_else(String::new, |place| format!(" ({})", place.name()));
         rows.add_row([
             name,
-            format!("{}{place}", config.node.region),
+            config.node.region.to_string(),
             node.storefront().to_string(),
             node.admin().to_string(),
         ]);
     }
     say(rows)?;
-    if let Some((shortest, longest)) = round_trips.and_then(RoundTrips::range) {
+    if let Some(round_trips) = round_trips
+        && let Some((shortest, longest)) = round_trips.range()
+    {
         say(format_args!("round trips: {shortest} to {longest} ms, by relays in this process"))?;
+        say_places(cluster, round_trips)?;
     }
     if let Some(node) = cluster.nodes.first() {
         let log = node.log.display().to_string();
@@ -131,6 +132,15 @@ fn print_json(cluster: &Cluster, pids: &[u32], round_trips: Option<&RoundTrips>)
     let nodes = cluster.nodes.iter().zip(pids).map(|(node, pid)| NodeJson::new(node, pid)).collect();
     let round_trips = round_trips.map_or_else(Vec::new, |round_trips| round_trips_json(cluster, round_trips));
     say(serde_json::to_string(&ClusterJson { nodes, round_trips })?)
+}
+
+/// Where the nodes are, as far as that is known, four on a line.
+fn say_places(cluster: &Cluster, round_trips: &RoundTrips) -> anyhow::Result<()> {
+    let nodes = cluster.nodes.iter().map(|node| &node.config.node.name).enumerate();
+    let known =
+        nodes.filter_map(|(number, name)| Some(format!("{name} {}", round_trips.place(number)?.name())));
+    let known: Vec<String> = known.collect();
+    known.chunks(4).try_for_each(|line| say(format_args!("  {}", line.join(", "))))
 }
 
 /// Each pair once.
