@@ -108,6 +108,8 @@ pub struct Answer {
     pub retry_after: Option<Duration>,
     /// The first answer again, under the same key.
     pub replayed: bool,
+    /// The node had to wait for other nodes before it could decide.
+    pub waited: bool,
 }
 
 impl Answer {
@@ -207,9 +209,11 @@ pub async fn read_answer(response: Response<Incoming>) -> Result<Answer, String>
     let retry_after = response.headers().get("retry-after").and_then(|value| value.to_str().ok());
     let retry_after = retry_after.and_then(|text| text.parse().ok()).map(Duration::from_secs);
     let replayed = response.headers().get("idempotent-replayed").is_some_and(|value| value == "true");
+    let timings = response.headers().get_all("server-timing");
+    let waited = timings.iter().any(|value| value.as_bytes().starts_with(b"peers;"));
     let body = Limited::new(response.into_body(), MAX_ANSWER_BYTES).collect().await;
     let body = body.map_err(|e| innermost(e.as_ref()))?.to_bytes();
-    Ok(Answer { status, body, retry_after, replayed })
+    Ok(Answer { status, body, retry_after, replayed, waited })
 }
 
 fn build(call: &Call) -> Result<Request<Full<Bytes>>, hyper::http::Error> {

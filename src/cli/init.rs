@@ -1,6 +1,6 @@
 //! `stockade init`: prepares the nodes of a new cluster for several machines.
 
-use std::collections::HashSet;
+use std::collections::{BTreeMap, HashSet};
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::str::FromStr;
@@ -111,9 +111,10 @@ fn plan(args: &InitArgs) -> anyhow::Result<ClusterPlan> {
         admin: args.admin,
         listen: SocketAddr::from(([0, 0, 0, 0], spec.port)),
         address: format!("{}:{}", spec.host, spec.port),
+        detours: BTreeMap::new(),
     };
     let nodes = args.nodes.iter().map(node).collect();
-    Ok(ClusterPlan { out: args.out.clone(), maker: Maker::Init, nodes })
+    Ok(ClusterPlan { out: args.out.clone(), maker: Maker::Init, nodes, extra: Vec::new() })
 }
 
 #[cfg(test)]

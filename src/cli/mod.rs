@@ -163,9 +163,11 @@ fn dev_cluster_for_tests(dir: &std::path::Path) -> cluster::Cluster {
         admin: ([127, 0, 0, 1], port + 1).into(),
         listen: ([127, 0, 0, 1], port + 2).into(),
         address: format!("127.0.0.1:{}", port + 2),
+        detours: std::collections::BTreeMap::new(),
     };
     let nodes = vec![node("us-1", "us", 7300), node("eu-1", "eu", 7310), node("eu-2", "eu", 7320)];
-    let plan = prepare::ClusterPlan { out: dir.to_path_buf(), maker: cluster::Maker::Dev, nodes };
+    let plan =
+        prepare::ClusterPlan { out: dir.to_path_buf(), maker: cluster::Maker::Dev, nodes, extra: Vec::new() };
     prepare::prepare_cluster(&plan).unwrap();
     cluster::Cluster::open(dir).unwrap()
 }

@@ -4,6 +4,7 @@
 //! directory that is there is complete. Nothing that exists is overwritten. All of it is for its
 //! owner alone: directories have mode 0700, files 0600.
 
+use std::collections::BTreeMap;
 use std::fs::{self, DirBuilder, OpenOptions};
 use std::io::Write;
 use std::net::SocketAddr;
@@ -27,6 +28,8 @@ pub struct ClusterPlan {
     pub out: PathBuf,
     pub maker: Maker,
     pub nodes: Vec<NodePlan>,
+    /// More files for the directory: names and texts.
+    pub extra: Vec<(&'static str, String)>,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -39,6 +42,8 @@ pub struct NodePlan {
     pub listen: SocketAddr,
     /// Where the others dial it: `host:port`.
     pub address: String,
+    /// Whom it dials elsewhere than at their `address`, and where.
+    pub detours: BTreeMap<NodeName, SocketAddr>,
 }
 
 /// A founder: a planned node and the id of its first disk.
@@ -58,6 +63,7 @@ pub fn prepare_cluster(plan: &ClusterPlan) -> anyhow::Result<()> {
     let cluster = ClusterId(Uuid::new_v4());
     let file = ClusterFile::new(plan.maker, cluster, &plan.nodes);
     file.write(&workshop)?;
+    plan.extra.iter().try_for_each(|(name, text)| write_private(&workshop.join(name), text))?;
     let founders: Vec<_> =
         plan.nodes.iter().map(|plan| Founder { plan, replica: ReplicaId(Uuid::new_v4()) }).collect();
     issue_certificates(&workshop, &founders)?;
@@ -151,9 +157,11 @@ fn render_config(node: &NodePlan, all: &[Founder<'_>]) -> String {
         node.name, node.region, node.storefront, node.admin, node.listen
     );
     for other in all.iter().map(|founder| founder.plan).filter(|plan| plan.name != node.name) {
+        let address =
+            node.detours.get(&other.name).map_or_else(|| other.address.clone(), SocketAddr::to_string);
         text += &format!(
-            "\n[[peers.node]]\nname = \"{}\"\nregion = \"{}\"\naddress = \"{}\"\n",
-            other.name, other.region, other.address
+            "\n[[peers.node]]\nname = \"{}\"\nregion = \"{}\"\naddress = \"{address}\"\n",
+            other.name, other.region
         );
     }
     text
@@ -254,7 +262,12 @@ mod tests {
     fn nothing_is_overwritten() {
         let dir = tempfile::tempdir().unwrap();
         fs::write(dir.path().join("precious"), "x").unwrap();
-        let plan = ClusterPlan { out: dir.path().to_path_buf(), maker: Maker::Dev, nodes: Vec::new() };
+        let plan = ClusterPlan {
+            out: dir.path().to_path_buf(),
+            maker: Maker::Dev,
+            nodes: Vec::new(),
+            extra: Vec::new(),
+        };
         let text = prepare_cluster(&plan).unwrap_err().to_string();
         assert!(text.contains("is not empty"), "{text}");
         assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 1);

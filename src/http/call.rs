@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use axum::body::Body;
 use axum::extract::{FromRequest, FromRequestParts, RawPathParams, Request as AxumRequest};
@@ -95,7 +96,9 @@ impl Api {
         places: &[usize],
         show: impl FnOnce(Answer) -> Option<Response>,
     ) -> Answered {
-        let Reply { outcome, replayed } = self.ask(command, key).await?;
+        let asked = Instant::now();
+        let Reply { outcome, replayed, waited } = self.ask(command, key).await?;
+        let took = asked.elapsed();
         let mut response = match outcome {
             Ok(answer) => show(answer).ok_or_else(misplaced)?,
             Err(refusal) => Problem::refused(refusal, places).into_response(),
@@ -103,8 +106,17 @@ impl Api {
         if replayed {
             response.headers_mut().insert(headers::IDEMPOTENT_REPLAYED, HeaderValue::from_static("true"));
         }
+        if waited {
+            response.headers_mut().insert(headers::SERVER_TIMING, peers_timing(took)?);
+        }
         Ok(response)
     }
+}
+
+/// The request waited for other nodes, and took so long in all.
+fn peers_timing(took: Duration) -> Result<HeaderValue, Failure> {
+    let text = format!("peers;dur={:.1}", took.as_secs_f64() * 1_000.0);
+    HeaderValue::try_from(text).map_err(|_| misplaced())
 }
 
 /// A defect of the node: what was done is not what was asked, or is not known.

@@ -8,6 +8,7 @@ use crate::types::id::check_code;
 
 pub(super) const IDEMPOTENCY_KEY: &str = "idempotency-key";
 pub(super) const IDEMPOTENT_REPLAYED: &str = "idempotent-replayed";
+pub(super) const SERVER_TIMING: &str = "server-timing";
 pub(super) const REQUEST_ID: &str = "x-request-id";
 pub(super) const RETRY: &str = "stockade-retry";
 

@@ -56,6 +56,8 @@ pub struct Job {
     pub refused_by: BTreeSet<ReplicaId>,
     /// The member that the reservation's note names does not have it.
     pub astray: bool,
+    /// It was parked at least once.
+    pub waited: bool,
 }
 
 #[derive(Debug)]
@@ -116,7 +118,8 @@ impl Jobs {
         JobId(self.last)
     }
 
-    pub fn park(&mut self, id: JobId, job: Job, deadline: Timestamp) {
+    pub fn park(&mut self, id: JobId, mut job: Job, deadline: Timestamp) {
+        job.waited = true;
         if let Some((key, _)) = job.key {
             self.keys.insert(key, id);
         }
@@ -240,6 +243,7 @@ impl Job {
             placed_here: false,
             refused_by: BTreeSet::new(),
             astray: false,
+            waited: false,
         }
     }
 
@@ -389,15 +393,20 @@ impl Replica {
     pub(super) fn finish(&mut self, job: Job, outcome: Outcome, out: &mut Effects) {
         self.stats.waits_served += u64::from(!job.wanted.is_empty() && outcome.is_ok());
         for twin in job.twins {
-            self.answer(twin, outcome.clone(), true, out);
+            self.tell(twin, outcome.clone(), true, job.waited, out);
         }
-        self.answer(job.asker, outcome, job.replayed, out);
+        self.tell(job.asker, outcome, job.replayed, job.waited, out);
     }
 
+    /// Answers what was decided at once.
     pub(super) fn answer(&mut self, asker: Asker, outcome: Outcome, replayed: bool, out: &mut Effects) {
+        self.tell(asker, outcome, replayed, false, out);
+    }
+
+    fn tell(&mut self, asker: Asker, outcome: Outcome, replayed: bool, waited: bool, out: &mut Effects) {
         match asker {
             Asker::Client(token) => {
-                let reply = Reply { outcome, replayed };
+                let reply = Reply { outcome, replayed, waited };
                 self.emit(Output::Reply { token, reply }, out);
             }
             Asker::Peer(peer, id) => {

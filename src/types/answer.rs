@@ -17,6 +17,8 @@ pub struct Reply {
     pub outcome: Outcome,
     /// The first answer again, under the same key.
     pub replayed: bool,
+    /// It could not be decided at once: the request waited for rights, or for another node.
+    pub waited: bool,
 }
 
 /// A yes.

@@ -29,5 +29,6 @@ mod relay;
 mod reload;
 mod replay;
 mod retries;
+mod round_trips;
 mod states;
 mod stream;

@@ -144,7 +144,7 @@ mod tests {
     use crate::http::problem::Code;
 
     fn answer(status: u16, body: &serde_json::Value) -> Answer {
-        Answer { status, body: body.to_string().into(), retry_after: None, replayed: false }
+        Answer { status, body: body.to_string().into(), retry_after: None, replayed: false, waited: false }
     }
 
     #[test]
@@ -196,7 +196,8 @@ mod tests {
 
     #[test]
     fn an_answer_that_is_no_problem_is_still_told() {
-        let odd = Answer { status: 502, body: "<html>".into(), retry_after: None, replayed: false };
+        let odd =
+            Answer { status: 502, body: "<html>".into(), retry_after: None, replayed: false, waited: false };
         assert_eq!(story("us-1", &odd), "us-1 answered 502 without saying why");
     }
 }

@@ -8,8 +8,11 @@
 mod demo;
 mod plan;
 mod processes;
+mod relay;
 mod report;
+mod round_trips;
 
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::ExitStatus;
 use std::time::Duration;
@@ -22,19 +25,31 @@ use super::cluster::{Cluster, ClusterFile, Maker};
 use super::prepare::prepare_cluster;
 use super::terminal::note;
 use super::{Ending, Output};
-use crate::types::Region;
+use crate::types::{NodeName, Region};
 use processes::Processes;
+use relay::{Relays, Way};
+use round_trips::{RoundTrips, Source};
 
 const EXAMPLE: &str = "\
 Examples:
   stockade dev
   stockade dev --regions uk,ie,dach,fr --port 8300 --data ./four
   stockade dev --prepare --json
+  stockade dev --regions uk,de,sg --round-trips aws:ireland,frankfurt,singapore
 
 Node k, from 0, listens on port+10k (storefront), port+10k+1 (admin) and
 port+10k+2 (QUIC, UDP). Its files are in DIR/NODE: stockade.toml, tls, data,
 and node.log with all it writes. Ctrl-C stops all nodes; their data stay, and
-the next start goes on with them.";
+the next start goes on with them.
+
+--round-trips puts a relay between every two nodes, on the ports behind theirs,
+which holds packets back for half a round trip each way; none are lost. With
+`aws` the nodes are in the regions virginia, oregon, ireland, frankfurt, tokyo,
+singapore, sydney, sao-paulo: in this order, or where --regions says if it uses
+these names only, or where `aws:` says. A FILE holds default_ms = 0 and, for
+two nodes, [[link]] between = [\"us-1\", \"eu-1\"] ms = 80. It is kept as
+DIR/round-trips.toml; the next start goes by that one, or by another that is
+given.";
 
 /// How long all nodes together may take to become ready.
 const READY_WITHIN: Duration = Duration::from_secs(120);
@@ -58,6 +73,9 @@ pub struct DevArgs {
     /// Where the cluster's files are
     #[arg(long, value_name = "DIR", default_value = "./stockade-data")]
     data: PathBuf,
+    /// How long packets take between nodes: aws, aws:PLACE,.. or a file
+    #[arg(long, value_name = "aws|FILE", value_parser = round_trips::source, conflicts_with = "prepare")]
+    round_trips: Option<Source>,
     /// Throw away what a cluster started earlier here has left, and begin anew
     #[arg(long)]
     fresh: bool,
@@ -79,14 +97,20 @@ pub struct DevArgs {
 pub fn run(args: DevArgs) -> anyhow::Result<Ending> {
     let dir = std::path::absolute(&args.data).with_context(|| format!("--data {}", args.data.display()))?;
     let cluster = files(&args, &dir)?;
+    let round_trips = RoundTrips::kept(&dir, &round_trips::names(&cluster))?;
     let output = if args.json { Output::Json } else { Output::Table };
     if args.prepare {
+        ensure!(
+            round_trips.is_none(),
+            "the nodes in {} reach each other only while `stockade dev` runs them; leave --prepare out",
+            dir.display()
+        );
         report::prepared(&cluster, output)?;
         return Ok(Ending::Good);
     }
     ensure_ports_free(&cluster)?;
     // The nodes are bound to the life of the thread that starts them: the main one.
-    super::runtime()?.block_on(serve(&args, &cluster, output))
+    super::runtime()?.block_on(serve(&args, &cluster, round_trips.as_ref(), output))
 }
 
 /// The cluster's files: those that are there, or new ones.
@@ -97,13 +121,66 @@ fn files(args: &DevArgs, dir: &Path) -> anyhow::Result<Cluster> {
     let regions = plan::regions(args.nodes, args.regions.as_deref());
     if !ClusterFile::is_at(dir) {
         let regions = regions.clone().unwrap_or_else(|| plan::cycled(plan::DEFAULT_NODES));
-        let nodes = plan::nodes(&regions, args.port.unwrap_or(plan::DEFAULT_PORT))?;
-        prepare_cluster(&super::prepare::ClusterPlan { out: dir.to_path_buf(), maker: Maker::Dev, nodes })?;
+        let mut nodes = plan::nodes(&regions, args.port.unwrap_or(plan::DEFAULT_PORT))?;
+        let mut extra = Vec::new();
+        if let Some(source) = &args.round_trips {
+            plan::detour(&mut nodes)?;
+            let known: Vec<_> = nodes.iter().map(|node| (node.name.clone(), node.region.clone())).collect();
+            extra.push((round_trips::FILE, round_trips::text(source, &known)?));
+        }
+        let out = dir.to_path_buf();
+        prepare_cluster(&super::prepare::ClusterPlan { out, maker: Maker::Dev, nodes, extra })?;
+        return Cluster::open(dir);
     }
     let cluster = Cluster::open(dir)?;
     plan::ensure_same(&cluster.file, regions.as_deref(), args.port)
         .with_context(|| format!("{} holds another cluster", dir.display()))?;
+    if let Some(source) = &args.round_trips {
+        keep_round_trips(source, &cluster, dir)?;
+    }
     Ok(cluster)
+}
+
+/// Takes other round trips for a cluster that is there, whose nodes must dial relays already.
+fn keep_round_trips(source: &Source, cluster: &Cluster, dir: &Path) -> anyhow::Result<()> {
+    let file = dir.join(round_trips::FILE);
+    ensure!(
+        file.exists(),
+        "--round-trips: the nodes in {} were prepared to reach each other directly; use --fresh to begin anew, \
+         or name another --data",
+        dir.display()
+    );
+    let nodes = cluster.nodes.iter().map(|node| &node.config.node);
+    let nodes: Vec<_> = nodes.map(|node| (node.name.clone(), node.region.clone())).collect();
+    let text = round_trips::text(source, &nodes)?;
+    std::fs::write(&file, text).with_context(|| format!("cannot write {}", file.display()))
+}
+
+/// The relays that the nodes' configurations name.
+///
+/// # Errors
+/// When a node dials another directly, or an address is none of this machine.
+fn ways(cluster: &Cluster, round_trips: &RoundTrips) -> anyhow::Result<Vec<Way>> {
+    let place = |name: &NodeName| cluster.nodes.iter().position(|node| node.config.node.name == *name);
+    let mut ways = Vec::new();
+    for (dialler, node) in cluster.nodes.iter().enumerate() {
+        for peer in &node.config.peers.nodes {
+            let Some(dialled) = place(&peer.name) else { continue };
+            let to = cluster.nodes[dialled].config.peers.listen;
+            let at = peer.address.parse().ok().filter(|at: &SocketAddr| at.ip().is_loopback() && *at != to);
+            let at = at.with_context(|| {
+                format!(
+                    "{}: peers.node.address {:?} of {} is no address for a relay; write a free one, such as \
+                     127.0.0.1:7999, or use --fresh to begin anew",
+                    node.config.file.display(),
+                    peer.address,
+                    peer.name
+                )
+            })?;
+            ways.push(Way { at, to, delay: round_trips.delay(dialler, dialled) });
+        }
+    }
+    Ok(ways)
 }
 
 /// Removes what an earlier start left; nothing that `stockade dev` did not make.
@@ -141,8 +218,15 @@ fn ensure_ports_free(cluster: &Cluster) -> anyhow::Result<()> {
     Ok(())
 }
 
-async fn serve(args: &DevArgs, cluster: &Cluster, output: Output) -> anyhow::Result<Ending> {
+async fn serve(
+    args: &DevArgs,
+    cluster: &Cluster,
+    round_trips: Option<&RoundTrips>,
+    output: Output,
+) -> anyhow::Result<Ending> {
     let mut stop = StopSignals::new()?;
+    let ways = round_trips.map_or_else(|| Ok(Vec::new()), |round_trips| ways(cluster, round_trips))?;
+    let _relays = Relays::start(&ways).await?;
     let mut processes = Processes::start(cluster)?;
     let ready = tokio::select! {
         biased;
@@ -153,7 +237,7 @@ async fn serve(args: &DevArgs, cluster: &Cluster, output: Output) -> anyhow::Res
         processes.stop().await;
         return Err(error);
     }
-    report::ready(cluster, &processes.ids(), output, !args.no_demo)?;
+    report::ready(cluster, &processes.ids(), round_trips, output, !args.no_demo)?;
     let ending = watch(&mut processes, &mut stop).await;
     processes.stop().await;
     Ok(ending)

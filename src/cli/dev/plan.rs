@@ -1,6 +1,6 @@
 //! Names, regions and ports of a cluster on this machine.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::net::{Ipv4Addr, SocketAddr};
 
 use anyhow::{Context, ensure};
@@ -13,6 +13,8 @@ pub const DEFAULT_PORT: u16 = 7300;
 pub const DEFAULT_NODES: u16 = 3;
 /// More processes than this are no longer a cluster on one machine.
 pub const MOST_NODES: i64 = 64;
+/// Every two of them need relays, in both directions.
+const MOST_RELAYED: usize = 16;
 const DEFAULT_REGIONS: [&str; 3] = ["us", "eu", "ap"];
 /// From one node's ports to the next one's.
 const STRIDE: u16 = 10;
@@ -54,6 +56,25 @@ pub fn nodes(regions: &[Region], port: u16) -> anyhow::Result<Vec<NodePlan>> {
     Ok(plans)
 }
 
+/// Has every node dial every other through a relay: the relays' ports follow those of the nodes.
+///
+/// # Errors
+/// When there are too many, or the ports run out.
+pub fn detour(nodes: &mut [NodePlan]) -> anyhow::Result<()> {
+    let count = nodes.len();
+    ensure!(count <= MOST_RELAYED, "--round-trips works for at most {MOST_RELAYED} nodes, not {count}");
+    let names: Vec<NodeName> = nodes.iter().map(|node| node.name.clone()).collect();
+    let mut port = nodes.last().map_or(0, |node| node.storefront.port()).checked_add(STRIDE);
+    for node in nodes {
+        for other in names.iter().filter(|other| **other != node.name) {
+            let at = port.context("--port is too high for the relays of --round-trips, one for each pair")?;
+            node.detours.insert(other.clone(), SocketAddr::from((Ipv4Addr::LOCALHOST, at)));
+            port = at.checked_add(1);
+        }
+    }
+    Ok(())
+}
+
 fn node(name: NodeName, region: Region, base: u16) -> NodePlan {
     let here = |port| SocketAddr::from((Ipv4Addr::LOCALHOST, port));
     NodePlan {
@@ -63,6 +84,7 @@ fn node(name: NodeName, region: Region, base: u16) -> NodePlan {
         admin: here(base + 1),
         listen: here(base + 2),
         address: here(base + 2).to_string(),
+        detours: BTreeMap::new(),
     }
 }
 

@@ -6,6 +6,7 @@ use serde::Serialize;
 
 use super::demo;
 use super::processes::serve_command;
+use super::round_trips::RoundTrips;
 use crate::cli::client::{Call, Client};
 use crate::cli::cluster::{Cluster, NodeFiles};
 use crate::cli::node::Ready;
@@ -18,6 +19,14 @@ const ASK_EVERY: Duration = Duration::from_millis(100);
 #[derive(Debug, Serialize)]
 struct ClusterJson {
     nodes: Vec<NodeJson>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    round_trips: Vec<RoundTripJson>,
+}
+
+#[derive(Debug, Serialize)]
+struct RoundTripJson {
+    between: [String; 2],
+    ms: f64,
 }
 
 #[derive(Debug, Serialize)]
@@ -54,7 +63,7 @@ impl NodeJson {
 /// When it cannot be written.
 pub fn prepared(cluster: &Cluster, output: Output) -> anyhow::Result<()> {
     match output {
-        Output::Json => print_json(cluster, &[])?,
+        Output::Json => print_json(cluster, &[], None)?,
         Output::Table => {
             for node in &cluster.nodes {
                 say(serve_command(&node.config.file))?;
@@ -68,9 +77,15 @@ pub fn prepared(cluster: &Cluster, output: Output) -> anyhow::Result<()> {
 ///
 /// # Errors
 /// When it cannot be written.
-pub fn ready(cluster: &Cluster, pids: &[u32], output: Output, has_demo: bool) -> anyhow::Result<()> {
+pub fn ready(
+    cluster: &Cluster,
+    pids: &[u32],
+    round_trips: Option<&RoundTrips>,
+    output: Output,
+    has_demo: bool,
+) -> anyhow::Result<()> {
     if output == Output::Json {
-        return print_json(cluster, pids);
+        return print_json(cluster, pids, round_trips);
     }
     let mut rows = table(&["node", "region", "storefront", "admin"]);
     for node in &cluster.nodes {
@@ -84,6 +99,12 @@ pub fn ready(cluster: &Cluster, pids: &[u32], output: Output, has_demo: bool) ->
         ]);
     }
     say(rows)?;
+    if let Some(round_trips) = round_trips
+        && let Some((shortest, longest)) = round_trips.range()
+    {
+        say(format_args!("round trips: {shortest} to {longest} ms, by relays in this process"))?;
+        say_places(cluster, round_trips)?;
+    }
     if let Some(node) = cluster.nodes.first() {
         let log = node.log.display().to_string();
         say(format_args!("logs: {}", log.replacen(node.config.node.name.as_str(), "NODE", 1)))?;
@@ -106,10 +127,28 @@ fn first_call(cluster: &Cluster, has_demo: bool) -> String {
     )
 }
 
-fn print_json(cluster: &Cluster, pids: &[u32]) -> anyhow::Result<()> {
+fn print_json(cluster: &Cluster, pids: &[u32], round_trips: Option<&RoundTrips>) -> anyhow::Result<()> {
     let pids = pids.iter().map(|pid| Some(*pid)).chain(std::iter::repeat(None));
     let nodes = cluster.nodes.iter().zip(pids).map(|(node, pid)| NodeJson::new(node, pid)).collect();
-    say(serde_json::to_string(&ClusterJson { nodes })?)
+    let round_trips = round_trips.map_or_else(Vec::new, |round_trips| round_trips_json(cluster, round_trips));
+    say(serde_json::to_string(&ClusterJson { nodes, round_trips })?)
+}
+
+/// Where the nodes are, as far as that is known, four on a line.
+fn say_places(cluster: &Cluster, round_trips: &RoundTrips) -> anyhow::Result<()> {
+    let nodes = cluster.nodes.iter().map(|node| &node.config.node.name).enumerate();
+    let known =
+        nodes.filter_map(|(number, name)| Some(format!("{name} {}", round_trips.place(number)?.name())));
+    let known: Vec<String> = known.collect();
+    known.chunks(4).try_for_each(|line| say(format_args!("  {}", line.join(", "))))
+}
+
+/// Each pair once.
+fn round_trips_json(cluster: &Cluster, round_trips: &RoundTrips) -> Vec<RoundTripJson> {
+    let name = |node: usize| cluster.nodes[node].config.node.name.to_string();
+    let count = cluster.nodes.len();
+    let pairs = (0..count).flat_map(|a| (a + 1..count).map(move |b| (a, b)));
+    pairs.map(|(a, b)| RoundTripJson { between: [name(a), name(b)], ms: round_trips.ms(a, b) }).collect()
 }
 
 /// Returns when every node has said that it is ready. Tells which is, and what others wait for.

@@ -93,3 +93,72 @@ fn a_port_in_use_is_named_before_anything_starts() {
     let text = ensure_ports_free(&cluster).unwrap_err().to_string();
     assert!(text.contains("admin of us-1") && text.contains("--port"), "{text}");
 }
+
+#[test]
+fn with_round_trips_every_node_dials_the_others_through_relays_behind_their_ports() {
+    let dir = tempfile::tempdir().unwrap();
+    let dir = dir.path().join("data");
+    let cluster = files(&args(&dir, &["--nodes", "3", "--round-trips", "aws"]), &dir).unwrap();
+    let round_trips = RoundTrips::kept(&dir, &round_trips::names(&cluster)).unwrap().unwrap();
+    let ways = ways(&cluster, &round_trips).unwrap();
+    let shown: Vec<_> =
+        ways.iter().map(|way| (way.at.port(), way.to.port(), way.delay.as_micros())).collect();
+    let expected = [
+        (7330, 7312, 43_500),
+        (7331, 7322, 40_500),
+        (7332, 7302, 43_500),
+        (7333, 7322, 68_500),
+        (7334, 7302, 40_500),
+        (7335, 7312, 68_500),
+    ];
+    assert_eq!(shown, expected);
+}
+
+#[test]
+fn round_trips_are_kept_and_may_be_replaced_by_others() {
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("links.toml").display().to_string();
+    let dir = dir.path().join("data");
+    let kept = |cluster: &Cluster| RoundTrips::kept(&dir, &round_trips::names(cluster)).unwrap().unwrap();
+    files(&args(&dir, &["--nodes", "2", "--round-trips", "aws"]), &dir).unwrap();
+    let again = files(&args(&dir, &[]), &dir).unwrap();
+    assert_eq!(kept(&again).ms(0, 1), 87.0);
+    std::fs::write(&file, "default_ms = 40").unwrap();
+    let other = files(&args(&dir, &["--round-trips", &file]), &dir).unwrap();
+    assert_eq!(kept(&other).ms(0, 1), 40.0);
+    std::fs::write(&file, "default_ms = \"far\"").unwrap();
+    files(&args(&dir, &["--round-trips", &file]), &dir).unwrap_err();
+    assert_eq!(kept(&other).ms(0, 1), 40.0, "a bad file replaces nothing");
+}
+
+#[test]
+fn nodes_prepared_to_dial_directly_get_no_relays_and_say_what_to_do() {
+    let dir = tempfile::tempdir().unwrap();
+    let dir = dir.path().join("data");
+    let cluster = files(&args(&dir, &["--nodes", "2"]), &dir).unwrap();
+    let text = format!("{:#}", files(&args(&dir, &["--round-trips", "aws"]), &dir).unwrap_err());
+    assert!(text.contains("directly") && text.contains("--fresh"), "{text}");
+    let round_trips = RoundTrips::parse("", &round_trips::names(&cluster)).unwrap();
+    let text = format!("{:#}", ways(&cluster, &round_trips).unwrap_err());
+    assert!(text.contains("us-1") && text.contains("\"127.0.0.1:7312\" of eu-1"), "{text}");
+}
+
+#[test]
+fn too_many_nodes_or_ports_for_relays_are_refused() {
+    let detoured =
+        |count: u16, port: u16| plan::detour(&mut plan::nodes(&plan::cycled(count), port).unwrap());
+    assert!(detoured(17, 7300).unwrap_err().to_string().contains("at most 16 nodes, not 17"));
+    assert!(detoured(3, 65_505).unwrap_err().to_string().contains("--port is too high"));
+    detoured(16, 7300).unwrap();
+}
+
+#[test]
+fn nodes_behind_relays_are_not_run_by_hand() {
+    let line = ["dev", "--round-trips", "aws", "--prepare"];
+    assert!(Line::try_parse_from(line).is_err());
+    let dir = tempfile::tempdir().unwrap();
+    let dir = dir.path().join("data");
+    files(&args(&dir, &["--nodes", "2", "--round-trips", "aws"]), &dir).unwrap();
+    let text = run(args(&dir, &["--prepare"])).unwrap_err().to_string();
+    assert!(text.contains("only while `stockade dev` runs them"), "{text}");
+}

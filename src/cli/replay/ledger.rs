@@ -48,6 +48,11 @@ pub struct Ledger {
     pub regions: BTreeMap<String, OrderCounts>,
     pub refused_by: BTreeMap<Verdict, u64>,
     pub reserve: Histogram<u64>,
+    /// Of those, what was held from the rights at the node, what was held after it had waited for
+    /// other nodes, and what was refused.
+    pub reserve_local: Histogram<u64>,
+    pub reserve_waited: Histogram<u64>,
+    pub reserve_refused: Histogram<u64>,
     pub confirm: Histogram<u64>,
     /// Returns that nobody acknowledged.
     pub returns_unanswered: u64,
@@ -69,6 +74,9 @@ impl Ledger {
             regions: BTreeMap::new(),
             refused_by: BTreeMap::new(),
             reserve: histogram(),
+            reserve_local: histogram(),
+            reserve_waited: histogram(),
+            reserve_refused: histogram(),
             confirm: histogram(),
             returns_unanswered: 0,
             unexpected: 0,
@@ -80,6 +88,12 @@ impl Ledger {
     pub fn enter(&mut self, trace: &Trace, region: &str, report: &OrderReport) {
         let order = &trace.orders[report.order];
         record(&mut self.reserve, report.reserve);
+        let apart = match (report.is_held(), report.waited) {
+            (true, false) => &mut self.reserve_local,
+            (true, true) => &mut self.reserve_waited,
+            (false, _) => &mut self.reserve_refused,
+        };
+        record(apart, report.reserve);
         record(&mut self.confirm, report.confirm);
         let mut counts = OrderCounts::default();
         let sold = units(&order.sales);
@@ -174,6 +188,27 @@ mod tests {
         );
         ledger.enter(&trace(), "uk", &report(2, OrderEnd::Unanswered, &[true]));
         assert_eq!(ledger.oversold(), 0);
+    }
+
+    #[test]
+    fn reservations_are_timed_apart_by_what_they_waited_for() {
+        let mut ledger = Ledger::new(&[9, 9]);
+        let refused = OrderEnd::Refused(Verdict::SoldOut);
+        for (order, end, waited, ms) in [
+            (0, OrderEnd::Confirmed, false, 2),
+            (1, OrderEnd::Confirmed, true, 80),
+            (3, OrderEnd::Unanswered, true, 90),
+            (0, refused.clone(), true, 1_000),
+            (1, refused, false, 1),
+        ] {
+            let reserve = Some(Duration::from_millis(ms));
+            let report = OrderReport { reserve, waited, ..report(order, end, &[]) };
+            ledger.enter(&trace(), "uk", &report);
+        }
+        ledger.enter(&trace(), "uk", &report(2, OrderEnd::Unanswered, &[true]));
+        let parts = [&ledger.reserve_local, &ledger.reserve_waited, &ledger.reserve_refused];
+        assert_eq!((ledger.reserve.len(), parts.map(Histogram::len)), (5, [1, 2, 2]));
+        assert!(ledger.reserve_local.max() < 3_000 && ledger.reserve_waited.min() > 79_000);
     }
 
     #[test]

@@ -47,6 +47,8 @@ pub struct OrderReport {
     /// For each line that was brought back, whether that was acknowledged.
     pub returned: Vec<bool>,
     pub reserve: Option<Duration>,
+    /// The node had to wait for others before it answered the reservation.
+    pub waited: bool,
     pub confirm: Option<Duration>,
     /// An answer that should never be given, in words.
     pub unexpected: Option<String>,
@@ -55,7 +57,15 @@ pub struct OrderReport {
 impl OrderReport {
     pub fn unanswered(order: usize) -> OrderReport {
         let end = OrderEnd::Unanswered;
-        OrderReport { order, end, returned: Vec::new(), reserve: None, confirm: None, unexpected: None }
+        OrderReport {
+            order,
+            end,
+            returned: Vec::new(),
+            reserve: None,
+            waited: false,
+            confirm: None,
+            unexpected: None,
+        }
     }
 
     /// How it ended, in words.
@@ -68,6 +78,11 @@ impl OrderReport {
         };
         let returned = self.returned.iter().filter(|done| **done).count();
         format!("{end}; {returned} of {} returns acknowledged", order.returns.len())
+    }
+
+    /// Its reservation was not refused, whatever came of it later.
+    pub fn is_held(&self) -> bool {
+        self.confirm.is_some() || !matches!(self.end, OrderEnd::Refused(_))
     }
 
     /// Nothing is left open.
@@ -104,6 +119,7 @@ impl Shop {
         let call = self.reserve_call(&self.trace.orders[report.order], &self.targets[node].storefront);
         let Some(answered) = self.until_answered(node, &call).await else { return };
         report.reserve = Some(answered.took);
+        report.waited = answered.answer.waited;
         match reading(&answered.answer) {
             Reading::State(State::Held) => self.confirm(report, node).await,
             Reading::State(State::Confirmed) => report.end = OrderEnd::Confirmed,
@@ -239,7 +255,13 @@ mod tests {
     use super::*;
 
     fn read(status: u16, body: &serde_json::Value) -> Reading {
-        reading(&Answer { status, body: body.to_string().into(), retry_after: None, replayed: false })
+        reading(&Answer {
+            status,
+            body: body.to_string().into(),
+            retry_after: None,
+            replayed: false,
+            waited: false,
+        })
     }
 
     fn refused(verdicts: &[&str]) -> Reading {

@@ -69,11 +69,17 @@ pub struct RegionUnits {
 #[derive(Debug, Serialize)]
 pub struct Latencies {
     pub reserve: Latency,
+    /// Held at once, from the rights at the node.
+    pub reserve_local: Latency,
+    /// Held after the node had waited for others.
+    pub reserve_waited: Latency,
+    pub reserve_refused: Latency,
     pub confirm: Latency,
 }
 
 #[derive(Debug, Serialize)]
 pub struct Latency {
+    pub count: u64,
     pub p50: f64,
     pub p99: f64,
     pub p999: f64,
@@ -139,6 +145,9 @@ impl Report {
             rate: rounded(total.sent as f64 / seconds.max(0.001)),
             latency_ms: Latencies {
                 reserve: Latency::new(&ledger.reserve),
+                reserve_local: Latency::new(&ledger.reserve_local),
+                reserve_waited: Latency::new(&ledger.reserve_waited),
+                reserve_refused: Latency::new(&ledger.reserve_refused),
                 confirm: Latency::new(&ledger.confirm),
             },
             transfers: findings.transfers,
@@ -166,6 +175,7 @@ impl Report {
         let share = 100.0 * self.orders.confirmed as f64 / (central.orders.max(1) as f64);
         let latency =
             |latency: &Latency| format!("{:.2} / {:.2} / {:.2} ms", latency.p50, latency.p99, latency.p999);
+        let apart = |what, part: &Latency| format!("  {what:<17} {}, {} orders", latency(part), part.count);
         let transfers = self.transfers.map_or_else(|| "not counted".to_owned(), |count| count.to_string());
         let converged = books.converged_ms.map_or_else(|| "NO".to_owned(), |ms| format!("after {ms} ms"));
         [
@@ -180,6 +190,9 @@ impl Report {
             format!("units               {} received, {} asked for", self.units.received, self.units.asked),
             format!("time                {:.1} s, {:.0} orders/s", self.seconds, self.rate),
             format!("reserve p50/99/99.9 {}", latency(&latency_ms.reserve)),
+            apart("local", &latency_ms.reserve_local),
+            apart("waited", &latency_ms.reserve_waited),
+            apart("refused", &latency_ms.reserve_refused),
             format!("confirm p50/99/99.9 {}", latency(&latency_ms.confirm)),
             format!("transfers           {transfers}"),
             format!(
@@ -223,7 +236,12 @@ impl Latency {
         let at = |quantile| {
             if micros.is_empty() { 0.0 } else { micros.value_at_quantile(quantile) as f64 / 1_000.0 }
         };
-        Latency { p50: rounded(at(0.5)), p99: rounded(at(0.99)), p999: rounded(at(0.999)) }
+        Latency {
+            count: micros.len(),
+            p50: rounded(at(0.5)),
+            p99: rounded(at(0.99)),
+            p999: rounded(at(0.999)),
+        }
     }
 }
 

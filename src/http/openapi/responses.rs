@@ -80,6 +80,14 @@ pub fn headers() -> BTreeMap<String, RefOr<Header>> {
             ),
         ),
         (
+            "Server-Timing",
+            header(
+                text().pattern(Some("^peers;dur=[0-9]+\\.[0-9]$")).examples(["peers;dur=81.2"]),
+                "There when the request could not be decided at once: it waited for units from other nodes, or for \
+                 the node that owns the reservation. How long it took at this node, in ms.",
+            ),
+        ),
+        (
             "Cache-Control",
             header(text().examples(["public, max-age=1"]), "For how long the answer may be kept."),
         ),
@@ -97,6 +105,7 @@ pub fn header(name: &str) -> Ref {
 pub struct Answers {
     responses: BTreeMap<String, Response>,
     is_keyed: bool,
+    may_wait: bool,
 }
 
 impl Answers {
@@ -138,9 +147,17 @@ impl Answers {
             }
         }
         self.is_keyed = by_status.contains_key(&KeyReused.row().status);
+        let waits = |code: &&Code| matches!(code, InsufficientStock | OutcomeUnknown);
+        self.may_wait |= codes.iter().copied().flatten().any(|code| waits(&code));
         by_status
             .into_iter()
             .fold(self, |answers, (status, codes)| answers.one(status, problem(status, &codes)))
+    }
+
+    /// Other nodes may be asked before it is answered. Told by the codes as well.
+    fn may_wait(mut self) -> Answers {
+        self.may_wait = true;
+        self
     }
 
     pub fn done(mut self) -> BTreeMap<String, RefOr<Response>> {
@@ -152,6 +169,14 @@ impl Answers {
                 response
                     .headers
                     .insert("Idempotent-Replayed".to_owned(), RefOr::Ref(header("Idempotent-Replayed")));
+            }
+        }
+        if self.may_wait {
+            let is_decided = |status: &str| {
+                status.starts_with('2') || ["404", "409", "410", "412", "503", "504"].contains(&status)
+            };
+            for (_, response) in self.responses.iter_mut().filter(|(status, _)| is_decided(status)) {
+                response.headers.insert("Server-Timing".to_owned(), RefOr::Ref(header("Server-Timing")));
             }
         }
         self.responses.into_iter().map(|(status, response)| (status, response.into())).collect()
@@ -254,6 +279,7 @@ answers! {
         ]]);
 
     Batch = Answers::default()
+        .may_wait()
         .json::<BatchResults>(200, "One result for each operation, in the same order.")
         .problems(&[ANY, ASKED, BODY, KEYED]);
 

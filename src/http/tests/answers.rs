@@ -464,7 +464,7 @@ async fn a_replayed_answer_says_so_and_is_otherwise_the_same() {
     for outcome in [reservation("A", ReservationState::Held, true), Err(Refusal::AlreadyCancelled)] {
         let mut replayed = false;
         let served = served(HttpLimits::default(), move |_| {
-            let reply = Reply { outcome: outcome.clone(), replayed };
+            let reply = Reply { outcome: outcome.clone(), replayed, waited: false };
             replayed = true;
             Some(reply)
         })
@@ -475,6 +475,28 @@ async fn a_replayed_answer_says_so_and_is_otherwise_the_same() {
         assert_eq!((first.status, &first.body), (again.status, &again.body));
         assert_eq!(first.header("idempotent-replayed"), None);
         assert_eq!(again.header("idempotent-replayed"), Some("true"));
+    }
+}
+
+#[tokio::test]
+async fn an_answer_that_waited_for_other_nodes_says_how_long_it_took() {
+    for outcome in [reservation("A", ReservationState::Held, true), Err(Refusal::AlreadyCancelled)] {
+        let mut waited = false;
+        let served = served(HttpLimits::default(), move |_| {
+            let reply = Reply { outcome: outcome.clone(), replayed: false, waited };
+            waited = true;
+            Some(reply)
+        })
+        .await;
+        let body = r#"{"lines":[{"sku":"MUG","quantity":1}]}"#;
+        let at_once = served.send(Storefront, "PUT /v1/reservations/A", "", body).await;
+        let after_others = served.send(Storefront, "PUT /v1/reservations/A", "", body).await;
+        assert_eq!(at_once.header("server-timing"), None);
+        let ms = after_others.header("server-timing").and_then(|text| text.strip_prefix("peers;dur="));
+        assert!(
+            ms.is_some_and(|ms| ms.parse::<f64>().is_ok_and(|ms| (0.0..60_000.0).contains(&ms))),
+            "{ms:?}"
+        );
     }
 }
 

@@ -19,7 +19,10 @@ fn unhurried() -> HttpLimits {
 }
 
 async fn with(limits: HttpLimits) -> Served {
-    served(limits, |_| Some(Reply { outcome: Err(Refusal::ReservationNotFound), replayed: false })).await
+    served(limits, |_| {
+        Some(Reply { outcome: Err(Refusal::ReservationNotFound), replayed: false, waited: false })
+    })
+    .await
 }
 
 #[tokio::test]
@@ -143,7 +146,7 @@ async fn an_idle_connection_ends_but_not_one_that_waits_for_its_answer() {
         other.closed().await;
         other = Client::to(served.storefront).await;
     }
-    reply.send(Reply { outcome: Err(Refusal::ReservationNotFound), replayed: false }).unwrap();
+    reply.send(Reply { outcome: Err(Refusal::ReservationNotFound), replayed: false, waited: false }).unwrap();
     assert_eq!(client.response(false).await.status, 404);
 }
 
@@ -153,7 +156,9 @@ async fn a_client_that_does_not_take_its_answer_is_given_up() {
     large.policy.name = Some("x".repeat(16 << 20));
     let outcome: Outcome = Ok(Answer::Books { books: large, created: false });
     let limits = HttpLimits { write_timeout: SHORT, admin_connections: 1, ..unhurried() };
-    let served = served(limits, move |_| Some(Reply { outcome: outcome.clone(), replayed: false })).await;
+    let served =
+        served(limits, move |_| Some(Reply { outcome: outcome.clone(), replayed: false, waited: false }))
+            .await;
     let mut deaf = Client::to(served.admin).await;
     deaf.send(&request("GET /v1/items/MUG", "", "")).await;
     // There is one slot: this one is served once the other is gone.
@@ -168,7 +173,9 @@ async fn an_answer_that_is_being_sent_is_not_cut_for_a_newcomer() {
     large.policy.name = Some("x".repeat(LARGE));
     let outcome: Outcome = Ok(Answer::Books { books: large, created: false });
     let limits = HttpLimits { admin_connections: 1, ..unhurried() };
-    let served = served(limits, move |_| Some(Reply { outcome: outcome.clone(), replayed: false })).await;
+    let served =
+        served(limits, move |_| Some(Reply { outcome: outcome.clone(), replayed: false, waited: false }))
+            .await;
     let mut slow = Client::to(served.admin).await;
     slow.send(&request("GET /v1/items/MUG", "", "")).await;
     slow.stream.readable().await.unwrap();
@@ -223,7 +230,7 @@ async fn busy(served: &Served, arrivals: &mut crate::node::Arrivals) -> (Client,
     (client, reply)
 }
 
-const NOT_FOUND: Reply = Reply { outcome: Err(Refusal::ReservationNotFound), replayed: false };
+const NOT_FOUND: Reply = Reply { outcome: Err(Refusal::ReservationNotFound), replayed: false, waited: false };
 
 #[tokio::test]
 async fn when_all_are_busy_a_newcomer_waits_and_nobody_is_cut() {
@@ -306,7 +313,7 @@ async fn stopping_ends_idle_connections_and_waits_for_answers_under_way() {
     served.stop.send(true).unwrap();
     idle.closed().await;
     assert!(!served.ended.is_finished());
-    reply.send(Reply { outcome: Err(Refusal::ReservationNotFound), replayed: false }).unwrap();
+    reply.send(Reply { outcome: Err(Refusal::ReservationNotFound), replayed: false, waited: false }).unwrap();
     let last = busy.response(false).await;
     assert_eq!((last.status, last.header("connection")), (404, Some("close")));
     busy.closed().await;

@@ -12,7 +12,7 @@ async fn importing(limits: HttpLimits) -> Served {
     served(limits, |request| {
         let Command::Import { lines, .. } = &request.command else { return None };
         let outcome = Ok(Answer::Imported(lines.iter().map(|_| Ok(crate::types::Applied::Now)).collect()));
-        Some(Reply { outcome, replayed: false })
+        Some(Reply { outcome, replayed: false, waited: false })
     })
     .await
 }

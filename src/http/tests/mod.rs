@@ -115,7 +115,10 @@ pub(super) async fn started_under(
 
 /// Serves with a replica that always says the same.
 pub(super) async fn saying(outcome: Outcome) -> Served {
-    served(HttpLimits::default(), move |_| Some(Reply { outcome: outcome.clone(), replayed: false })).await
+    served(HttpLimits::default(), move |_| {
+        Some(Reply { outcome: outcome.clone(), replayed: false, waited: false })
+    })
+    .await
 }
 
 /// Serves with a replica that knows no reservation.

@@ -36,6 +36,22 @@ fn a_buyer_is_served_with_units_from_another_node() {
 }
 
 #[test]
+fn an_answer_says_whether_it_waited_for_others() {
+    let mut bed = Bed::new(2);
+    bed.item(0, "TEE", 10);
+    let reserve = |id: &str| Request::plain(put(id, &[("TEE", 1)]));
+    let local = bed.ask(0, reserve("A"));
+    assert!(local.outcome.is_ok() && !local.waited);
+    let fetched = bed.ask(1, reserve("B"));
+    assert!(fetched.outcome.is_ok() && fetched.waited);
+    // The id is the other node's: it is asked.
+    assert!(bed.ask(1, Request::plain(confirm("A"))).waited);
+    let too_many = bed.ask(1, Request::plain(put("C", &[("TEE", 99)])));
+    assert!(too_many.outcome.is_err() && too_many.waited);
+    assert!(!bed.ask(1, Request::plain(cancel("B"))).waited);
+}
+
+#[test]
 fn several_donors_fill_one_basket() {
     let mut bed = Bed::new(4);
     for n in 0..3 {

@@ -66,7 +66,7 @@ fn a_scarce_unit_is_held_where_it_is_and_confirmed_there_directly() {
     assert_eq!((bed.available(2, "TEE"), bed.available(0, "TEE")), (0, 1));
     assert_eq!(noted(&bed, 2, "A"), Some(bed.hosts[0].genesis.replica));
     assert_eq!(bed.hosts[2].replica.stats().placed, 1);
-    assert_eq!(bed.hosts[0].replica.demand.milli(bed.now, &sku("TEE")), 0, "not its own buyers");
+    assert!(bed.hosts[0].replica.demand.of(&sku("TEE")).is_none(), "not its own buyers");
     for command in [Command::Read { id: id("A") }, confirm("A")] {
         let token = bed.send(2, Request::plain(command));
         let on = sent_on(&bed, 2);
