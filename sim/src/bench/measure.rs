@@ -115,8 +115,8 @@ pub struct Measures {
     pub units_sold_late: u64,
     pub units_stranded: u64,
     pub events: u64,
-    /// Of each served order, in order of length.
-    pub waits: Vec<Span>,
+    /// How many served buyers waited how long.
+    pub waits: BTreeMap<Span, u64>,
     /// Sum over runs of the worst region's served / asked.
     pub fairness_sum: f64,
 }
@@ -145,7 +145,6 @@ impl Measures {
                 regions[order.node].1 += if served { units } else { 0 };
             }
         }
-        measures.waits.sort_unstable();
         let asked = regions.iter().filter(|(asked, _)| *asked > 0);
         measures.fairness_sum =
             asked.map(|(asked, served)| *served as f64 / *asked as f64).fold(1.0, f64::min);
@@ -160,7 +159,7 @@ impl Measures {
                 self.served += 1;
                 self.units_served += units;
                 self.served_local += u64::from(by == node && outcome.waited == Span(0));
-                self.waits.push(outcome.waited);
+                *self.waits.entry(outcome.waited).or_default() += 1;
             }
             Ending::Refused(Verdict::SoldOut) => self.refused_sold_out += 1,
             Ending::Refused(Verdict::Elsewhere) => self.refused_elsewhere += 1,
@@ -200,8 +199,9 @@ impl Measures {
         ];
         sums.into_iter().for_each(|(sum, more)| *sum += more);
         self.fairness_sum += other.fairness_sum;
-        self.waits.extend(&other.waits);
-        self.waits.sort_unstable();
+        for (wait, buyers) in &other.waits {
+            *self.waits.entry(*wait).or_default() += buyers;
+        }
     }
 
     /// Served in the very instant by the node asked, of all served; 1 when none were.
@@ -212,8 +212,15 @@ impl Measures {
     /// The wait that so many of a thousand served buyers did not exceed: `wait(500)`, `wait(990)`,
     /// `wait(999)`. Zero when none were served.
     pub fn wait(&self, permille: u64) -> Span {
-        let rank = (self.waits.len() as u64 * permille).div_ceil(1_000).max(1) - 1;
-        self.waits.get(rank as usize).copied().unwrap_or_default()
+        let buyers: u64 = self.waits.values().sum();
+        let mut before = (buyers * permille).div_ceil(1_000).max(1);
+        for (wait, buyers) in &self.waits {
+            if before <= *buyers {
+                return *wait;
+            }
+            before -= buyers;
+        }
+        Span(0)
     }
 
     /// Such as `per_100_sales(measures.transfers)`. Of orders served; 0 when none were.
@@ -309,16 +316,16 @@ mod tests {
         both.add(&sum);
         assert_eq!((both.runs, both.served, both.transfers), (2, 6, 12));
         assert_eq!((both.fairness(), both.local_share()), (0.0, sum.local_share()));
-        assert_eq!(both.waits.len(), 6);
-        assert!(both.waits.is_sorted());
+        assert_eq!(both.waits, BTreeMap::from([(Span(0), 4), (Span::millis(40), 2)]));
     }
 
     #[test]
     fn waits_are_told_by_rank() {
-        let sum = Measures { waits: (1..=1_000).map(Span).collect(), ..Measures::default() };
+        let sum = Measures { waits: (1..=1_000).map(|us| (Span(us), 1)).collect(), ..Measures::default() };
         assert_eq!([0, 500, 990, 999, 1_000].map(|permille| sum.wait(permille).0), [1, 500, 990, 999, 1_000]);
         assert_eq!(Measures::default().wait(500), Span(0));
-        let two = Measures { waits: vec![Span(1), Span(9)], ..Measures::default() };
-        assert_eq!([two.wait(500), two.wait(501)], [Span(1), Span(9)]);
+        let waits = BTreeMap::from([(Span(1), 2), (Span(9), 2)]);
+        let four = Measures { waits, ..Measures::default() };
+        assert_eq!([500, 501, 1_000].map(|permille| four.wait(permille).0), [1, 9, 9]);
     }
 }
