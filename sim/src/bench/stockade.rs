@@ -97,7 +97,7 @@ impl Stockade {
         }
         self.set_up_links(start, true, &mut acts);
         self.settle(start, stocking, &mut acts);
-        for (item, stock) in course.stock.iter().enumerate() {
+        for item in 0..course.items() {
             let sku = self.skus[item].clone();
             let set = Command::SetItem { sku: sku.clone(), policy: Policy::default() };
             self.set_up_step(stocking, 0, by_admin(set), &mut acts);

@@ -325,8 +325,7 @@ fn gifts_are_counted_where_they_are_given_and_when_they_go_back() {
 
 #[test]
 fn nothing_is_played_past_the_end_and_who_still_waits_was_not_answered() {
-    let mut puppet = Puppet::default();
-    puppet.tick_at = Some(ms(60_001));
+    let mut puppet = Puppet { tick_at: Some(ms(60_001)), ..Puppet::default() };
     let outcome = play(&course(&[(59_000, 5_000), (60_001, 0)]), &mut puppet);
     assert_eq!(puppet.story(), ["59000 order 0"]);
     let endings: Vec<Ending> = outcome.orders.iter().map(|order| order.ending).collect();
