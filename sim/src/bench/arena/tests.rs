@@ -211,6 +211,12 @@ fn an_answer_at_the_last_moment_counts_and_one_after_it_does_not() {
     let patience = Span::millis(500);
     assert_eq!(answered_after(patience, 500), (Ending::Served { by: 0 }, patience, 0));
     assert_eq!(answered_after(Span(500_001), 500), (Ending::Late, patience, 1));
+    // Also when what leads to it was planned after the end of the buyer's patience was.
+    let mut by_message =
+        Puppet::default().on("order 0", vec![send(1, 1)]).on("1 from 0 to 1", vec![send(0, 2)]);
+    by_message = by_message.on("2 from 1 to 0", serve(0));
+    let outcome = play(&course(&[(1_000, 100)]), &mut by_message);
+    assert_eq!(outcome.orders[0].ending, Ending::Served { by: 0 });
     // Who does not wait at all is gone after the step in which he asked.
     assert_eq!(answered_after(Span(1), 0), (Ending::Late, Span(0), 1));
     let mut at_once = Puppet::default().on("order 0", serve(0));
