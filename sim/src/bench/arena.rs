@@ -6,6 +6,8 @@
 
 mod due;
 mod links;
+#[cfg(test)]
+mod tests;
 
 use stockade::types::Verdict;
 

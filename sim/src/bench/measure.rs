@@ -115,8 +115,8 @@ pub struct Measures {
     pub units_sold_late: u64,
     pub units_stranded: u64,
     pub events: u64,
-    /// Of each served order, in order of length.
-    pub waits: Vec<Span>,
+    /// How many served buyers waited how long.
+    pub waits: BTreeMap<Span, u64>,
     /// Sum over runs of the worst region's served / asked.
     pub fairness_sum: f64,
 }
@@ -145,7 +145,6 @@ impl Measures {
                 regions[order.node].1 += if served { units } else { 0 };
             }
         }
-        measures.waits.sort_unstable();
         let asked = regions.iter().filter(|(asked, _)| *asked > 0);
         measures.fairness_sum =
             asked.map(|(asked, served)| *served as f64 / *asked as f64).fold(1.0, f64::min);
@@ -160,7 +159,7 @@ impl Measures {
                 self.served += 1;
                 self.units_served += units;
                 self.served_local += u64::from(by == node && outcome.waited == Span(0));
-                self.waits.push(outcome.waited);
+                *self.waits.entry(outcome.waited).or_default() += 1;
             }
             Ending::Refused(Verdict::SoldOut) => self.refused_sold_out += 1,
             Ending::Refused(Verdict::Elsewhere) => self.refused_elsewhere += 1,
@@ -200,8 +199,9 @@ impl Measures {
         ];
         sums.into_iter().for_each(|(sum, more)| *sum += more);
         self.fairness_sum += other.fairness_sum;
-        self.waits.extend(&other.waits);
-        self.waits.sort_unstable();
+        for (wait, buyers) in &other.waits {
+            *self.waits.entry(*wait).or_default() += buyers;
+        }
     }
 
     /// Served in the very instant by the node asked, of all served; 1 when none were.
@@ -212,8 +212,15 @@ impl Measures {
     /// The wait that so many of a thousand served buyers did not exceed: `wait(500)`, `wait(990)`,
     /// `wait(999)`. Zero when none were served.
     pub fn wait(&self, permille: u64) -> Span {
-        let rank = (self.waits.len() as u64 * permille).div_ceil(1_000).max(1) - 1;
-        self.waits.get(rank as usize).copied().unwrap_or_default()
+        let buyers: u64 = self.waits.values().sum();
+        let mut before = (buyers * permille).div_ceil(1_000).max(1);
+        for (wait, buyers) in &self.waits {
+            if before <= *buyers {
+                return *wait;
+            }
+            before -= buyers;
+        }
+        Span(0)
     }
 
     /// Such as `per_100_sales(measures.transfers)`. Of orders served; 0 when none were.
@@ -229,5 +236,96 @@ impl Measures {
     /// The worst region's served / asked units, averaged over runs.
     pub fn fairness(&self) -> f64 {
         if self.runs == 0 { 1.0 } else { self.fairness_sum / self.runs as f64 }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::bench::{Order, Want};
+
+    fn at(ms: u64) -> Time {
+        Time::ZERO.after(Span::millis(ms))
+    }
+
+    #[test]
+    fn units_that_go_back_soon_count_once_each_way() {
+        let mut flows = Flows::default();
+        assert_eq!(flows.moved(at(0), 0, 1, 2, 5), 0);
+        assert_eq!(flows.moved(at(100), 0, 2, 1, 3), 3, "three of five are back");
+        assert_eq!(flows.moved(at(200), 0, 2, 1, 3), 2, "only two more went there");
+        assert_eq!(flows.moved(at(300), 0, 1, 2, 1), 1, "and one goes the same way again");
+        assert_eq!(flows.moved(at(400), 1, 2, 1, 9), 0, "another item");
+        assert_eq!(flows.moved(at(400), 0, 2, 3, 9), 0, "another node");
+    }
+
+    #[test]
+    fn units_that_go_back_late_were_wanted_there_meanwhile() {
+        let mut flows = Flows::default();
+        flows.moved(at(0), 0, 1, 2, 5);
+        flows.moved(at(5_000), 0, 1, 2, 1);
+        assert_eq!(flows.moved(at(10_001), 0, 2, 1, 5), 1);
+        flows.moved(at(20_000), 0, 1, 2, 1);
+        assert_eq!(flows.moved(at(30_000), 0, 2, 1, 1), 1);
+    }
+
+    fn course(orders: &[(usize, u64)]) -> Course {
+        let order = |(node, units): &(usize, u64)| Order {
+            at: Time::ZERO,
+            node: *node,
+            wants: vec![Want { item: 0, units: *units }],
+            patience: Span::seconds(1),
+        };
+        Course {
+            seed: 1,
+            regions: vec!["a".into(), "b".into(), "c".into()],
+            delays: vec![Span(0); 9],
+            stock: vec![vec![9, 9, 9]],
+            orders: orders.iter().map(order).collect(),
+            cuts: Vec::new(),
+            deaths: Vec::new(),
+            end: Time(1),
+        }
+    }
+
+    fn ended(ending: Ending, waited: u64) -> OrderOutcome {
+        OrderOutcome { ending, waited: Span::millis(waited), ..OrderOutcome::NOT_ASKED }
+    }
+
+    #[test]
+    fn a_run_is_summed_up() {
+        let course = course(&[(0, 1), (0, 1), (0, 2), (1, 3), (1, 1), (2, 8)]);
+        let mut refused = ended(Ending::Refused(Verdict::SoldOut), 0);
+        (refused.wrong, refused.avoidable) = (true, true);
+        let orders = vec![
+            ended(Ending::Served { by: 0 }, 0),
+            ended(Ending::Served { by: 1 }, 0),
+            ended(Ending::Served { by: 0 }, 40),
+            ended(Ending::Late, 1_000),
+            refused,
+            ended(Ending::NotAsked, 0),
+        ];
+        let outcome = Outcome { orders, transfers: 6, units_moved: 8, ..Outcome::default() };
+        let sum = Measures::of(&course, &outcome);
+        assert_eq!((sum.asked, sum.served, sum.units_asked, sum.units_served), (5, 3, 8, 4));
+        assert_eq!((sum.served_local, sum.late, sum.refused_sold_out), (1, 1, 1));
+        assert_eq!((sum.wrong, sum.avoidable), (1, 1));
+        assert_eq!(sum.fairness(), 0.0, "b got nothing, and c was not asked");
+        assert_eq!((sum.per_100_sales(sum.transfers), sum.moved_per_unit()), (200.0, 2.0));
+        let mut both = sum.clone();
+        both.add(&sum);
+        assert_eq!((both.runs, both.served, both.transfers), (2, 6, 12));
+        assert_eq!((both.fairness(), both.local_share()), (0.0, sum.local_share()));
+        assert_eq!(both.waits, BTreeMap::from([(Span(0), 4), (Span::millis(40), 2)]));
+    }
+
+    #[test]
+    fn waits_are_told_by_rank() {
+        let sum = Measures { waits: (1..=1_000).map(|us| (Span(us), 1)).collect(), ..Measures::default() };
+        assert_eq!([0, 500, 990, 999, 1_000].map(|permille| sum.wait(permille).0), [1, 500, 990, 999, 1_000]);
+        assert_eq!(Measures::default().wait(500), Span(0));
+        let waits = BTreeMap::from([(Span(1), 2), (Span(9), 2)]);
+        let four = Measures { waits, ..Measures::default() };
+        assert_eq!([500, 501, 1_000].map(|permille| four.wait(permille).0), [1, 9, 9]);
     }
 }

@@ -4,6 +4,8 @@
 //! `SHAPE=steady UNITS=100 RATIO=1.05 PATIENCE=1000 FAULTS=connected SEEDS=20 \
 //! cargo test --release -p stockade-sim bench::probe -- --ignored --nocapture`
 
+#![allow(clippy::disallowed_methods, clippy::disallowed_types, reason = "no part of any world")]
+
 use super::measure::Measures;
 use super::stockade::run_stockade;
 use super::workload::{Faults, Shape, Spec};

@@ -97,7 +97,7 @@ impl Stockade {
         }
         self.set_up_links(start, true, &mut acts);
         self.settle(start, stocking, &mut acts);
-        for (item, stock) in course.stock.iter().enumerate() {
+        for item in 0..course.items() {
             let sku = self.skus[item].clone();
             let set = Command::SetItem { sku: sku.clone(), policy: Policy::default() };
             self.set_up_step(stocking, 0, by_admin(set), &mut acts);
@@ -338,4 +338,128 @@ fn sku(item: usize) -> Sku {
 
 fn by_admin(command: Command) -> Input {
     Input::Request { token: SET_UP, request: Request { command, key: None, caller: Caller::Admin } }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::measure::{Ending, Outcome};
+    use super::super::workload::{Faults, Shape};
+    use super::super::{Death, Want};
+    use super::*;
+
+    fn spec(shape: Shape, units: u64, faults: Faults) -> Spec {
+        Spec { seed: 5, shape, ratio: 0.9, units, patience: Span::seconds(1), faults }
+    }
+
+    fn play(course: &Course) -> (Outcome, Stockade) {
+        let mut stockade = Stockade::new(course);
+        let outcome = arena::play(course, &mut stockade);
+        (outcome, stockade)
+    }
+
+    /// Two nodes, 40 ms apart; all units at the second, all buyers at the first.
+    fn far_stock(buyers: u64, units: u64, patience: Span) -> Course {
+        let wants = vec![Want { item: 0, units: 1 }];
+        let order = |n| Order { at: Time(n * 1_000_777), node: 0, wants: wants.clone(), patience };
+        Course {
+            seed: 1,
+            regions: vec!["virginia".into(), "sao-paulo".into()],
+            delays: [0, 40, 40, 0].map(Span::millis).to_vec(),
+            stock: vec![vec![0, units]],
+            orders: (1..=buyers).map(order).collect(),
+            cuts: Vec::new(),
+            deaths: Vec::new(),
+            end: Time::ZERO.after(Span::seconds(buyers + 20)),
+        }
+    }
+
+    #[test]
+    fn buyers_who_wait_get_all_there_is_and_no_more() {
+        let (outcome, stockade) = play(&far_stock(9, 7, Span::seconds(1)));
+        let served = outcome.orders.iter().filter(|order| matches!(order.ending, Ending::Served { .. }));
+        assert_eq!(served.count(), 7);
+        let last = outcome.orders.last().unwrap();
+        assert_eq!((last.ending, last.wrong), (Ending::Refused(Verdict::SoldOut), false));
+        assert_eq!(outcome.orders[0].waited, Span::millis(80), "a round trip, and nothing else");
+        assert!(outcome.transfers > 0 && outcome.bytes > outcome.messages * FRAME as u64);
+        assert_eq!((stockade.sold(0), stockade.free(0, 0) + stockade.free(1, 0)), (Some(7), 0));
+    }
+
+    #[test]
+    fn nothing_is_known_of_demand_before_the_first_buyer() {
+        let mut course = far_stock(1, 7, Span::seconds(1));
+        course.orders.clear();
+        let (outcome, stockade) = play(&course);
+        assert_eq!(outcome.transfers, 0, "nobody asked, so nothing moves");
+        assert!(outcome.messages > 0);
+        assert!(
+            stockade.nodes.iter().flat_map(|node| node.replica.rows()).all(|(_, _, row)| row.demand == 0)
+        );
+    }
+
+    #[test]
+    fn who_does_not_wait_is_answered_at_once() {
+        let (outcome, _) = play(&far_stock(1, 7, Span(0)));
+        let first = &outcome.orders[0];
+        assert!(matches!(first.ending, Ending::Refused(Verdict::Elsewhere | Verdict::Unknown)), "{first:?}");
+        assert!(!first.avoidable);
+    }
+
+    #[test]
+    fn a_connected_cluster_serves_what_exists() {
+        for (shape, units) in [(Shape::Steady, 100), (Shape::Flash, 100), (Shape::Shifting, 5)] {
+            let course = spec(shape, units, Faults::Connected).course();
+            let (outcome, stockade) = play(&course);
+            let sum = Measures::of(&course, &outcome);
+            let mut wanted = vec![0; course.items()];
+            course.orders.iter().for_each(|order| wanted[order.wants[0].item] += 1);
+            let most: u64 = wanted.iter().map(|wanted| units.min(*wanted)).sum();
+            assert_eq!(sum.served, most, "{shape:?}: {sum:?}");
+            assert_eq!((sum.late, sum.wrong, sum.units_sold_late), (0, 0, 0), "{shape:?}");
+            assert!(sum.served_local > 0 && sum.transfers > 0);
+            check_books(&course, &stockade, &sum);
+        }
+    }
+
+    /// What the contender says of its replicas is what they say.
+    fn check_books(course: &Course, stockade: &Stockade, sum: &Measures) {
+        let mut sold = 0;
+        for (at, node) in stockade.nodes.iter().enumerate() {
+            let me = node.replica.replica_id();
+            for (sku, _, row) in node.replica.rows().filter(|(_, owner, _)| *owner == me) {
+                assert_eq!(stockade.free(at, stockade.items[sku]), row.spendable().0);
+                sold += row.count(Cell::Sold).0;
+            }
+            assert_eq!(node.replica.check().violations, []);
+        }
+        assert_eq!(sold, sum.units_served + sum.units_sold_late);
+        assert_eq!(sold, (0..course.items()).filter_map(|item| stockade.sold(item)).sum::<u64>());
+    }
+
+    #[test]
+    fn the_same_course_ends_the_same() {
+        for faults in [Faults::Flapping, Faults::Partitioned30, Faults::RegionDead] {
+            let course = spec(Shape::Baskets, 20, faults).course();
+            let (one, stockade) = play(&course);
+            assert_eq!(one, play(&course).0);
+            let sum = Measures::of(&course, &one);
+            assert_eq!(sum.wrong, 0, "{faults:?}");
+            assert!(sum.served * 2 > sum.asked, "{faults:?}: {sum:?}");
+            if faults != Faults::RegionDead {
+                check_books(&course, &stockade, &sum);
+            }
+        }
+    }
+
+    #[test]
+    fn a_dead_node_takes_its_units_along_and_nobody_says_sold_out() {
+        let mut course = far_stock(30, 20, Span::seconds(1));
+        course.stock[0] = vec![3, 20];
+        course.deaths = vec![Death { node: 1, at: Time::ZERO.after(Span::seconds(5)) }];
+        let (outcome, _) = play(&course);
+        let sum = Measures::of(&course, &outcome);
+        assert_eq!((sum.refused_sold_out, sum.wrong, sum.late), (0, 0, 0));
+        assert!(outcome.units_stranded > 0);
+        assert_eq!(sum.served + outcome.units_stranded, 23);
+    }
 }

@@ -4,8 +4,8 @@ mod faults;
 mod regions;
 
 pub use self::faults::Faults;
-pub use self::regions::rtt;
 use self::regions::{FIVE, Shares};
+pub use self::regions::{REGIONS, rtt};
 use super::{Course, Order, Want};
 use crate::dice::{Dice, Stream};
 use crate::time::{Span, Time};
@@ -135,4 +135,111 @@ fn split(items: usize, units: u64, nodes: usize) -> Vec<Vec<u64>> {
         parts
     };
     (0..items).map(of_item).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn spec(shape: Shape, units: u64, faults: Faults) -> Spec {
+        Spec { seed: 3, shape, ratio: 0.5, units, patience: Span::seconds(1), faults }
+    }
+
+    fn by_node(orders: &[Order]) -> Vec<usize> {
+        let mut counts = vec![0; FIVE.len()];
+        orders.iter().for_each(|order| counts[order.node] += 1);
+        counts
+    }
+
+    #[test]
+    fn a_seed_gives_one_course_and_another_seed_another() {
+        let orders = |seed| Spec { seed, ..spec(Shape::Baskets, 100, Faults::Flapping) }.course();
+        let (one, again, other) = (orders(1), orders(1), orders(2));
+        assert_eq!((&one.orders, &one.cuts), (&again.orders, &again.cuts));
+        assert_ne!(one.orders, other.orders);
+    }
+
+    #[test]
+    fn stock_is_the_ratio_of_demand_and_every_node_has_a_part() {
+        for (units, items) in [(5, 200), (103, 9), (10_000, 1)] {
+            let course = spec(Shape::Steady, units, Faults::Connected).course();
+            assert_eq!(course.items(), items);
+            assert!(course.stock.iter().all(|nodes| nodes.iter().sum::<u64>() == units));
+            assert!(course.stock.iter().flatten().all(|part| part.abs_diff(units / 5) <= 1));
+            let (expected, asked) = (2.0 * (items as u64 * units) as f64, course.orders.len() as f64);
+            assert!((asked - expected).abs() < 4.0 * expected.sqrt(), "{asked} of {expected}");
+            assert!(course.orders.is_sorted_by_key(|order| order.at));
+            assert!(course.orders.iter().all(|order| order.at < Time::ZERO.after(LONG)));
+        }
+        let left_over = spec(Shape::Steady, 103, Faults::Connected).course().stock;
+        let of_node = |node: usize| left_over.iter().map(|nodes| nodes[node]).sum::<u64>();
+        assert!((0..5).all(|node| of_node(node).abs_diff(of_node(0)) <= 1), "what is left over goes round");
+    }
+
+    #[test]
+    fn demand_is_uneven_and_shifts_half_way() {
+        let steady = by_node(&spec(Shape::Steady, 10_000, Faults::Connected).course().orders);
+        let (most, all) = (steady.iter().max().unwrap() * 1_000, steady.iter().sum::<usize>());
+        assert!((400..600).contains(&(most / all)), "Zipf gives the first {} of 1000", most / all);
+        let shifting = spec(Shape::Shifting, 10_000, Faults::Connected).course();
+        let half = shifting.orders.partition_point(|order| order.at < Time(LONG.0 / 2));
+        let (before, after) = (by_node(&shifting.orders[..half]), by_node(&shifting.orders[half..]));
+        let busiest = |counts: &[usize]| (0..5).max_by_key(|node| counts[*node]).unwrap();
+        assert_ne!(busiest(&before), busiest(&after));
+        let lost = busiest(&before);
+        assert!(after[lost] * 4 < before[lost], "the busiest is the quietest: {before:?} {after:?}");
+    }
+
+    #[test]
+    fn baskets_have_different_items_and_a_flash_sale_is_over_soon() {
+        let baskets = spec(Shape::Baskets, 100, Faults::Connected).course();
+        for order in &baskets.orders {
+            let mut items: Vec<usize> = order.wants.iter().map(|want| want.item).collect();
+            items.sort_unstable();
+            items.dedup();
+            assert!((2..=3).contains(&items.len()) && items.len() == order.wants.len());
+            assert!(order.wants.iter().all(|want| (1..=3).contains(&want.units)));
+        }
+        let flash = spec(Shape::Flash, 10_000, Faults::Connected).course();
+        assert_eq!(flash.items(), 1);
+        assert!(flash.orders.last().unwrap().at < Time::ZERO.after(SHORT));
+        assert_eq!(flash.end, Time::ZERO.after(SHORT).after(Span::seconds(11)));
+    }
+
+    #[test]
+    fn each_pair_is_cut_for_its_part_of_the_time_and_never_twice_at_once() {
+        let cut_share = |faults| {
+            let (mut cut_time, mut runs) = (0, 0u64);
+            for seed in 0..40 {
+                let course = Spec { seed, ..spec(Shape::Steady, 100, faults) }.course();
+                for (at, cut) in course.cuts.iter().enumerate() {
+                    assert!(cut.from < cut.until && cut.a < cut.b);
+                    let is_pair = |c: &&crate::bench::Cut| (c.a, c.b) == (cut.a, cut.b);
+                    assert!(course.cuts[at + 1..].iter().find(is_pair).is_none_or(|c| c.from > cut.until));
+                    cut_time += cut.until.0.min(LONG.0) - cut.from.0;
+                }
+                runs += 1;
+            }
+            cut_time as f64 / (runs * 10 * LONG.0) as f64
+        };
+        let partitioned = cut_share(Faults::Partitioned30);
+        assert!((0.28..0.32).contains(&partitioned), "{partitioned}");
+        let flapping = cut_share(Faults::Flapping);
+        assert!((0.31..0.36).contains(&flapping), "{flapping}");
+        assert!(cut_share(Faults::Connected) == 0.0);
+        let dead = spec(Shape::Steady, 100, Faults::RegionDead).course();
+        assert_eq!(dead.deaths.iter().map(|death| death.at.0).collect::<Vec<_>>(), [LONG.0 / 3]);
+    }
+
+    #[test]
+    fn round_trips_are_the_same_both_ways_and_known_by_name() {
+        assert_eq!((rtt("virginia", "oregon"), rtt("sydney", "sao-paulo")), (Some(87), Some(323)));
+        assert_eq!((rtt("sao-paulo", "sao-paulo"), rtt("virginia", "mars")), (Some(0), None));
+        for (a, b) in REGIONS.iter().flat_map(|a| REGIONS.iter().map(move |b| (a, b))) {
+            assert_eq!(rtt(a, b), rtt(b, a));
+            assert_eq!(rtt(a, b) == Some(0), a == b);
+        }
+        let course = spec(Shape::Steady, 5, Faults::Connected).course();
+        assert_eq!(course.delay(0, 1), Span(40_500), "half of 81 ms");
+    }
 }

@@ -7,8 +7,8 @@
 use crate::time::{Span, Time};
 
 /// Links are down at both ends this long after their path was blocked, or when it is whole again if
-/// that is sooner: about how long a transport is silent before it is given up. Longer would have
-/// every contender lose more messages to it; the order among them does not hang on it.
+/// that is sooner. A transport's silence is a setting; this is a short one, the same for everybody:
+/// it decides how long asks go to who cannot hear them, not who is the better policy.
 pub const NOTICED_AFTER: Span = Span::seconds(1);
 
 /// A message on its way.

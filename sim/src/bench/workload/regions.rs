@@ -6,10 +6,11 @@ use crate::time::Span;
 /// The regions of synthetic courses: near ones, far ones and one in between.
 pub const FIVE: [&str; 5] = ["virginia", "ireland", "frankfurt", "tokyo", "sydney"];
 
-const NAMES: [&str; 8] =
+/// Regions whose round trips are known.
+pub const REGIONS: [&str; 8] =
     ["virginia", "oregon", "ireland", "frankfurt", "tokyo", "singapore", "sydney", "sao-paulo"];
 
-/// Mean round trips between AWS regions in milliseconds, in the order of [`NAMES`].
+/// Mean round trips between AWS regions in milliseconds, in the order of [`REGIONS`].
 const ROUND_TRIPS: [[u64; 8]; 8] = [
     [0, 87, 81, 89, 145, 217, 230, 120],
     [87, 0, 137, 160, 89, 161, 162, 183],
@@ -23,7 +24,7 @@ const ROUND_TRIPS: [[u64; 8]; 8] = [
 
 /// Mean round trip between two AWS regions in milliseconds; none when a name is not known.
 pub fn rtt(a: &str, b: &str) -> Option<u64> {
-    let place = |name: &str| NAMES.iter().position(|known| *known == name);
+    let place = |name: &str| REGIONS.iter().position(|known| *known == name);
     Some(ROUND_TRIPS[place(a)?][place(b)?])
 }
 
