@@ -5,7 +5,9 @@
 //! [`arena`] plays it for one [`Contender`], which decides what nodes do; the contender that counts
 //! is the replica that ships. The arena alone keeps time, carries messages, and measures.
 
+pub mod baselines;
 pub mod course;
+pub mod optimum;
 
 pub use course::{Course, Cut, Death, Order, Want};
 

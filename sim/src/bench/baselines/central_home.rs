@@ -1,0 +1,194 @@
+//! All units at one node, the home; the others send each order there and wait for the answer.
+//!
+//! The home is the weighted median: where the sum of all buyers' round trips is least. It is
+//! allowed to know from the course how many come where. A buyer who does not wait for a round trip
+//! is refused at once, as is one whose node is cut off. When an answer comes too late or not at
+//! all, the buyer's node tells the home to take the units back, if need be when the link is up
+//! again.
+
+use std::collections::BTreeMap;
+
+use stockade::types::Verdict;
+
+use super::super::{Act, Contender, Course, Order, Want};
+use crate::time::{Span, Time};
+
+#[derive(Clone, Debug)]
+pub enum Message {
+    Forward {
+        number: usize,
+        wants: Vec<Want>,
+    },
+    Answer {
+        number: usize,
+        refused: Option<Verdict>,
+    },
+    /// The buyer did not hear of it.
+    TakeBack {
+        number: usize,
+    },
+}
+
+pub struct CentralHome {
+    home: usize,
+    /// At the home, by item.
+    free: Vec<u64>,
+    sold: Vec<u64>,
+    /// What the home sold to the others' buyers.
+    sent: BTreeMap<usize, Vec<Want>>,
+    nodes: Vec<Node>,
+}
+
+#[derive(Clone, Debug)]
+struct Node {
+    /// There and back.
+    away: Span,
+    linked: bool,
+    /// Its buyers who wait, and until when.
+    waiting: BTreeMap<usize, Time>,
+    /// Orders that the home may have sold and nobody got.
+    unheard: Vec<usize>,
+}
+
+pub fn new(course: &Course) -> CentralHome {
+    let away = |a: usize, b: usize| Span(course.delay(a, b).0 + course.delay(b, a).0);
+    let trips = |home: usize| course.orders.iter().map(|order| u128::from(away(order.node, home).0)).sum();
+    let home = (0..course.nodes()).min_by_key(|&home| -> u128 { trips(home) }).expect("a course has nodes");
+    let node =
+        |at| Node { away: away(at, home), linked: false, waiting: BTreeMap::new(), unheard: Vec::new() };
+    CentralHome {
+        home,
+        free: course.stock.iter().map(|at| at.iter().sum()).collect(),
+        sold: vec![0; course.items()],
+        sent: BTreeMap::new(),
+        nodes: (0..course.nodes()).map(node).collect(),
+    }
+}
+
+impl CentralHome {
+    /// Sells at the home, or says why not: nobody but the home has units.
+    fn sell(&mut self, wants: &[Want]) -> Result<(), Verdict> {
+        let short: Vec<&Want> = wants.iter().filter(|want| self.free[want.item] < want.units).collect();
+        if !short.is_empty() {
+            let out = short.iter().any(|want| self.free[want.item] == 0);
+            return Err(if out { Verdict::SoldOut } else { Verdict::Unknown });
+        }
+        for want in wants {
+            self.free[want.item] -= want.units;
+            self.sold[want.item] += want.units;
+        }
+        Ok(())
+    }
+
+    fn take_back(&mut self, number: usize) {
+        for want in self.sent.remove(&number).unwrap_or_default() {
+            self.free[want.item] += want.units;
+            self.sold[want.item] -= want.units;
+        }
+    }
+
+    fn send_unheard(&mut self, at: usize, acts: &mut Vec<Act<Message>>) {
+        if self.nodes[at].linked {
+            let unheard = std::mem::take(&mut self.nodes[at].unheard).into_iter();
+            acts.extend(
+                unheard.map(|number| Act::Send { to: self.home, message: Message::TakeBack { number } }),
+            );
+        }
+    }
+
+    fn give_up(&mut self, at: usize, due: impl Fn(Time) -> bool, acts: &mut Vec<Act<Message>>) {
+        let node = &mut self.nodes[at];
+        let gone: Vec<usize> =
+            node.waiting.iter().filter(|(_, until)| due(**until)).map(|(at, _)| *at).collect();
+        for order in gone {
+            node.waiting.remove(&order);
+            node.unheard.push(order);
+            acts.push(Act::Refuse { order, verdict: Verdict::Unknown });
+        }
+        self.send_unheard(at, acts);
+    }
+}
+
+impl Contender for CentralHome {
+    type Message = Message;
+
+    fn name(&self) -> &'static str {
+        "one central home"
+    }
+
+    fn link(&mut self, _: Time, at: usize, to: usize, up: bool, acts: &mut Vec<Act<Message>>) {
+        if to == self.home {
+            self.nodes[at].linked = up;
+            if up { self.send_unheard(at, acts) } else { self.give_up(at, |_| true, acts) }
+        }
+    }
+
+    fn order(&mut self, now: Time, number: usize, order: &Order, acts: &mut Vec<Act<Message>>) {
+        let node = &mut self.nodes[order.node];
+        let answer = if order.node == self.home {
+            self.sell(&order.wants)
+        } else if !node.linked || node.away > order.patience {
+            Err(Verdict::Unknown)
+        } else {
+            node.waiting.insert(number, now.after(order.patience));
+            let message = Message::Forward { number, wants: order.wants.clone() };
+            return acts.push(Act::Send { to: self.home, message });
+        };
+        acts.push(match answer {
+            Ok(()) => Act::Serve { order: number, by: self.home },
+            Err(verdict) => Act::Refuse { order: number, verdict },
+        });
+    }
+
+    fn message(&mut self, _: Time, at: usize, from: usize, message: Message, acts: &mut Vec<Act<Message>>) {
+        match message {
+            Message::Forward { number, wants } => {
+                let refused = self.sell(&wants).err();
+                if refused.is_none() {
+                    self.sent.insert(number, wants);
+                }
+                acts.push(Act::Send { to: from, message: Message::Answer { number, refused } });
+            }
+            Message::TakeBack { number } => self.take_back(number),
+            Message::Answer { number, refused } => {
+                if self.nodes[at].waiting.remove(&number).is_some() {
+                    acts.push(match refused {
+                        None => Act::Serve { order: number, by: self.home },
+                        Some(verdict) => Act::Refuse { order: number, verdict },
+                    });
+                }
+            }
+        }
+    }
+
+    fn tick(&mut self, now: Time, at: usize, acts: &mut Vec<Act<Message>>) {
+        self.give_up(at, |until| until <= now, acts);
+    }
+
+    fn next_tick(&self, at: usize) -> Option<Time> {
+        self.nodes[at].waiting.values().min().copied()
+    }
+
+    fn bytes(&self, message: &Message) -> usize {
+        match message {
+            Message::Forward { wants, .. } => 8 + 8 * wants.len(),
+            Message::Answer { .. } => 9,
+            Message::TakeBack { .. } => 8,
+        }
+    }
+
+    fn free(&self, at: usize, item: usize) -> u64 {
+        if at == self.home { self.free[item] } else { 0 }
+    }
+
+    fn dies(&mut self, at: usize) {
+        self.nodes[at].waiting.clear();
+        if at == self.home {
+            self.free.fill(0);
+        }
+    }
+
+    fn sold(&self, item: usize) -> Option<u64> {
+        Some(self.sold[item])
+    }
+}
