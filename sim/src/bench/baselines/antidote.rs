@@ -28,8 +28,11 @@ pub struct Antidote {
 }
 
 pub fn new(course: &Course) -> Traders<Antidote> {
-    let rule = || Antidote { queue: BTreeMap::new(), period_at: Time::ZERO, tried: BTreeMap::new() };
     Traders::new(course, rule)
+}
+
+pub fn rule() -> Antidote {
+    Antidote { queue: BTreeMap::new(), period_at: Time::ZERO, tried: BTreeMap::new() }
 }
 
 impl Antidote {

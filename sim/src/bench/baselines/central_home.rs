@@ -1,10 +1,9 @@
 //! All units at one node, the home; the others send each order there and wait for the answer.
 //!
 //! The home is the weighted median: where the sum of all buyers' round trips is least. It is
-//! allowed to know from the course how many come where. A buyer who does not wait for a round trip
-//! is refused at once, as is one whose node is cut off. When an answer comes too late or not at
-//! all, the buyer's node tells the home to take the units back, if need be when the link is up
-//! again.
+//! allowed to know from the course how many come where. A buyer who waits no longer than a round
+//! trip is refused at once, as is one whose node is cut off. When an answer is lost to a cut, the buyer's
+//! node tells the home to take the units back as soon as the link is up again.
 
 use std::collections::BTreeMap;
 
@@ -25,6 +24,9 @@ pub enum Message {
     },
     /// The buyer did not hear of it.
     TakeBack {
+        number: usize,
+    },
+    TakenBack {
         number: usize,
     },
 }
@@ -87,15 +89,6 @@ impl CentralHome {
         }
     }
 
-    fn send_unheard(&mut self, at: usize, acts: &mut Vec<Act<Message>>) {
-        if self.nodes[at].linked {
-            let unheard = std::mem::take(&mut self.nodes[at].unheard).into_iter();
-            acts.extend(
-                unheard.map(|number| Act::Send { to: self.home, message: Message::TakeBack { number } }),
-            );
-        }
-    }
-
     fn give_up(&mut self, at: usize, due: impl Fn(Time) -> bool, acts: &mut Vec<Act<Message>>) {
         let node = &mut self.nodes[at];
         let gone: Vec<usize> =
@@ -105,7 +98,6 @@ impl CentralHome {
             node.unheard.push(order);
             acts.push(Act::Refuse { order, verdict: Verdict::Unknown });
         }
-        self.send_unheard(at, acts);
     }
 }
 
@@ -119,7 +111,12 @@ impl Contender for CentralHome {
     fn link(&mut self, _: Time, at: usize, to: usize, up: bool, acts: &mut Vec<Act<Message>>) {
         if to == self.home {
             self.nodes[at].linked = up;
-            if up { self.send_unheard(at, acts) } else { self.give_up(at, |_| true, acts) }
+            if !up {
+                return self.give_up(at, |_| true, acts);
+            }
+            for &number in &self.nodes[at].unheard {
+                acts.push(Act::Send { to, message: Message::TakeBack { number } });
+            }
         }
     }
 
@@ -127,7 +124,7 @@ impl Contender for CentralHome {
         let node = &mut self.nodes[order.node];
         let answer = if order.node == self.home {
             self.sell(&order.wants)
-        } else if !node.linked || node.away > order.patience {
+        } else if !node.linked || node.away >= order.patience {
             Err(Verdict::Unknown)
         } else {
             node.waiting.insert(number, now.after(order.patience));
@@ -149,7 +146,11 @@ impl Contender for CentralHome {
                 }
                 acts.push(Act::Send { to: from, message: Message::Answer { number, refused } });
             }
-            Message::TakeBack { number } => self.take_back(number),
+            Message::TakeBack { number } => {
+                self.take_back(number);
+                acts.push(Act::Send { to: from, message: Message::TakenBack { number } });
+            }
+            Message::TakenBack { number } => self.nodes[at].unheard.retain(|unheard| *unheard != number),
             Message::Answer { number, refused } => {
                 if self.nodes[at].waiting.remove(&number).is_some() {
                     acts.push(match refused {
@@ -173,7 +174,7 @@ impl Contender for CentralHome {
         match message {
             Message::Forward { wants, .. } => 8 + 8 * wants.len(),
             Message::Answer { .. } => 9,
-            Message::TakeBack { .. } => 8,
+            Message::TakeBack { .. } | Message::TakenBack { .. } => 8,
         }
     }
 

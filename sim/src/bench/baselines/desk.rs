@@ -112,9 +112,10 @@ impl Desk {
         self.balances[node][item]
     }
 
-    /// An equal share of the stock of the beginning.
-    pub fn share(&self, item: usize) -> u64 {
-        self.stock[item] / self.up.len() as u64
+    /// So much of an equal share of the stock of the beginning, and at least one unit.
+    pub fn part_of_share(&self, item: usize, percent: u64) -> u64 {
+        let share = self.stock[item] / self.up.len() as u64;
+        (share * percent / 100).max(1)
     }
 
     /// Nodes that can be reached.

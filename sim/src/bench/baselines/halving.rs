@@ -1,8 +1,9 @@
 //! A bounded counter whose donors give half of what they have.
 //!
-//! A node that is short asks the richest node it knows of, one at a time, and does not ask the same
-//! one for the same item again before a cool-down is over. Its buyers wait meanwhile. Halving makes
-//! the last units wander, and the cool-down starves a sale that is shorter.
+//! A node that a buyer has come to and that has less than half of an equal share asks the richest
+//! node it knows of, one at a time, and does not ask the same one for the same item again before a
+//! cool-down is over. Its buyers wait meanwhile. Halving makes the last units wander, and the
+//! cool-down starves a sale that is shorter.
 
 use std::collections::BTreeMap;
 
@@ -12,6 +13,9 @@ use crate::time::{Span, Time};
 
 /// The usual cool-down, and a short one.
 pub const COOL_DOWNS: [Span; 2] = [Span::seconds(5), Span::millis(500)];
+
+/// In hundredths of an equal share.
+const LOW: u64 = 50;
 
 pub struct Halving {
     cool_down: Span,
@@ -28,10 +32,16 @@ impl Rule for Halving {
         if self.cool_down == COOL_DOWNS[0] { "donor gives half, 5 s" } else { "donor gives half, 0.5 s" }
     }
 
-    fn asks(&mut self, now: Time, desk: &Desk, _: &[Want]) -> Vec<Ask> {
+    fn asks(&mut self, now: Time, desk: &Desk, came: &[Want]) -> Vec<Ask> {
         self.resting.retain(|_, until| *until > now);
         let mut asks = Vec::new();
-        for (item, units) in desk.missing() {
+        let mut missing = desk.missing();
+        for want in came {
+            if desk.free(want.item) < desk.part_of_share(want.item, LOW) {
+                missing.entry(want.item).or_insert(0);
+            }
+        }
+        for (item, units) in missing {
             if desk.asking.contains_key(&item) {
                 continue;
             }

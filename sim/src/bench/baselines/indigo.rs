@@ -10,8 +10,8 @@ use super::super::{Course, Want};
 use super::{Ask, Desk, Rule, Traders};
 use crate::time::Time;
 
-/// In hundredths of an equal share; at least one unit.
-const LOW: u64 = 20;
+/// In hundredths of an equal share.
+const LOW: u64 = 30;
 /// What a node asks to have.
 const ENOUGH: u64 = 50;
 
@@ -19,10 +19,6 @@ pub struct Indigo;
 
 pub fn new(course: &Course) -> Traders<Indigo> {
     Traders::new(course, || Indigo)
-}
-
-fn threshold(desk: &Desk, item: usize, percent: u64) -> u64 {
-    (desk.share(item) * percent / 100).max(1)
 }
 
 impl Rule for Indigo {
@@ -33,13 +29,13 @@ impl Rule for Indigo {
     fn asks(&mut self, _: Time, desk: &Desk, came: &[Want]) -> Vec<Ask> {
         let mut missing = desk.missing();
         for want in came {
-            if desk.free(want.item) < threshold(desk, want.item, LOW) {
+            if desk.free(want.item) < desk.part_of_share(want.item, LOW) {
                 missing.entry(want.item).or_insert(0);
             }
         }
         missing.retain(|item, _| !desk.asking.contains_key(item));
         let ask = |(item, missing): (usize, u64)| {
-            let units = missing + threshold(desk, item, ENOUGH).saturating_sub(desk.free(item));
+            let units = missing + desk.part_of_share(item, ENOUGH).saturating_sub(desk.free(item));
             desk.richest(item, |_| true).map(|donor| Ask { donor, item, units })
         };
         missing.into_iter().filter_map(ask).collect()
@@ -47,7 +43,7 @@ impl Rule for Indigo {
 
     fn gives(&self, desk: &Desk, item: usize, units: u64) -> u64 {
         let free = desk.free(item);
-        units.min(free.saturating_sub(threshold(desk, item, LOW)).max(free.div_ceil(2)))
+        units.min(free.saturating_sub(desk.part_of_share(item, LOW)).max(free.div_ceil(2)))
     }
 
     fn wakes(&self, _: &Desk) -> Option<Time> {

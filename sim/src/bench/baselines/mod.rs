@@ -113,3 +113,6 @@ impl<R: Rule> Contender for Traders<R> {
         self.nodes[at].0.die();
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -177,17 +177,17 @@ fn drawn(seed: u64) -> Course {
     }
     for (a, b) in (0..nodes).flat_map(|a| (0..a).map(move |b| (a, b))) {
         let mut from = dice.below(8);
-        while dice.chance(600) && from < 30 {
+        while dice.chance(600) && from < 20 {
             let until = from + dice.between(1, 9);
             course.cuts.push(cut(a, b, from, until));
             from = until + dice.between(1, 9);
         }
     }
     if dice.chance(300) {
-        course.deaths.push(Death { node: dice.place(nodes), at: ms(dice.below(25)) });
+        course.deaths.push(Death { node: dice.place(nodes), at: ms(dice.below(12)) });
     }
     course.orders =
-        (0..dice.between(1, 7)).map(|_| order(dice.below(30), dice.place(nodes), 1, dice.below(8))).collect();
+        (0..dice.between(1, 7)).map(|_| order(dice.below(12), dice.place(nodes), 1, dice.below(8))).collect();
     course.orders.sort_by_key(|order| order.at);
     course
 }
