@@ -19,6 +19,8 @@ pub enum Stream {
     Demand,
     /// A scenario's buyers.
     Buyers,
+    /// A bench's course.
+    Course,
 }
 
 #[derive(Clone, Debug)]

@@ -5,13 +5,19 @@
 //! [`arena`] plays it for one [`Contender`], which decides what nodes do; the contender that counts
 //! is the replica that ships. The arena alone keeps time, carries messages, and measures.
 
+pub mod arena;
 pub mod baselines;
 pub mod course;
+pub mod measure;
 pub mod optimum;
+#[cfg(test)]
+mod probe;
+pub mod stockade;
+pub mod workload;
 
 pub use course::{Course, Cut, Death, Order, Want};
 
-use stockade::types::Verdict;
+use ::stockade::types::Verdict;
 
 use crate::time::Time;
 
@@ -80,4 +86,10 @@ pub trait Contender {
 
     /// The node loses everything but its disk and is not heard of again.
     fn dies(&mut self, at: usize);
+
+    /// Units of the item that all nodes have sold, by their own books. Without it, what was served
+    /// counts as sold: short by what is still to be told to a buyer.
+    fn sold(&self, _item: usize) -> Option<u64> {
+        None
+    }
 }

@@ -1,0 +1,324 @@
+//! What a run came to, order by order and summed up.
+
+use std::collections::{BTreeMap, VecDeque};
+
+use stockade::types::Verdict;
+
+use super::Course;
+use crate::time::{Span, Time};
+
+/// How an order ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Ending {
+    /// Its node was dead: not counted anywhere, nor by the optimum.
+    NotAsked,
+    Served {
+        by: usize,
+    },
+    Refused(Verdict),
+    /// No answer in time: counts as a refusal.
+    Late,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct OrderOutcome {
+    pub ending: Ending,
+    /// From the order to its answer, or to the end of the buyer's patience.
+    pub waited: Span,
+    /// It was refused or late, and a node that could have been asked in time had all it wanted.
+    pub avoidable: bool,
+    /// `SoldOut` was said while units of every item wanted were unsold.
+    pub wrong: bool,
+}
+
+impl OrderOutcome {
+    pub const NOT_ASKED: OrderOutcome =
+        OrderOutcome { ending: Ending::NotAsked, waited: Span(0), avoidable: false, wrong: false };
+}
+
+/// What a run came to.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Outcome {
+    /// By the order's number.
+    pub orders: Vec<OrderOutcome>,
+    /// Gifts of one item from one node to another.
+    pub transfers: u64,
+    pub units_moved: u64,
+    /// Units that came back to where they had been given away, within [`RETURN_WINDOW`].
+    pub units_returned: u64,
+    pub messages: u64,
+    pub bytes: u64,
+    /// Units sold to buyers who had gone by then.
+    pub units_sold_late: u64,
+    /// Units free at the end at nodes that are dead or cut off from all others.
+    pub units_stranded: u64,
+    /// Events played, to tell the speed.
+    pub events: u64,
+}
+
+/// A unit that is back within this has been moved for nothing.
+pub const RETURN_WINDOW: Span = Span::seconds(10);
+
+/// Gifts of late, to tell those that go back. Units of an item are alike, so the oldest that may
+/// have come back are taken for the ones that did.
+#[derive(Clone, Debug, Default)]
+pub struct Flows {
+    /// By item, giver and taker: when, and how many did not come back so far.
+    given: BTreeMap<(usize, usize, usize), VecDeque<(Time, u64)>>,
+}
+
+impl Flows {
+    /// Notes a gift, and gives how many of its units go back.
+    pub fn moved(&mut self, now: Time, item: usize, from: usize, to: usize, units: u64) -> u64 {
+        let mut rest = units;
+        if let Some(there) = self.given.get_mut(&(item, to, from)) {
+            while there.front().is_some_and(|(at, _)| now.since(*at) > RETURN_WINDOW) {
+                there.pop_front();
+            }
+            while rest > 0
+                && let Some((_, open)) = there.front_mut()
+            {
+                let back = rest.min(*open);
+                *open -= back;
+                rest -= back;
+                if *open == 0 {
+                    there.pop_front();
+                }
+            }
+        }
+        self.given.entry((item, from, to)).or_default().push_back((now, units));
+        units - rest
+    }
+}
+
+/// Sums over one run or several.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Measures {
+    pub runs: u64,
+    pub asked: u64,
+    pub served: u64,
+    pub units_asked: u64,
+    pub units_served: u64,
+    /// Served in the very instant, from the rights of the node that was asked.
+    pub served_local: u64,
+    pub refused_sold_out: u64,
+    pub refused_elsewhere: u64,
+    pub refused_unknown: u64,
+    pub late: u64,
+    pub avoidable: u64,
+    pub wrong: u64,
+    pub transfers: u64,
+    pub units_moved: u64,
+    pub units_returned: u64,
+    pub messages: u64,
+    pub bytes: u64,
+    pub units_sold_late: u64,
+    pub units_stranded: u64,
+    pub events: u64,
+    /// Of each served order, in order of length.
+    pub waits: Vec<Span>,
+    /// Sum over runs of the worst region's served / asked.
+    pub fairness_sum: f64,
+}
+
+impl Measures {
+    /// Sums up one run.
+    pub fn of(course: &Course, outcome: &Outcome) -> Measures {
+        let mut measures = Measures {
+            runs: 1,
+            transfers: outcome.transfers,
+            units_moved: outcome.units_moved,
+            units_returned: outcome.units_returned,
+            messages: outcome.messages,
+            bytes: outcome.bytes,
+            units_sold_late: outcome.units_sold_late,
+            units_stranded: outcome.units_stranded,
+            events: outcome.events,
+            ..Measures::default()
+        };
+        let mut regions = vec![(0u64, 0u64); course.nodes()];
+        for (order, outcome) in course.orders.iter().zip(&outcome.orders) {
+            let units: u64 = order.wants.iter().map(|want| want.units).sum();
+            let served = measures.count(order.node, outcome, units);
+            if outcome.ending != Ending::NotAsked {
+                regions[order.node].0 += units;
+                regions[order.node].1 += if served { units } else { 0 };
+            }
+        }
+        measures.waits.sort_unstable();
+        let asked = regions.iter().filter(|(asked, _)| *asked > 0);
+        measures.fairness_sum =
+            asked.map(|(asked, served)| *served as f64 / *asked as f64).fold(1.0, f64::min);
+        measures
+    }
+
+    /// Counts an order; true when it was served.
+    fn count(&mut self, node: usize, outcome: &OrderOutcome, units: u64) -> bool {
+        match outcome.ending {
+            Ending::NotAsked => return false,
+            Ending::Served { by } => {
+                self.served += 1;
+                self.units_served += units;
+                self.served_local += u64::from(by == node && outcome.waited == Span(0));
+                self.waits.push(outcome.waited);
+            }
+            Ending::Refused(Verdict::SoldOut) => self.refused_sold_out += 1,
+            Ending::Refused(Verdict::Elsewhere) => self.refused_elsewhere += 1,
+            Ending::Refused(Verdict::Unknown) => self.refused_unknown += 1,
+            Ending::Late => self.late += 1,
+        }
+        self.asked += 1;
+        self.units_asked += units;
+        self.avoidable += u64::from(outcome.avoidable);
+        self.wrong += u64::from(outcome.wrong);
+        matches!(outcome.ending, Ending::Served { .. })
+    }
+
+    /// Takes in another run's, or several runs'.
+    pub fn add(&mut self, other: &Measures) {
+        let sums = [
+            (&mut self.runs, other.runs),
+            (&mut self.asked, other.asked),
+            (&mut self.served, other.served),
+            (&mut self.units_asked, other.units_asked),
+            (&mut self.units_served, other.units_served),
+            (&mut self.served_local, other.served_local),
+            (&mut self.refused_sold_out, other.refused_sold_out),
+            (&mut self.refused_elsewhere, other.refused_elsewhere),
+            (&mut self.refused_unknown, other.refused_unknown),
+            (&mut self.late, other.late),
+            (&mut self.avoidable, other.avoidable),
+            (&mut self.wrong, other.wrong),
+            (&mut self.transfers, other.transfers),
+            (&mut self.units_moved, other.units_moved),
+            (&mut self.units_returned, other.units_returned),
+            (&mut self.messages, other.messages),
+            (&mut self.bytes, other.bytes),
+            (&mut self.units_sold_late, other.units_sold_late),
+            (&mut self.units_stranded, other.units_stranded),
+            (&mut self.events, other.events),
+        ];
+        sums.into_iter().for_each(|(sum, more)| *sum += more);
+        self.fairness_sum += other.fairness_sum;
+        self.waits.extend(&other.waits);
+        self.waits.sort_unstable();
+    }
+
+    /// Served in the very instant by the node asked, of all served; 1 when none were.
+    pub fn local_share(&self) -> f64 {
+        if self.served == 0 { 1.0 } else { self.served_local as f64 / self.served as f64 }
+    }
+
+    /// The wait that so many of a thousand served buyers did not exceed: `wait(500)`, `wait(990)`,
+    /// `wait(999)`. Zero when none were served.
+    pub fn wait(&self, permille: u64) -> Span {
+        let rank = (self.waits.len() as u64 * permille).div_ceil(1_000).max(1) - 1;
+        self.waits.get(rank as usize).copied().unwrap_or_default()
+    }
+
+    /// Such as `per_100_sales(measures.transfers)`. Of orders served; 0 when none were.
+    pub fn per_100_sales(&self, count: u64) -> f64 {
+        if self.served == 0 { 0.0 } else { 100.0 * count as f64 / self.served as f64 }
+    }
+
+    /// Units moved for each one sold; 0 when none were.
+    pub fn moved_per_unit(&self) -> f64 {
+        if self.units_served == 0 { 0.0 } else { self.units_moved as f64 / self.units_served as f64 }
+    }
+
+    /// The worst region's served / asked units, averaged over runs.
+    pub fn fairness(&self) -> f64 {
+        if self.runs == 0 { 1.0 } else { self.fairness_sum / self.runs as f64 }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::bench::{Order, Want};
+
+    fn at(ms: u64) -> Time {
+        Time::ZERO.after(Span::millis(ms))
+    }
+
+    #[test]
+    fn units_that_go_back_soon_count_once_each_way() {
+        let mut flows = Flows::default();
+        assert_eq!(flows.moved(at(0), 0, 1, 2, 5), 0);
+        assert_eq!(flows.moved(at(100), 0, 2, 1, 3), 3, "three of five are back");
+        assert_eq!(flows.moved(at(200), 0, 2, 1, 3), 2, "only two more went there");
+        assert_eq!(flows.moved(at(300), 0, 1, 2, 1), 1, "and one goes the same way again");
+        assert_eq!(flows.moved(at(400), 1, 2, 1, 9), 0, "another item");
+        assert_eq!(flows.moved(at(400), 0, 2, 3, 9), 0, "another node");
+    }
+
+    #[test]
+    fn units_that_go_back_late_were_wanted_there_meanwhile() {
+        let mut flows = Flows::default();
+        flows.moved(at(0), 0, 1, 2, 5);
+        flows.moved(at(5_000), 0, 1, 2, 1);
+        assert_eq!(flows.moved(at(10_001), 0, 2, 1, 5), 1);
+        flows.moved(at(20_000), 0, 1, 2, 1);
+        assert_eq!(flows.moved(at(30_000), 0, 2, 1, 1), 1);
+    }
+
+    fn course(orders: &[(usize, u64)]) -> Course {
+        let order = |(node, units): &(usize, u64)| Order {
+            at: Time::ZERO,
+            node: *node,
+            wants: vec![Want { item: 0, units: *units }],
+            patience: Span::seconds(1),
+        };
+        Course {
+            seed: 1,
+            regions: vec!["a".into(), "b".into(), "c".into()],
+            delays: vec![Span(0); 9],
+            stock: vec![vec![9, 9, 9]],
+            orders: orders.iter().map(order).collect(),
+            cuts: Vec::new(),
+            deaths: Vec::new(),
+            end: Time(1),
+        }
+    }
+
+    fn ended(ending: Ending, waited: u64) -> OrderOutcome {
+        OrderOutcome { ending, waited: Span::millis(waited), ..OrderOutcome::NOT_ASKED }
+    }
+
+    #[test]
+    fn a_run_is_summed_up() {
+        let course = course(&[(0, 1), (0, 1), (0, 2), (1, 3), (1, 1), (2, 8)]);
+        let mut refused = ended(Ending::Refused(Verdict::SoldOut), 0);
+        (refused.wrong, refused.avoidable) = (true, true);
+        let orders = vec![
+            ended(Ending::Served { by: 0 }, 0),
+            ended(Ending::Served { by: 1 }, 0),
+            ended(Ending::Served { by: 0 }, 40),
+            ended(Ending::Late, 1_000),
+            refused,
+            ended(Ending::NotAsked, 0),
+        ];
+        let outcome = Outcome { orders, transfers: 6, units_moved: 8, ..Outcome::default() };
+        let sum = Measures::of(&course, &outcome);
+        assert_eq!((sum.asked, sum.served, sum.units_asked, sum.units_served), (5, 3, 8, 4));
+        assert_eq!((sum.served_local, sum.late, sum.refused_sold_out), (1, 1, 1));
+        assert_eq!((sum.wrong, sum.avoidable), (1, 1));
+        assert_eq!(sum.fairness(), 0.0, "b got nothing, and c was not asked");
+        assert_eq!((sum.per_100_sales(sum.transfers), sum.moved_per_unit()), (200.0, 2.0));
+        let mut both = sum.clone();
+        both.add(&sum);
+        assert_eq!((both.runs, both.served, both.transfers), (2, 6, 12));
+        assert_eq!((both.fairness(), both.local_share()), (0.0, sum.local_share()));
+        assert_eq!(both.waits.len(), 6);
+        assert!(both.waits.is_sorted());
+    }
+
+    #[test]
+    fn waits_are_told_by_rank() {
+        let sum = Measures { waits: (1..=1_000).map(Span).collect(), ..Measures::default() };
+        assert_eq!([0, 500, 990, 999, 1_000].map(|permille| sum.wait(permille).0), [1, 500, 990, 999, 1_000]);
+        assert_eq!(Measures::default().wait(500), Span(0));
+        let two = Measures { waits: vec![Span(1), Span(9)], ..Measures::default() };
+        assert_eq!([two.wait(500), two.wait(501)], [Span(1), Span(9)]);
+    }
+}
