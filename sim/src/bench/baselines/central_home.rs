@@ -69,17 +69,25 @@ pub fn new(course: &Course) -> CentralHome {
 
 impl CentralHome {
     /// Sells at the home, or says why not: nobody but the home has units.
-    fn sell(&mut self, wants: &[Want]) -> Result<(), Verdict> {
-        let short: Vec<&Want> = wants.iter().filter(|want| self.free[want.item] < want.units).collect();
-        if !short.is_empty() {
-            let out = short.iter().any(|want| self.free[want.item] == 0);
-            return Err(if out { Verdict::SoldOut } else { Verdict::Unknown });
+    fn sell(&mut self, wants: &[Want]) -> Option<Verdict> {
+        if wants.iter().any(|want| self.free[want.item] == 0) {
+            return Some(Verdict::SoldOut);
+        }
+        if wants.iter().any(|want| self.free[want.item] < want.units) {
+            return Some(Verdict::Unknown);
         }
         for want in wants {
             self.free[want.item] -= want.units;
             self.sold[want.item] += want.units;
         }
-        Ok(())
+        None
+    }
+
+    fn tell(&self, order: usize, refused: Option<Verdict>) -> Act<Message> {
+        match refused {
+            None => Act::Serve { order, by: self.home },
+            Some(verdict) => Act::Refuse { order, verdict },
+        }
     }
 
     fn take_back(&mut self, number: usize) {
@@ -122,25 +130,22 @@ impl Contender for CentralHome {
 
     fn order(&mut self, now: Time, number: usize, order: &Order, acts: &mut Vec<Act<Message>>) {
         let node = &mut self.nodes[order.node];
-        let answer = if order.node == self.home {
-            self.sell(&order.wants)
+        acts.push(if order.node == self.home {
+            let refused = self.sell(&order.wants);
+            self.tell(number, refused)
         } else if !node.linked || node.away >= order.patience {
-            Err(Verdict::Unknown)
+            self.tell(number, Some(Verdict::Unknown))
         } else {
             node.waiting.insert(number, now.after(order.patience));
             let message = Message::Forward { number, wants: order.wants.clone() };
-            return acts.push(Act::Send { to: self.home, message });
-        };
-        acts.push(match answer {
-            Ok(()) => Act::Serve { order: number, by: self.home },
-            Err(verdict) => Act::Refuse { order: number, verdict },
+            Act::Send { to: self.home, message }
         });
     }
 
     fn message(&mut self, _: Time, at: usize, from: usize, message: Message, acts: &mut Vec<Act<Message>>) {
         match message {
             Message::Forward { number, wants } => {
-                let refused = self.sell(&wants).err();
+                let refused = self.sell(&wants);
                 if refused.is_none() {
                     self.sent.insert(number, wants);
                 }
@@ -153,10 +158,7 @@ impl Contender for CentralHome {
             Message::TakenBack { number } => self.nodes[at].unheard.retain(|unheard| *unheard != number),
             Message::Answer { number, refused } => {
                 if self.nodes[at].waiting.remove(&number).is_some() {
-                    acts.push(match refused {
-                        None => Act::Serve { order: number, by: self.home },
-                        Some(verdict) => Act::Refuse { order: number, verdict },
-                    });
+                    acts.push(self.tell(number, refused));
                 }
             }
         }

@@ -12,7 +12,7 @@ use stockade::types::Verdict;
 /// 50 ms from each node to each other, so many units of one item at each, no orders.
 fn course(stock: &[u64]) -> Course {
     let nodes = stock.len();
-    let delay = |place: usize| if place % (nodes + 1) == 0 { Span(0) } else { Span::millis(50) };
+    let delay = |place: usize| if place.is_multiple_of(nodes + 1) { Span(0) } else { Span::millis(50) };
     Course {
         seed: 0,
         regions: (0..nodes).map(|node| node.to_string()).collect(),
@@ -247,55 +247,4 @@ fn days_of_cover_takes_a_dry_node_for_an_idle_one() {
 
 fn per(measures: &Measures, count: u64) -> f64 {
     measures.per_100_sales(count)
-}
-
-#[test]
-#[ignore = "prints measures"]
-fn table() {
-    for (faults, shape) in [
-        (Faults::Connected, Shape::Steady),
-        (Faults::Connected, Shape::Flash),
-        (Faults::Partitioned30, Shape::Steady),
-        (Faults::RegionDead, Shape::Steady),
-    ] {
-        for (units, patience) in [(100, 0), (100, 1_000), (5, 0), (5, 1_000)] {
-            let ratio = std::env::var("RATIO").map_or(1.0 / 0.95, |ratio| ratio.parse().unwrap());
-            let units = if shape == Shape::Flash { units * 10 } else { units };
-            println!("\n{shape:?} {faults:?}, {units} units an item, patience {patience} ms");
-            println!(
-                "policy                    /flow  /pool avoid  wrong  local transf returned msgs  bytes  p50 p99"
-            );
-            let mut sums: Vec<(&str, Measures)> = Vec::new();
-            let (mut pool, mut flow) = (0, 0);
-            for seed in 1..=5 {
-                let spec = Spec { seed, shape, ratio, units, patience: Span::millis(patience), faults };
-                let course = spec.course();
-                pool += optimum::pool(&course);
-                flow += optimum::flow(&course).expect("unit orders");
-                for (place, Played { name, outcome, .. }) in play_all(&course).into_iter().enumerate() {
-                    let measures = Measures::of(&course, &outcome);
-                    match sums.get_mut(place) {
-                        Some((_, sum)) => sum.add(&measures),
-                        None => sums.push((name, measures)),
-                    }
-                }
-            }
-            for (name, m) in sums {
-                println!(
-                    "{name:26}{:.3}  {:.3} {:5} {:5}  {:.3} {:6.1} {:6.1} {:6.0} {:6.0} {:4} {:4}",
-                    m.served as f64 / flow as f64,
-                    m.served as f64 / pool as f64,
-                    m.avoidable,
-                    m.wrong,
-                    m.local_share(),
-                    per(&m, m.transfers),
-                    per(&m, m.units_returned),
-                    per(&m, m.messages),
-                    per(&m, m.bytes),
-                    m.wait(500).0 / 1_000,
-                    m.wait(990).0 / 1_000,
-                );
-            }
-        }
-    }
 }

@@ -8,7 +8,7 @@ use crate::time::Span;
 /// A millisecond from each node to each other, so many units of one item at each, no orders.
 fn course(stock: &[u64]) -> Course {
     let nodes = stock.len();
-    let delay = |place: usize| if place % (nodes + 1) == 0 { Span(0) } else { Span::millis(1) };
+    let delay = |place: usize| if place.is_multiple_of(nodes + 1) { Span(0) } else { Span::millis(1) };
     Course {
         seed: 0,
         regions: (0..nodes).map(|node| node.to_string()).collect(),
