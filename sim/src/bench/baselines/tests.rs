@@ -244,7 +244,3 @@ fn days_of_cover_takes_a_dry_node_for_an_idle_one() {
     let played = play_one(&course, days_of_cover::new(&course, Span::seconds(30)));
     assert_eq!(served(&played.outcome), 0);
 }
-
-fn per(measures: &Measures, count: u64) -> f64 {
-    measures.per_100_sales(count)
-}
