@@ -6,8 +6,10 @@
 //! is the replica that ships. The arena alone keeps time, carries messages, and measures.
 
 pub mod arena;
+pub mod baselines;
 pub mod course;
 pub mod measure;
+pub mod optimum;
 #[cfg(test)]
 mod probe;
 pub mod stockade;
