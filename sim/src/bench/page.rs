@@ -107,10 +107,13 @@ fn workload(name: &str, of: &[&Standings]) -> String {
         body += &format!("<h3>{heading}</h3>\n<p class=\"caption\">{caption}</p>\n{chart}");
     }
     if let Some(middle) = middle(of) {
-        body +=
-            &format!("<h3>All measures at {}</h3>\n{}", Text(&middle.point.to_string()), measures(middle));
+        body += &format!(
+            "<h3>All measures at {}</h3>\n<p class=\"caption\">{ALL}</p>\n{}",
+            Text(&middle.point.to_string()),
+            measures(middle)
+        );
     }
-    section(name, ALL, &body)
+    section(name, "Every policy with the same buyers.", &body)
 }
 
 fn patience(ms: u64) -> String {
