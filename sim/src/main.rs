@@ -51,6 +51,7 @@ fn main() -> ExitCode {
         options::Command::Sweep { seeds, output } => commands::sweep::sweep(&seeds, output),
         options::Command::Planted(planted) => commands::planted::planted(&planted),
         options::Command::Coverage { seeds, output } => commands::coverage::coverage(&seeds, output),
+        options::Command::Bench(asked) => commands::bench::bench(&asked),
         options::Command::Meta { seeds } => commands::meta::meta(&seeds),
     }
 }

@@ -4,6 +4,8 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
 
+use crate::bench::grid::{Corner, Faults, Ratio, Shape};
+use crate::bench::policy::Policy;
 use crate::commands::Output;
 use crate::commands::scenario::Asked;
 use crate::replay::Replay;
@@ -55,6 +57,8 @@ pub enum Command {
         #[arg(short, long, value_enum, default_value_t)]
         output: Output,
     },
+    /// Put policies of moving rights to the same buyers, and measure them against the optimum.
+    Bench(Bench),
     /// Run each seed twice and compare the traces byte for byte.
     Meta {
         /// A count, or a range `A..B`.
@@ -126,6 +130,85 @@ pub struct Planted {
     /// How the end is told.
     #[arg(short, long, value_enum, default_value_t)]
     pub output: Output,
+}
+
+const BENCH: &str = "\
+Examples:
+  stockade-sim bench --headline            is the default policy good enough?
+  stockade-sim bench --shape flash --patience 0 --policy stockade --policy half
+  stockade-sim bench --report bench.html -o json > bench.json
+
+Every policy gets the same buyers, stock, round trips and faults, drawn from the
+seed; five regions, one node each, an equal part of the stock at each, and
+demand that is not (Zipf 1.2). Options that choose may be given more than once;
+without them all of the grid runs: steady demand for items of 100 units with
+every stock, patience and fault, other workloads around the middle.
+
+The optimum knows all buyers beforehand, but its units travel like messages; for
+orders of several items, where that is not known, it is one counter without
+geography. `avoidable`: refused while the node, or another that could have been
+asked within the buyer's patience, had all that was wanted. `local`: served at
+once by the node asked. `moves`: units moved for each unit sold; `back`: units
+back within 10 s where they came from. Figures are medians over the seeds; JSON
+has the least and the most too.
+
+The exit code is 1 when --headline finds a bound missed, 2 when nothing was run.";
+
+/// What `bench` is to do.
+#[derive(Debug, Args)]
+#[command(after_help = BENCH, after_long_help = BENCH)]
+pub struct Bench {
+    /// Only the points by which the default policy is judged, with at least 20 seeds, and the table
+    /// of what it has to reach.
+    #[arg(long, conflicts_with_all = ["shapes", "units", "ratios", "patience", "faults", "trace", "drop"])]
+    pub headline: bool,
+    /// Only this policy.
+    #[arg(long = "policy", value_enum, value_name = "NAME")]
+    pub policies: Vec<Policy>,
+    /// Only demand of this shape.
+    #[arg(long = "shape", value_enum, value_name = "SHAPE")]
+    pub shapes: Vec<Shape>,
+    /// Only items with so many units: 5, 100 or 10000 [flash: 1000].
+    #[arg(long, value_name = "N")]
+    pub units: Vec<u64>,
+    /// Only this stock, by demand.
+    #[arg(long = "ratio", value_enum, value_name = "STOCK")]
+    pub ratios: Vec<Ratio>,
+    /// Only buyers who wait so many ms: 0, 300 or 1000.
+    #[arg(long, value_name = "MS")]
+    pub patience: Vec<u64>,
+    /// Only with these faults.
+    #[arg(long, value_enum, value_name = "FAULTS")]
+    pub faults: Vec<Faults>,
+    /// Seeds of each point: a count, or a range `A..B` [default: 5; --headline: 20].
+    #[arg(long, value_name = "N|A..B")]
+    pub seeds: Option<Seeds>,
+    /// Recorded orders for the shape `trace`: a CSV with the columns ts,region,sku,qty,order, gzipped
+    /// or not.
+    #[arg(long, value_name = "ORDERS.csv")]
+    pub trace: Option<PathBuf>,
+    /// Recorded orders for the shape `drop`, of which the last hour is played.
+    #[arg(long, value_name = "ORDERS.csv")]
+    pub drop: Option<PathBuf>,
+    /// How the end is told.
+    #[arg(short, long, value_enum, default_value_t)]
+    pub output: Output,
+    /// Write a page with charts there.
+    #[arg(long, value_name = "OUT.html")]
+    pub report: Option<PathBuf>,
+}
+
+impl Bench {
+    /// The part of the grid that was asked for.
+    pub fn corner(&self) -> Corner {
+        Corner {
+            shapes: self.shapes.clone(),
+            units: self.units.clone(),
+            ratios: self.ratios.clone(),
+            faults: self.faults.clone(),
+            patience_ms: self.patience.clone(),
+        }
+    }
 }
 
 impl Run {

@@ -174,6 +174,7 @@ impl Measures {
     }
 
     /// Takes in another run's, or several runs'.
+    #[cfg(test)]
     pub fn add(&mut self, other: &Measures) {
         let sums = [
             (&mut self.runs, other.runs),

@@ -8,11 +8,20 @@
 pub mod arena;
 pub mod baselines;
 pub mod course;
+pub mod figures;
+pub mod grid;
+pub mod headline;
+pub mod hot;
+#[cfg(test)]
+pub mod made_up;
+mod marks;
 pub mod measure;
 pub mod optimum;
-#[cfg(test)]
-mod probe;
+pub mod page;
+pub mod policy;
 pub mod stockade;
+pub mod table;
+pub mod traces;
 pub mod workload;
 
 pub use course::{Course, Cut, Death, Order, Want};

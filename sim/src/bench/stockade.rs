@@ -16,9 +16,7 @@ use stockade::types::{
 use stockade::wire::{Genesis, Member, Message, Record, codec};
 use uuid::Uuid;
 
-use super::measure::Measures;
-use super::workload::Spec;
-use super::{Act, Contender, Course, Order, arena};
+use super::{Act, Contender, Course, Order};
 use crate::time::{Span, Time};
 
 /// Ledger time at time 0.
@@ -31,13 +29,6 @@ const SPREAD: Millis = Millis(1_000);
 const FRAME: usize = 4 + 1;
 /// Tokens of the set-up's requests; those of orders are their numbers.
 const SET_UP: Token = Token(u64::MAX);
-
-/// Plays a spec's course with the replica that ships.
-pub fn run_stockade(spec: &Spec) -> Measures {
-    let course = spec.course();
-    let outcome = arena::play(&course, &mut Stockade::new(&course));
-    Measures::of(&course, &outcome)
-}
 
 /// All nodes of a cluster.
 #[derive(Debug)]
@@ -346,6 +337,9 @@ mod tests {
     use super::super::workload::{Faults, Shape};
     use super::super::{Death, Want};
     use super::*;
+    use crate::bench::arena;
+    use crate::bench::measure::Measures;
+    use crate::bench::workload::Spec;
 
     fn spec(shape: Shape, units: u64, faults: Faults) -> Spec {
         Spec { seed: 5, shape, ratio: 0.9, units, patience: Span::seconds(1), faults }

@@ -1,11 +1,12 @@
 //! Courses drawn from a seed: regions, stock, buyers and faults.
 
 mod faults;
-mod regions;
+pub(super) mod regions;
 
 pub use self::faults::Faults;
 use self::regions::{FIVE, Shares};
-pub use self::regions::{REGIONS, rtt};
+#[cfg(test)]
+use self::regions::{REGIONS, rtt};
 use super::{Course, Order, Want};
 use crate::dice::{Dice, Stream};
 use crate::time::{Span, Time};

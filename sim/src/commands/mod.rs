@@ -1,5 +1,6 @@
 //! The commands, one a file.
 
+pub mod bench;
 pub mod coverage;
 pub mod meta;
 mod parallel;
@@ -9,7 +10,7 @@ pub mod run;
 pub mod scenario;
 pub mod shrink;
 pub mod sweep;
-mod table;
+pub mod table;
 
 use std::io::Write;
 

@@ -10,10 +10,23 @@ use crate::options::Seeds;
 
 /// Runs `work` for every seed, and gives each result to `take` in order of seed, until that says
 /// to stop.
-pub fn for_each<R: Send>(seeds: &Seeds, work: impl Fn(u64) -> R + Sync, mut take: impl FnMut(u64, R) -> Go) {
+pub fn for_each<R: Send>(seeds: &Seeds, work: impl Fn(u64) -> R + Sync, take: impl FnMut(u64, R) -> Go) {
+    for_each_on(cores(), seeds, work, take);
+}
+
+pub fn cores() -> usize {
+    std::thread::available_parallelism().map_or(1, NonZero::get)
+}
+
+/// The same on so many threads.
+pub fn for_each_on<R: Send>(
+    threads: usize,
+    seeds: &Seeds,
+    work: impl Fn(u64) -> R + Sync,
+    mut take: impl FnMut(u64, R) -> Go,
+) {
     let next = AtomicU64::new(seeds.first);
     let (next, work) = (&next, &work);
-    let threads = std::thread::available_parallelism().map_or(1, NonZero::get);
     std::thread::scope(|scope| {
         // Bounded, so that a slow seed does not let the others run far ahead of what was taken.
         let (sender, receiver) = mpsc::sync_channel(4 * threads);

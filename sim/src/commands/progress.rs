@@ -28,17 +28,28 @@ impl Progress {
 
     /// Another seed was run.
     pub fn add(&mut self, events: u64, failed: bool) {
-        self.done += 1;
         self.events += events;
         self.failed += u64::from(failed);
+        let failed = self.failed;
+        self.tell(&format!("seeds, {failed} failed"));
+    }
+
+    /// Another run of a bench, in which nothing fails.
+    pub fn add_run(&mut self, events: u64) {
+        self.events += events;
+        self.tell("runs");
+    }
+
+    fn tell(&mut self, what: &str) {
+        self.done += 1;
         if self.told.elapsed() < Duration::from_secs(1) {
             return;
         }
         self.told = Instant::now();
-        let Progress { all, done, failed, events, .. } = *self;
+        let Progress { all, done, events, .. } = *self;
         let rate = events as f64 / self.seconds();
         let left = self.seconds() / done as f64 * (all - done) as f64;
-        eprintln!("{done} of {all} seeds, {failed} failed, {rate:.0} events/s, {left:.0} s left");
+        eprintln!("{done} of {all} {what}, {rate:.0} events/s, {left:.0} s left");
     }
 
     pub fn seconds(&self) -> f64 {

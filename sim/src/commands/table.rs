@@ -7,12 +7,14 @@ use super::say;
 pub enum Cell {
     Text(String),
     Number(u64),
+    /// A number as it is to be written.
+    Figure(String),
 }
 
 impl Cell {
     fn text(&self) -> String {
         match self {
-            Cell::Text(text) => text.clone(),
+            Cell::Text(text) | Cell::Figure(text) => text.clone(),
             Cell::Number(number) => number.to_string(),
         }
     }
@@ -30,8 +32,9 @@ pub fn lines(head: &[Cell], rows: &[Vec<Cell>]) -> Vec<String> {
         rows.iter().map(|row| of(row)).chain([of(head)]).max().unwrap_or(0)
     };
     let widths: Vec<usize> = (0..head.len()).map(width).collect();
-    let is_number =
-        |column: usize| rows.first().is_some_and(|row| matches!(row.get(column), Some(Cell::Number(_))));
+    let is_number = |column: usize| {
+        rows.first().is_some_and(|row| matches!(row.get(column), Some(Cell::Number(_) | Cell::Figure(_))))
+    };
     let line = |row: &[Cell]| {
         let cells = row.iter().zip(&widths).enumerate().map(|(column, (cell, width))| {
             let text = cell.text();

@@ -9,11 +9,11 @@
 //! A page is a function of its recordings: the same recording, the same bytes. Running scenarios and
 //! writing files is left to others.
 
-mod charts;
+pub mod charts;
 mod compare;
 mod figures;
-mod html;
-mod numbers;
+pub mod html;
+pub mod numbers;
 mod page;
 mod places;
 mod tables;
@@ -22,7 +22,7 @@ mod verdict;
 #[cfg(test)]
 mod sample;
 #[cfg(test)]
-mod tests;
+pub mod tests;
 
 pub use compare::compare;
 pub use page::{page, span};

@@ -62,7 +62,7 @@ fn odd() -> Recording {
 const VOID: [&str; 3] = ["meta", "br", "hr"];
 
 /// The first place where tags or quotes do not match, if any.
-fn malformed(html: &str) -> Option<String> {
+pub fn malformed(html: &str) -> Option<String> {
     let mut open: Vec<&str> = Vec::new();
     let mut rest = html.strip_prefix("<!doctype html>\n")?;
     while let Some(start) = rest.find('<') {

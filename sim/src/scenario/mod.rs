@@ -27,7 +27,7 @@ mod shop;
 mod sites;
 mod stage;
 mod stock;
-mod trace;
+pub mod trace;
 
 pub use check::{Overrides, load};
 pub use lapse::Lapse;
