@@ -37,8 +37,6 @@ const HORIZON: f64 = 60_000.0;
 const GROWTH: f64 = 2.0;
 /// How many standard deviations of a round trip's demand are kept against running dry.
 const SAFETY: f64 = 3.0;
-/// Orders of buyers who cannot wait for which units are kept while more are asked for.
-const HURRIED_RESERVE: f64 = 1.5;
 /// Under this part of its target a member is low.
 const LOW_PART: f64 = 0.25;
 /// Half a unit more or less is no reason to move one, and then some: so that a unit that was just
@@ -242,10 +240,9 @@ impl Situation {
     /// Whether a member may run dry before it can be helped.
     fn is_low(&self, member: &Holder, round_trip: Millis) -> bool {
         let holding = member.holding().0 as f64;
-        let (hurry, burst) = self.buyers_of(member);
+        let (_, burst) = self.buyers_of(member);
         let soon = member.demand.rate(self.now) * round_trip.0 as f64;
-        // Who cannot wait must find units when the last ones are sold and more are asked for.
-        let soon = soon + SAFETY * (soon * burst).sqrt() + HURRIED_RESERVE * hurry * member.demand.order();
+        let soon = soon + SAFETY * (soon * burst).sqrt();
         holding < soon.max(LOW_PART * self.target(member)) || holding < member.quota.floor().0 as f64
     }
 

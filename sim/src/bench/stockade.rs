@@ -387,7 +387,11 @@ mod tests {
         assert_eq!(outcome.transfers, 0, "nobody asked, so nothing moves");
         assert!(outcome.messages > 0);
         assert!(
-            stockade.nodes.iter().flat_map(|node| node.replica.rows()).all(|(_, _, row)| row.demand == ::stockade::types::Gauge::default())
+            stockade
+                .nodes
+                .iter()
+                .flat_map(|node| node.replica.rows())
+                .all(|(_, _, row)| row.demand == ::stockade::types::Gauge::default())
         );
     }
 
