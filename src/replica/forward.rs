@@ -160,9 +160,8 @@ impl Replica {
     ) {
         let asker = Asker::Peer(from, forward.id);
         match check_forwarded(&forward.request.command) {
-            Ok(()) if forward.placing && !self.takes_placed(from, forward.id, &forward.request.command) => {
-                self.answer(asker, Err(Refusal::Overloaded), false, out);
-            }
+            // As if it had been lost.
+            Ok(()) if forward.placing && !self.takes_placed(from, forward.id) => {}
             Ok(()) => self.take_request(now, asker, forward.request, forward.placing, out),
             Err(message) => {
                 let name = self.state.name_of(from);

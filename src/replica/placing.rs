@@ -13,8 +13,9 @@
 //!    remembered, and whatever is asked about the id is asked of that member.
 //!
 //! For 2 to hold, an attempt that was refused must not be done later, and messages may come twice:
-//! so the receiver makes nothing for a number that is not above all those it had from the sender in
-//! this session. (Across a restart of either side nothing of the old link arrives.)
+//! so the receiver takes a number that is not above all those it had from the sender in this session
+//! for lost. It does not refuse it: the first of its repeats may be waiting for units, and be served.
+//! (Across a restart of either side nothing of the old link arrives.)
 //!
 //! The receiver decides on its own books alone, what quotas reserve for it left aside; it never
 //! sends the request on.
@@ -315,11 +316,10 @@ impl Replica {
         self.resume(now, id, job, Err(refusal), out);
     }
 
-    /// Whether what a peer placed here under this number may be made here.
-    pub(super) fn takes_placed(&mut self, from: ReplicaId, number: u64, command: &Command) -> bool {
+    /// Whether what a peer placed here is no repeat, and was not overtaken.
+    pub(super) fn takes_placed(&mut self, from: ReplicaId, number: u64) -> bool {
         let session = self.links.session(from);
-        let is_next = self.placing.is_next(from, session, number);
-        is_next || made_by(command).is_some_and(|(id, _)| !self.is_new(id))
+        self.placing.is_next(from, session, number)
     }
 
     /// Holds a placed reservation to what no quota reserves for this node.

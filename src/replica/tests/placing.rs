@@ -257,6 +257,31 @@ fn an_attempt_that_was_overtaken_makes_nothing() {
 }
 
 #[test]
+fn a_repeat_of_a_retry_that_waits_is_not_refused_in_its_place() {
+    let mut bed = scarce(1);
+    bed.cut.insert((2, 0));
+    bed.send(2, Request::plain(put("A", &[("TEE", 1)])));
+    bed.run(4_000);
+    bed.cut.clear();
+    bed.call(0, sale("S", 1)).unwrap();
+    let token = bed.send(2, Request::plain(put("A", &[("TEE", 1)])));
+    let [(0, forward)] = &sent_on(&bed, 2)[..] else { panic!() };
+    let repeat = Message::Forward(forward.clone());
+    bed.deliver_between(2, 0);
+    let node = bed.name(2);
+    bed.step(0, Input::Message { node, message: repeat });
+    bed.step(
+        0,
+        Input::Request {
+            token: crate::replica::Token(77),
+            request: Request::plain(Command::Receive(movement("TEE", 1))),
+        },
+    );
+    bed.run(100);
+    assert!(bed.replies[&token].outcome.is_ok(), "{:?}", bed.replies[&token].outcome);
+}
+
+#[test]
 fn what_a_quota_reserves_is_not_placed_at_nor_taken() {
     let mut bed = scarce(2);
     let quota = Quota { min: Some(Units(2)), ..Quota::default() };
