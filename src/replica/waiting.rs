@@ -190,12 +190,17 @@ impl Replica {
         let launch = policy.and_then(|p| p.launch.as_ref()).filter(|launch| now < launch.until);
         let holder = |replica: ReplicaId, name: &NodeName| {
             let row = item.and_then(|item| item.rows.get(&replica));
+            let demand = row.map_or(Gauge::default(), |row| row.demand);
+            // What was on its way for long is no silence.
+            let as_of = self.links.heard(replica).unwrap_or(now).min(now);
+            let busy = self.links.demand_of(replica);
             Holder {
                 replica,
                 available: row.map_or(Units::ZERO, |row| row.spendable()),
                 coming: item.map_or(Units::ZERO, |item| item.coming_to(replica)),
-                demand: row.map_or(Gauge::default(), |row| row.demand),
-                busy: self.links.demand_of(replica).rate(now),
+                demand,
+                rate: demand.rate(as_of),
+                busy: (busy.rate(as_of), busy.weight()),
                 expected: launch.map(|l| l.expected.get(name).copied().unwrap_or_default()),
                 quota: policy.and_then(|p| p.quotas.get(name)).copied().unwrap_or_default(),
                 linked: self.links.is_up(replica),
@@ -208,14 +213,15 @@ impl Replica {
         let here = holder(self.state.me(), self.name());
         let here = Holder {
             demand: buyers.gauge,
-            busy: self.demand.all().rate(now),
+            rate: buyers.gauge.rate(now),
+            busy: (self.demand.all().rate(now), self.demand.all().weight()),
             linked: true,
             round_trip: Millis(0),
             ..here
         };
         let others = self.state.others().map(|m| holder(m.replica, &m.name)).collect();
         let manual = policy.is_some_and(|p| p.rebalance == Rebalance::Manual);
-        Situation::new(now, here, others, manual, &buyers)
+        Situation::new(here, others, manual, &buyers)
     }
 
     /// Looks again at the buyers who wait for items that changed or of which something was heard.

@@ -1,8 +1,9 @@
 //! How much buyers ask for: what was asked lately, not what was sold, so that a dry node does not
 //! look idle.
 //!
-//! A gauge remembers about [`MEMORY`] orders, however long ago they came: days for an item that
-//! sells once an hour, a second for one that sells out in a minute. When nobody asks any more, the
+//! A gauge remembers about [`MEMORY`] orders, however long ago they came (days for an item that
+//! sells once an hour), but no fewer than those of the last [`SHORTEST`], so that what a hot item's
+//! gauge tells still holds when it has crossed an ocean. When nobody asks any more, the
 //! time that passes speaks for itself. This is the mean of a Gamma-Poisson estimate that forgets by
 //! events instead of by time.
 
@@ -13,6 +14,9 @@ use super::units::Units;
 
 /// Orders that are remembered: enough to tell a third from a half, few enough to follow a change.
 pub const MEMORY: u64 = 32;
+
+/// Orders of this time are remembered however many they are, in milliseconds.
+pub const SHORTEST: u64 = 2_000;
 
 /// What buyers asked for at one node. No part of the books.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Encode, Decode)]
@@ -37,13 +41,15 @@ impl Gauge {
         if self.orders == 0 {
             self.at = now;
         }
-        if self.orders >= MEMORY * 1_000 {
+        if self.orders >= MEMORY * 1_000 && self.span >= SHORTEST {
+            // One comes, one goes.
+            let orders = self.orders / 1_000;
             for part in [&mut self.units, &mut self.orders, &mut self.span] {
-                *part -= *part / MEMORY;
+                *part -= *part / orders;
             }
         }
         self.units = self.units.saturating_add(quantity.0.saturating_mul(1_000));
-        self.orders += 1_000;
+        self.orders = self.orders.saturating_add(1_000);
         self.span = self.span.saturating_add(now.since(self.at).0);
         self.at = self.at.max(now);
     }
@@ -111,7 +117,6 @@ mod tests {
         assert_eq!(asked([5].into_iter()).rate(Timestamp(6)), 0.0);
         assert!(asked([5; 40].into_iter()).rate(Timestamp(5)).is_finite());
         let mut gauge = Gauge { units: u64::MAX, orders: u64::MAX, span: u64::MAX, at: Timestamp(u64::MAX) };
-        gauge.orders = 40_000;
         gauge.asked(Timestamp(9), Units(u64::MAX));
         assert!(gauge.rate(Timestamp(10)).is_finite());
     }

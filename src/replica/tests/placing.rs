@@ -390,8 +390,9 @@ fn what_ended_at_the_member_is_for_it_to_decide() {
 
 #[test]
 fn other_lines_are_replaced_where_it_is() {
-    let mut bed = scarce(3);
+    let mut bed = scarce(1);
     bed.call(2, put("A", &[("TEE", 1)])).unwrap();
+    bed.call(0, Command::Receive(movement("TEE", 2))).unwrap();
     let replaced = claimed(bed.call(2, put("A", &[("TEE", 2)])));
     assert_eq!((replaced.node, replaced.reservation.version), (bed.name(0), 2));
     assert_eq!(made(&mut bed), (2, 0));
@@ -445,9 +446,11 @@ fn where_the_member_never_had_it_everybody_is_asked() {
 
 #[test]
 fn a_note_comes_back_from_journal_and_checkpoint_and_is_forgotten_in_time() {
-    let mut bed = scarce(4);
+    let mut bed = scarce(1);
     for name in ["A", "B", "C"] {
         bed.call(2, put(name, &[("TEE", 1)])).unwrap();
+        bed.call(0, Command::Receive(movement("TEE", 1))).unwrap();
+        bed.run(200);
     }
     let notes = bed.hosts[2].replica.state.notes.clone();
     assert_eq!(notes.iter().count(), 3);
