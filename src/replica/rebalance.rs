@@ -511,7 +511,7 @@ mod tests {
     #[test]
     fn two_donors_are_asked_when_units_may_come_too_late() {
         let mut hot = gauge(32, 1);
-        (hot.span, hot.at) = (320, NOW);
+        (hot.span, hot.at) = (320_000, NOW);
         let s = situation(holder(1, 2, hot), vec![idle(2, 20), idle(3, 19), idle(4, 18)]);
         assert_eq!(s.pull().iter().map(|p| p.member).collect::<Vec<_>>(), [id(2), id(3)]);
     }
