@@ -57,22 +57,25 @@ impl Replica {
         Ok(self.begin_and_tell(now, plans, next, begin, out))
     }
 
-    /// What would be moved of one item.
+    /// What would be moved of one item. Each member's moves are planned after those before, so that
+    /// no unit is promised twice.
     fn moves_of(&self, now: Timestamp, sku: &Sku) -> Vec<Planned> {
-        let situation = self.situation(now, sku);
+        let mut situation = self.situation(now, sku);
         let mut moves = Vec::new();
-        for view in situation.from_all_sides() {
-            let here = view.here.replica;
-            if view.here.draining {
-                let parts = view.hand_over().into_iter();
-                moves.extend(parts.map(|part| Planned {
-                    from: here,
-                    to: part.member,
-                    units: part.units,
-                    why: format!("{} drains", self.state.name_of(here)),
-                }));
+        for member in situation.in_reach() {
+            let view = situation.seen_by(member);
+            let drained = if view.here.draining { view.hand_over() } else { Vec::new() };
+            let drained = drained.into_iter().map(|part| Planned {
+                from: member,
+                to: part.member,
+                units: part.units,
+                why: format!("{} drains", self.state.name_of(member)),
+            });
+            let pulled = view.pull().into_iter().map(|part| self.explained(&view, part));
+            for planned in drained.chain(pulled) {
+                situation.moved(Part { member: planned.to, units: planned.units }, planned.from);
+                moves.push(planned);
             }
-            moves.extend(view.pull().into_iter().map(|part| self.explained(&view, part)));
         }
         moves
     }

@@ -209,20 +209,32 @@ impl Situation {
         self.target_of(member, self.rights())
     }
 
-    /// The same item as each member that can be reached sees it, as far as is known here: this one
-    /// first.
-    pub fn from_all_sides(&self) -> Vec<Situation> {
-        let side = |place: Option<usize>| {
-            let mut view = self.clone();
-            if let Some(place) = place {
-                std::mem::swap(&mut view.here, &mut view.others[place]);
-                view.others[place].round_trip = view.here.round_trip;
-                (view.hurry, view.burst) = (0.0, view.here.demand.order());
+    /// This member and those that can be reached.
+    pub fn in_reach(&self) -> Vec<ReplicaId> {
+        let others = self.others.iter().filter(|h| h.linked).map(|h| h.replica);
+        std::iter::once(self.here.replica).chain(others).collect()
+    }
+
+    /// The same item as another member sees it, as far as is known here.
+    pub fn seen_by(&self, member: ReplicaId) -> Situation {
+        let mut view = self.clone();
+        if let Some(place) = view.others.iter().position(|h| h.replica == member) {
+            std::mem::swap(&mut view.here, &mut view.others[place]);
+            view.others[place].round_trip = view.here.round_trip;
+            (view.hurry, view.burst) = (0.0, view.here.demand.order());
+        }
+        view
+    }
+
+    /// Units leave one member for another: what is planned next sees them there.
+    pub fn moved(&mut self, part: Part, from: ReplicaId) {
+        for holder in [&mut self.here].into_iter().chain(&mut self.others) {
+            if holder.replica == from {
+                holder.available = holder.available.excess_over(part.units);
+            } else if holder.replica == part.member {
+                holder.coming = Units(holder.coming.0.saturating_add(part.units.0));
             }
-            view
-        };
-        let linked = self.others.iter().enumerate().filter(|(_, h)| h.linked).map(|(place, _)| Some(place));
-        std::iter::once(None).chain(linked).map(side).collect()
+        }
     }
 
     /// What a member lacks to its target.
@@ -304,9 +316,12 @@ impl Situation {
         whole_units(target - stays.0 as f64).min(self.room().excess_over(need))
     }
 
-    /// Whether to bring `need` units here for buyers who wait; else it is better to send them where
-    /// the units are.
+    /// Whether to bring `need` units here for buyers who wait; else, and when a quota lets no more
+    /// in, it is better to send them where the units are.
     pub fn is_worth_fetching(&self, need: Units) -> bool {
+        if self.room() < need.excess_over(self.here.available) {
+            return false;
+        }
         let best = self.others.iter().filter(|h| h.linked).map(|h| self.surplus(h)).max();
         let more = best.unwrap_or_default().excess_over(need).min(self.top_up(need));
         self.is_worth(&self.here, Units(need.0.saturating_add(more.0)))
