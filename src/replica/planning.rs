@@ -13,8 +13,11 @@ use crate::types::{Answer, Caller, Cell, Outcome, PlannedMove, Refusal, ReplicaI
 use crate::wire::message::AskLine;
 use crate::wire::{Actor, Cause};
 
-/// Items looked at for one answer.
-const ITEMS_AT_ONCE: usize = 10_000;
+/// Items looked at for one answer, at most: nothing is sold meanwhile ..
+const ITEMS_AT_ONCE: usize = 2_000;
+/// .. and fewer of many members. An item is seen from each of them, and each looks at all others'
+/// surplus, for which it looks at all.
+const GLANCES_AT_ONCE: usize = 1_000_000;
 
 /// What is asked for.
 pub struct Scope<'a> {
@@ -43,7 +46,8 @@ impl Replica {
         };
         let mut skus = self.state.items.range::<Sku, _>(range).map(|(sku, _)| sku);
         let (mut plans, mut count, mut last) = (Vec::new(), 0, None);
-        for sku in skus.by_ref().take(ITEMS_AT_ONCE) {
+        let glances = self.state.roster.len().pow(3).max(1);
+        for sku in skus.by_ref().take((GLANCES_AT_ONCE / glances).clamp(1, ITEMS_AT_ONCE)) {
             let plan = self.moves_of(now, sku);
             // An item's moves are told together, the first one's whatever the limit is.
             if count > 0 && count + plan.len() > scope.limit {
