@@ -583,3 +583,24 @@ fn a_rebalance_gives_nobody_what_a_quota_reserves_nor_twice_what_there_is() {
     assert!(moved <= 7, "{moves:?}, of 12 of which 5 are reserved");
     assert!(bed.available(0, "TEE") >= 5, "{}", bed.available(0, "TEE"));
 }
+
+#[test]
+fn an_order_that_could_never_be_served_changes_nothing_for_the_others() {
+    let served = |absurd: bool| {
+        let mut bed = scarce(300);
+        if absurd {
+            assert!(bed.call(2, put("X", &[("TEE", 1_000_000_000)])).is_err());
+        }
+        let hasty = |n| match sale(&format!("S{n}"), 1) {
+            Command::Sell(sell) => Command::Sell(Sell { wait: Millis(0), ..sell }),
+            other => other,
+        };
+        let buyers = (0..100).map(|n| {
+            bed.run(1_000);
+            bed.call(2, hasty(n)).is_ok()
+        });
+        buyers.filter(|served| *served).count()
+    };
+    let (usual, absurd) = (served(false), served(true));
+    assert!(usual > 90 && absurd > 90, "{usual} without it, {absurd} after it");
+}
