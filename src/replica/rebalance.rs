@@ -20,7 +20,7 @@
 use super::demand::Buyers;
 use crate::planted::{self, Bug};
 use crate::types::gauge::MEMORY;
-use crate::types::{Gauge, Millis, Quota, ReplicaId, Timestamp, Units};
+use crate::types::{Gauge, Millis, Quota, ReplicaId, Units};
 
 /// A transfer must bring units for so many orders of buyers who can wait.
 const ORDERS_PATIENT: f64 = 2.0;
@@ -427,6 +427,7 @@ mod tests {
     use uuid::Uuid;
 
     use super::*;
+    use crate::types::Timestamp;
 
     const NOW: Timestamp = Timestamp(1_000_000);
     const SECOND: Millis = Millis(1_000);
