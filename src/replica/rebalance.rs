@@ -18,6 +18,8 @@
 //! The basic operations on `f64` and `sqrt` round the same way everywhere; nothing else is used,
 //! so every platform and the simulator come to the same numbers.
 
+use std::collections::BTreeMap;
+
 use super::demand::Buyers;
 use crate::planted::{self, Bug};
 use crate::types::gauge::MEMORY;
@@ -26,7 +28,7 @@ use crate::types::{Gauge, Millis, Quota, ReplicaId, Units};
 /// A transfer must bring units for so many orders of buyers who can wait.
 const ORDERS_PATIENT: f64 = 2.0;
 /// And for so many of buyers who cannot.
-const ORDERS_HURRIED: f64 = 0.5;
+const ORDERS_HURRIED: f64 = 1.0;
 /// The part of all rights that is thought sure to be sold before anything is moved again.
 const SURE_PART: f64 = 0.5;
 /// Orders that the guess at a share weighs as much as, until orders tell: all items' demand ..
@@ -321,6 +323,27 @@ impl Situation {
         let left = (self.rights() - need.0 as f64).max(0.0);
         let stays = self.here.holding().excess_over(need);
         whole_units(self.wish(&self.here, left) - stays.0 as f64).min(self.room().excess_over(need))
+    }
+
+    /// Of whom to ask for what would be welcome beyond the need, when `donors` are asked for that:
+    /// of those first that have most beyond their targets, and of others than the donors only
+    /// what is worth a transfer of its own.
+    pub fn wishes(&self, need: Units, donors: &BTreeMap<ReplicaId, Units>) -> BTreeMap<ReplicaId, Units> {
+        let mut rest = self.top_up(need);
+        let part_of = |h: &Holder| donors.get(&h.replica).copied();
+        let left = |h: &Holder| self.surplus(h).excess_over(part_of(h).unwrap_or_default());
+        let mut givers: Vec<(Units, &Holder)> =
+            self.others.iter().filter(|h| h.linked).map(|h| (left(h), h)).collect();
+        givers.sort_by_key(|(left, h)| (part_of(h).is_none(), std::cmp::Reverse(*left), h.replica));
+        let mut wishes = BTreeMap::new();
+        for (left, giver) in givers {
+            let part = left.min(rest);
+            if !part.is_zero() && (part_of(giver).is_some() || self.is_worth(&self.here, part)) {
+                wishes.insert(giver.replica, part);
+                rest = rest.excess_over(part);
+            }
+        }
+        wishes
     }
 
     /// Whether to bring `need` units here for buyers who wait. When nobody has units for several
