@@ -113,6 +113,12 @@ impl Holder {
         Units(self.available.0.saturating_add(self.coming.0))
     }
 
+    /// Less than half of what a quota reserves for it is there: filled up after each sale, it would
+    /// be filled a unit at a time.
+    fn lacks_floor(&self) -> bool {
+        self.holding().0.saturating_mul(2) < self.quota.floor().0
+    }
+
     fn weight(&self) -> f64 {
         self.quota.weight.unwrap_or(1) as f64
     }
@@ -269,16 +275,14 @@ impl Situation {
         let soon = member.rate * round_trip.0 as f64;
         // Who cannot wait must find enough for a large order.
         let soon = (soon + SAFETY * (soon * burst).sqrt()).max(hurry * burst);
-        holding < soon.max(LOW_PART * self.wish(member, self.rights()))
-            || holding < member.quota.floor().0 as f64
+        holding < soon.max(LOW_PART * self.wish(member, self.rights())) || member.lacks_floor()
     }
 
     /// Whether that many units are worth a transfer to `member`.
     fn is_worth(&self, member: &Holder, units: Units) -> bool {
         let (hurry, _) = self.buyers_of(member);
         let orders = 1.0 / ((1.0 - hurry) / ORDERS_PATIENT + hurry / ORDERS_HURRIED);
-        let fills_floor = member.holding() < member.quota.floor();
-        !units.is_zero() && (fills_floor || units.0 as f64 >= orders * member.demand.order())
+        !units.is_zero() && (member.lacks_floor() || units.0 as f64 >= orders * member.demand.order())
     }
 
     /// How many rights this replica may still take in, by its quota.
@@ -391,7 +395,7 @@ impl Situation {
             let units = self.lack(taker).min(surplus);
             let known = taker.demand.weight() > 1.0
                 || taker.expected.is_some_and(|units| !units.is_zero())
-                || taker.holding() < taker.quota.floor();
+                || taker.lacks_floor();
             if known && self.is_low(taker, taker.round_trip) && self.is_worth(taker, units) {
                 gifts.push(Part { member: taker.replica, units });
                 surplus = surplus.excess_over(units);
