@@ -55,8 +55,7 @@ fn has_nothing(item: &Item, replica: ReplicaId) -> bool {
         Some(Err(_)) => false,
     };
     let concerned = |(from, to): &(ReplicaId, ReplicaId)| *from == replica || *to == replica;
-    is_empty
-        && item.pairs().into_iter().filter(concerned).all(|(a, b)| item.in_flight(a, b) == Some(Units::ZERO))
+    is_empty && item.pairs().filter(concerned).all(|(a, b)| item.in_flight(a, b) == Some(Units::ZERO))
 }
 
 impl Replica {

@@ -37,6 +37,8 @@ pub struct Row {
     pub q: u8,
     /// What buyers asked for at its owner. Not part of the books.
     pub demand: Gauge,
+    /// What follows from the cells: asked for much more often than they change.
+    sums: Result<Balances, Unbalanced>,
 }
 
 /// What follows from a row.
@@ -71,6 +73,7 @@ impl Default for Row {
             mark: UNBOUNDED,
             q: 0,
             demand: Gauge::default(),
+            sums: Ok(Balances::default()),
         }
     }
 }
@@ -102,6 +105,10 @@ impl Row {
     /// # Errors
     /// When the row contradicts itself.
     pub fn balances(&self) -> Result<Balances, Unbalanced> {
+        self.sums
+    }
+
+    fn reckon(&self) -> Result<Balances, Unbalanced> {
         let (mut inflow, mut sent, mut credited) = (0u128, 0u128, 0u128);
         for CellValue { cell, value } in self.cells() {
             let value = u128::from(value);
@@ -152,7 +159,11 @@ impl Row {
                 cells.apply(Dot::new(*cell, *value));
             }
         }
-        Row { seq, session, cells, mark: body.mark, q: body.q, demand: body.demand.unwrap_or_default() }
+        let demand = body.demand.unwrap_or_default();
+        let sums = Ok(Balances::default());
+        let mut row = Row { seq, session, cells, mark: body.mark, q: body.q, demand, sums };
+        row.sums = row.reckon();
+        row
     }
 
     /// Whether every cell of `self` is at least what it is in `older`.
@@ -196,6 +207,7 @@ impl CvRDT for Row {
         self.mark = self.mark.max(other.mark);
         self.q = self.q.max(other.q);
         self.cells.merge(other.cells);
+        self.sums = self.reckon();
     }
 }
 
@@ -211,6 +223,7 @@ impl CmRDT for Row {
 
     fn apply(&mut self, op: Dot<Cell>) {
         self.cells.apply(op);
+        self.sums = self.reckon();
     }
 }
 

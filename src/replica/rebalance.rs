@@ -6,8 +6,9 @@
 //!
 //! - **Share.** Each member's part of what buyers will ask for: measured by its [`Gauge`], and
 //!   while little is measured, its part of all items' demand, or what an admin expects of a launch.
-//! - **Target.** Its share of all rights that are known, so that all run dry together; but no
-//!   more than it can be expected to sell soon. What lies above the targets stays where it is.
+//! - **Target.** Its share of all rights that are known, so that all run dry together. It gives
+//!   what lies above, and wishes for what is below; but for no more than it can be expected to
+//!   sell soon: what nobody wishes for stays where it is.
 //! - **Low.** Under a quarter of the target, or under what buyers ask for in a round trip: then it asks
 //!   for what its target lacks, before a buyer must wait.
 //! - **Worth.** A transfer pays when it brings units for several orders. Towards the end, when
@@ -20,7 +21,7 @@
 use super::demand::Buyers;
 use crate::planted::{self, Bug};
 use crate::types::gauge::MEMORY;
-use crate::types::{Gauge, Millis, Quota, ReplicaId, Timestamp, Units};
+use crate::types::{Gauge, Millis, Quota, ReplicaId, Units};
 
 /// A transfer must bring units for so many orders of buyers who can wait.
 const ORDERS_PATIENT: f64 = 2.0;
@@ -119,7 +120,9 @@ impl Holder {
         let expected = self.expected.map_or(0.0, |units| units.0 as f64);
         // A rate is worth little until many orders have told it.
         let trust = (self.demand.weight() / MEMORY as f64).min(1.0);
-        GROWTH * self.demand.remembered() + self.rate * HORIZON * trust * trust + expected
+        // And one order does not tell that there will be another.
+        let after_first = 1.0 - 1.0 / self.demand.weight().max(1.0);
+        GROWTH * after_first * self.demand.remembered() + self.rate * HORIZON * trust * trust + expected
     }
 }
 
@@ -196,17 +199,20 @@ impl Situation {
         self.all().map(|h| h.available.0 as f64 + h.coming.0 as f64).sum()
     }
 
-    /// How many of `rights` a member should hold.
+    /// How many of `rights` a member should hold: its share, within its quota.
     fn target_of(&self, member: &Holder, rights: f64) -> f64 {
-        if member.draining {
-            return 0.0;
-        }
-        let fair = (member.share * rights).min(member.reach());
-        fair.max(member.quota.floor().0 as f64).min(member.quota.ceiling().0 as f64)
+        let quota = &member.quota;
+        let bound = |units: f64| units.max(quota.floor().0 as f64).min(quota.ceiling().0 as f64);
+        if member.draining { 0.0 } else { bound(member.share * rights) }
     }
 
     pub fn target(&self, member: &Holder) -> f64 {
         self.target_of(member, self.rights())
+    }
+
+    /// What a member asks for to hold in all: of its target, what it can be expected to sell soon.
+    fn wish(&self, member: &Holder, rights: f64) -> f64 {
+        self.target_of(member, rights).min(member.reach().max(member.quota.floor().0 as f64))
     }
 
     /// The same item as each member that can be reached sees it, as far as is known here: this one
@@ -227,7 +233,7 @@ impl Situation {
 
     /// What a member lacks to its target.
     fn lack(&self, member: &Holder) -> Units {
-        whole_units(self.target(member) - member.holding().0 as f64).min(member.room())
+        whole_units(self.wish(member, self.rights()) - member.holding().0 as f64).min(member.room())
     }
 
     /// What a member has beyond its target and may give.
@@ -248,7 +254,8 @@ impl Situation {
         let (_, burst) = self.buyers_of(member);
         let soon = member.rate * round_trip.0 as f64;
         let soon = soon + SAFETY * (soon * burst).sqrt();
-        holding < soon.max(LOW_PART * self.target(member)) || holding < member.quota.floor().0 as f64
+        holding < soon.max(LOW_PART * self.wish(member, self.rights()))
+            || holding < member.quota.floor().0 as f64
     }
 
     /// Whether that many units are worth a transfer to `member`.
@@ -300,16 +307,14 @@ impl Situation {
         }
         let left = (self.rights() - need.0 as f64).max(0.0);
         let stays = self.here.holding().excess_over(need);
-        let target = self.target_of(&self.here, left);
-        whole_units(target - stays.0 as f64).min(self.room().excess_over(need))
+        whole_units(self.wish(&self.here, left) - stays.0 as f64).min(self.room().excess_over(need))
     }
 
-    /// Whether to bring `need` units here for buyers who wait; else it is better to send them where
-    /// the units are.
+    /// Whether to bring `need` units here for buyers who wait. When nobody has units for several
+    /// orders to spare, it is better to send the buyers to where the last ones are.
     pub fn is_worth_fetching(&self, need: Units) -> bool {
         let best = self.others.iter().filter(|h| h.linked).map(|h| self.surplus(h)).max();
-        let more = best.unwrap_or_default().excess_over(need).min(self.top_up(need));
-        self.is_worth(&self.here, Units(need.0.saturating_add(more.0)))
+        self.is_worth(&self.here, need.max(best.unwrap_or_default()))
     }
 
     /// Pulls ahead of need, when little is left here. One donor; or two, when the first one's units
@@ -412,6 +417,7 @@ mod tests {
     use uuid::Uuid;
 
     use super::*;
+    use crate::types::Timestamp;
 
     const NOW: Timestamp = Timestamp(1_000_000);
     const SECOND: Millis = Millis(1_000);
@@ -475,9 +481,9 @@ mod tests {
     #[test]
     fn a_target_is_no_more_than_what_can_be_expected_to_be_sold_soon() {
         let s = situation(holder(1, 0, gauge(2, 60)), vec![idle(2, 1_000_000)]);
-        assert!(s.target(&s.here) < 6.0, "{}", s.target(&s.here));
+        assert!(s.wish(&s.here, 1e6) < 6.0, "{}", s.wish(&s.here, 1e6));
         let s = situation(holder(1, 0, gauge(32, 1)), vec![idle(2, 1_000_000)]);
-        assert!(s.target(&s.here) > 60.0, "{}", s.target(&s.here));
+        assert!(s.wish(&s.here, 1e6) > 60.0, "{}", s.wish(&s.here, 1e6));
     }
 
     #[test]
@@ -496,7 +502,7 @@ mod tests {
     #[test]
     fn a_low_node_asks_one_donor_for_what_its_target_lacks() {
         let s = situation(holder(1, 2, gauge(30, 1)), vec![idle(2, 20), idle(3, 19)]);
-        assert_eq!(s.pull(), [part(2, 20)]);
+        assert_eq!(s.pull(), [part(2, 17)]);
         let s = situation(holder(1, 25, gauge(30, 1)), vec![idle(2, 10), idle(3, 9)]);
         assert_eq!(s.pull(), []);
     }

@@ -17,8 +17,7 @@ use super::reservations::Reservations;
 use crate::limits::{FORGET_AT_ONCE, Limits};
 use crate::planted::{self, Bug};
 use crate::types::{
-    Books, Cell, CellValue, Millis, NodeBooks, NodeName, Policy, ReplicaId, Seq, Sku, Timestamp, Totals,
-    Units,
+    Books, Cell, Millis, NodeBooks, NodeName, Policy, ReplicaId, Seq, Sku, Timestamp, Totals, Units,
 };
 use crate::wire::{Body, Change, Entry, Genesis, Key, Member, Merge, Raise, Record, Setting};
 
@@ -47,7 +46,7 @@ impl Item {
     /// Units sent from one to the other that are not credited yet; `None` when the receiver
     /// has credited more than the giver's row here says was sent: that row is late.
     pub fn in_flight(&self, from: ReplicaId, to: ReplicaId) -> Option<Units> {
-        let sent = self.rows.get(&from).map_or(Units::ZERO, |row| row.sent_to(to));
+        let sent = self.sent(from, to);
         let credited = self.rows.get(&to).map_or(Units::ZERO, |row| row.credited_from(from));
         if planted::is_on(Bug::SaturationHides) {
             return Some(sent.excess_over(credited));
@@ -55,31 +54,36 @@ impl Item {
         sent.minus(credited)
     }
 
-    /// The pairs (giver, receiver) between which units moved, by either's row: also those whose
-    /// other row is not here yet.
     /// What others gave to a member and it has not taken in, by the rows that are here.
     pub fn coming_to(&self, member: ReplicaId) -> Units {
         let credited = |from| self.rows.get(&member).map_or(Units::ZERO, |row| row.credited_from(from));
-        let coming = self.rows.iter().map(|(from, row)| row.sent_to(member).excess_over(credited(*from)));
+        let given = self.rows.iter().map(|(from, row)| (from, row.sent_to(member)));
+        let coming = given.filter(|(_, sent)| !sent.is_zero());
+        let coming = coming.map(|(from, sent)| sent.excess_over(credited(*from)));
         Units(coming.map(|units| units.0).fold(0, u64::saturating_add))
     }
 
-    pub fn pairs(&self) -> BTreeSet<(ReplicaId, ReplicaId)> {
-        let of_row = |(owner, row): (&ReplicaId, &Row)| {
+    /// The pairs (giver, receiver) between which units moved, by either's row: also those whose
+    /// other row is not here yet. Each once.
+    pub fn pairs(&self) -> impl Iterator<Item = (ReplicaId, ReplicaId)> + '_ {
+        self.rows.iter().flat_map(move |(owner, row)| {
             let owner = *owner;
-            let pair = |cell: CellValue| match cell.cell {
+            row.cells().filter_map(move |cell| match cell.cell {
                 Cell::Sent(to) => Some((owner, to)),
-                Cell::Credited(from) => Some((from, owner)),
+                // Else the giver's row has the pair.
+                Cell::Credited(from) if self.sent(from, owner).is_zero() => Some((from, owner)),
                 _ => None,
-            };
-            row.cells().filter_map(pair).collect::<Vec<_>>()
-        };
-        self.rows.iter().flat_map(of_row).collect()
+            })
+        })
+    }
+
+    fn sent(&self, from: ReplicaId, to: ReplicaId) -> Units {
+        self.rows.get(&from).map_or(Units::ZERO, |row| row.sent_to(to))
     }
 
     /// Whether a receiver's row here rests on a giver's row that is not.
     pub fn is_late(&self) -> bool {
-        self.pairs().into_iter().any(|(from, to)| self.in_flight(from, to).is_none())
+        self.pairs().any(|(from, to)| self.in_flight(from, to).is_none())
     }
 }
 

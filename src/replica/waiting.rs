@@ -308,6 +308,10 @@ impl Replica {
         let situation = self.situation(now, sku);
         let claim = self.claim_of_waiting(sku);
         let Some((since, newest)) = claim.span else { return };
+        if claim.units <= situation.here.available {
+            // Another line of theirs is short.
+            return;
+        }
         let Some(shortage) = self.shortages.items.get_mut(sku) else { return };
         let mut need = claim.units.excess_over(situation.here.available);
         if need.is_zero() || situation.manual {
