@@ -5,6 +5,7 @@ use super::decide::{No, Yes};
 use super::demand::Buyers;
 use super::draft::Draft;
 use super::effects::{Effects, Token};
+use super::escrow::Row;
 use super::jobs::{Asker, Job};
 use super::planning::Scope;
 use super::requests::{fingerprint, request_id};
@@ -12,7 +13,7 @@ use super::waiting::Stir;
 use crate::limits::{LINES_AT_ONCE, MAX_TWINS};
 use crate::planted::{self, Bug};
 use crate::types::{
-    Answer, Command, Gauge, Line, Movement, Outcome, Policy, Put, Quota, Refusal, ReplicaId, Request,
+    Answer, Cell, Command, Gauge, Line, Movement, Outcome, Policy, Put, Quota, Refusal, ReplicaId, Request,
     ReservationId, ReservationState, Sku, Timestamp, Transfer,
 };
 use crate::wire::{Cause, Change, Record, Remembered};
@@ -95,21 +96,35 @@ impl Replica {
         self.run(now, id, Job { placed_here, ..Job::new(asker, request, key, now) }, out);
     }
 
-    /// Counts what buyers ask for, served or not.
+    /// Counts what buyers ask for, served or not; each once, and nothing that could never be served:
+    /// one absurd order would hide all others.
     fn gauge(&mut self, now: Timestamp, command: &Command) {
-        let (lines, wait) = match command {
-            Command::Put(put) => (&put.lines, put.wait),
-            Command::Sell(sell) => (&sell.lines, sell.wait),
+        let (id, lines, wait) = match command {
+            Command::Put(put) => (&put.id, &put.lines, put.wait),
+            Command::Sell(sell) => (&sell.id, &sell.lines, sell.wait),
             _ => return,
         };
+        if !self.is_new(id) || self.is_noted(id) {
+            return;
+        }
         let patience = (wait, self.links.nearest_round_trip());
         for line in lines {
-            if self.state.items.contains_key(&line.sku) {
+            if self.could_be_served(line) {
                 let known = self.state.own_row(&line.sku).map_or(Gauge::default(), |row| row.demand);
                 self.demand.asked(now, &line.sku, line.quantity, patience, known);
                 self.shortages.stir(now, &line.sku, Stir::Asked);
             }
         }
+    }
+
+    /// Whether so many units were ever there, and one order may have them.
+    fn could_be_served(&self, line: &Line) -> bool {
+        let Some(item) = self.state.items.get(&line.sku) else { return false };
+        let most = item.policy().and_then(|policy| policy.max_per_order);
+        let came = |row: &Row| row.count(Cell::Received).0.saturating_add(row.count(Cell::Returned).0);
+        let came_in = || item.rows.values().map(came).fold(0, u64::saturating_add);
+        most.is_none_or(|most| line.quantity <= most)
+            && (line.quantity <= self.state.available_here(&line.sku) || line.quantity.0 <= came_in().max(1))
     }
 
     /// What is known of an item's buyers here.

@@ -73,7 +73,7 @@ impl Replica {
     ) -> Result<(Stage, Timestamp), Refusal> {
         let command = job.current();
         if matches!(job.asker, Asker::Peer(..)) {
-            return Err(self.not_here(&command));
+            return self.ask_noted(now, job, command, out);
         }
         if let Command::Transfer(transfer) = &command {
             let giver = self.state.member_named(&transfer.from).map(|member| member.replica);
@@ -197,6 +197,10 @@ impl Replica {
                     }
                     (Ok(Answer::Books { books, created }), Command::Transfer(_)) => {
                         Ok(Answer::Books { books, created })
+                    }
+                    // It is that member's to tell: whoever asked has asked it too.
+                    (Ok(_), Command::Read { .. }) if matches!(job.asker, Asker::Peer(..)) => {
+                        Err(self.only_at(from))
                     }
                     (Ok(Answer::Reservation(claimed)), command) if reservation_of(&command).is_some() => {
                         Ok(Answer::Reservation(claimed))

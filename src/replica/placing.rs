@@ -33,7 +33,7 @@ use crate::limits::MAX_JOBS;
 use crate::planted::{self, Bug};
 use crate::types::{
     Answer, Command, Line, Millis, Outcome, Put, Refusal, ReplicaId, ReservationId, ReservationState, Sell,
-    Shortfall, Timestamp, Units, Verdict,
+    Shortfall, Sku, Timestamp, Units, Verdict,
 };
 use crate::wire::message::Forwarded;
 use crate::wire::record::KeyedRequest;
@@ -42,13 +42,53 @@ use crate::wire::{Cause, Placed};
 /// What is under way; lost at a restart, after which every note is one whose outcome is unknown.
 #[derive(Debug, Default)]
 pub struct Placing {
-    /// Reservations of which one attempt in all was sent, under this number, and is not answered.
-    sole: BTreeMap<ReservationId, u64>,
+    /// Reservations of which one attempt in all was sent, and is not answered.
+    sole: BTreeMap<ReservationId, Attempt>,
+    /// What those want of each member: its row does not say so yet.
+    wanted: BTreeMap<(ReplicaId, Sku), Units>,
     /// The highest number that each member placed something here under, and its session then.
     heard: BTreeMap<ReplicaId, (u64, u64)>,
 }
 
+/// One attempt under way.
+#[derive(Debug)]
+struct Attempt {
+    at: ReplicaId,
+    number: u64,
+    lines: Vec<Line>,
+}
+
 impl Placing {
+    fn begin(&mut self, id: ReservationId, attempt: Attempt) {
+        for line in &attempt.lines {
+            let wanted = self.wanted.entry((attempt.at, line.sku.clone())).or_default();
+            *wanted = Units(wanted.0.saturating_add(line.quantity.0));
+        }
+        self.sole.insert(id, attempt);
+    }
+
+    /// The attempt is answered, lost, or no longer the only one.
+    fn end(&mut self, id: &ReservationId) {
+        let Some(attempt) = self.sole.remove(id) else { return };
+        for line in attempt.lines {
+            let key = (attempt.at, line.sku);
+            let left = self.wanted.get(&key).copied().unwrap_or_default().excess_over(line.quantity);
+            if left.is_zero() {
+                self.wanted.remove(&key);
+            } else {
+                self.wanted.insert(key, left);
+            }
+        }
+    }
+
+    fn is_sole(&self, id: &ReservationId, number: u64) -> bool {
+        self.sole.get(id).is_some_and(|attempt| attempt.number == number)
+    }
+
+    fn wanted_of(&self, member: ReplicaId, sku: &Sku) -> Units {
+        self.wanted.get(&(member, sku.clone())).copied().unwrap_or_default()
+    }
+
     /// Whether this number is above all that `from` has sent in its session.
     fn is_next(&mut self, from: ReplicaId, session: u64, number: u64) -> bool {
         // Numbers begin anywhere and wrap.
@@ -111,7 +151,7 @@ impl Replica {
             let of_line = |(line, situation): &(&Line, super::rebalance::Situation)| {
                 let holder = situation.others.iter().find(|h| h.replica == member)?;
                 let usable = holder.linked && !holder.draining;
-                let spare = spare(holder);
+                let spare = spare(holder).excess_over(self.placing.wanted_of(member, &line.sku));
                 (usable && spare >= line.quantity).then_some(spare)
             };
             situations.iter().map(of_line).min().flatten()
@@ -148,8 +188,8 @@ impl Replica {
         member: ReplicaId,
         out: &mut Effects,
     ) {
-        let Some((reservation, _)) = made_by(&job.request.command) else { return };
-        let reservation = reservation.clone();
+        let Some((reservation, lines)) = made_by(&job.request.command) else { return };
+        let (reservation, lines) = (reservation.clone(), lines.to_vec());
         let ends = match &job.request.command {
             Command::Put(put) => now.after(put.ttl),
             _ => now,
@@ -170,7 +210,7 @@ impl Replica {
         };
         let (stage, deadline) = self.forward(now, member, &job, command, true, out);
         if let Stage::Forwarded { number, .. } = stage {
-            self.placing.sole.insert(reservation, number);
+            self.placing.begin(reservation, Attempt { at: member, number, lines });
         }
         job.stage = stage;
         self.jobs.park(id, job, deadline);
@@ -196,7 +236,7 @@ impl Replica {
         let made = made_by(&command).map(|(id, _)| id.clone());
         if let Some(id) = &made {
             // From here on the refusal of one attempt says nothing about the other.
-            self.placing.sole.remove(id);
+            self.placing.end(id);
         }
         self.forward(now, member, job, command, made.is_some(), out)
     }
@@ -216,16 +256,34 @@ impl Replica {
         self.state.notes.find(id).is_some()
     }
 
-    /// What a peer is told that asks for a reservation which is not here. While it is on its way
-    /// somewhere, nobody can say that it is nowhere.
-    pub(super) fn not_here(&self, command: &Command) -> Refusal {
-        let note = reservation_of(command).and_then(|id| self.state.notes.find(id));
-        match note {
-            Some(note) if made_by(command).is_some() || self.placing.sole.contains_key(&note.id) => {
-                Refusal::OwnerUnreachable { unreachable: vec![self.state.name_of(note.at)] }
+    /// A peer asks for a reservation which is not here. What was sent elsewhere may have been made
+    /// there or be on its way still: that member is asked, and takes nothing in that was sent before.
+    /// Only then can anybody say that the reservation is nowhere.
+    pub(super) fn ask_noted(
+        &mut self,
+        now: Timestamp,
+        job: &Job,
+        command: Command,
+        out: &mut Effects,
+    ) -> Result<(Stage, Timestamp), Refusal> {
+        let note = reservation_of(&command).and_then(|id| self.state.notes.find(id));
+        let Some(at) = note.map(|note| note.at).filter(|_| !job.astray) else {
+            return Err(Refusal::ReservationNotFound);
+        };
+        let is_sole = reservation_of(&command).is_some_and(|id| self.placing.sole.contains_key(id));
+        let may_ask = !is_sole && !job.placed_here && self.jobs.len() < MAX_JOBS && self.links.is_up(at);
+        match command {
+            Command::Read { .. } if may_ask => Ok(self.forward(now, at, job, command, true, out)),
+            _ if made_by(&command).is_some() || matches!(command, Command::Read { .. }) => {
+                Err(self.only_at(at))
             }
-            _ => Refusal::ReservationNotFound,
+            _ => Err(Refusal::ReservationNotFound),
         }
+    }
+
+    /// The member that decides, as it must be told to one who cannot be told what it says.
+    pub(super) fn only_at(&self, member: ReplicaId) -> Refusal {
+        Refusal::OwnerUnreachable { unreachable: vec![self.state.name_of(member)] }
     }
 
     /// A member answered what was sent to it. Whether the job goes on here: it was placed and
@@ -247,10 +305,10 @@ impl Replica {
             job.astray |= is_astray;
             return is_astray;
         }
-        if self.placing.sole.get(&note.id) != Some(&answer.id) {
+        if !self.placing.is_sole(&note.id, answer.id) {
             return false;
         }
-        self.placing.sole.remove(&note.id);
+        self.placing.end(&note.id);
         if !answer.outcome.as_ref().is_err_and(made_nothing) {
             return false;
         }
@@ -295,9 +353,9 @@ impl Replica {
     ) {
         let command = job.current();
         if let Some((reservation, _)) = made_by(&command)
-            && self.placing.sole.get(reservation) == Some(&number)
+            && self.placing.is_sole(reservation, number)
         {
-            self.placing.sole.remove(reservation);
+            self.placing.end(reservation);
             self.stats.placed_unknown += 1;
             if planted::is_on(Bug::PlaceAgainElsewhere)
                 && let Some(note) = self.state.notes.find(reservation).cloned()

@@ -13,8 +13,11 @@ use crate::types::{Answer, Caller, Cell, Outcome, PlannedMove, Refusal, ReplicaI
 use crate::wire::message::AskLine;
 use crate::wire::{Actor, Cause};
 
-/// Items looked at for one answer.
-const ITEMS_AT_ONCE: usize = 10_000;
+/// Items looked at for one answer, at most: nothing is sold meanwhile ..
+const ITEMS_AT_ONCE: usize = 2_000;
+/// .. and fewer of many members. An item is seen from each of them, and each looks at all others'
+/// surplus, for which it looks at all.
+const GLANCES_AT_ONCE: usize = 1_000_000;
 
 /// What is asked for.
 pub struct Scope<'a> {
@@ -43,7 +46,8 @@ impl Replica {
         };
         let mut skus = self.state.items.range::<Sku, _>(range).map(|(sku, _)| sku);
         let (mut plans, mut count, mut last) = (Vec::new(), 0, None);
-        for sku in skus.by_ref().take(ITEMS_AT_ONCE) {
+        let glances = self.state.roster.len().pow(3).max(1);
+        for sku in skus.by_ref().take((GLANCES_AT_ONCE / glances).clamp(1, ITEMS_AT_ONCE)) {
             let plan = self.moves_of(now, sku);
             // An item's moves are told together, the first one's whatever the limit is.
             if count > 0 && count + plan.len() > scope.limit {
@@ -57,22 +61,25 @@ impl Replica {
         Ok(self.begin_and_tell(now, plans, next, begin, out))
     }
 
-    /// What would be moved of one item.
+    /// What would be moved of one item. Each member's moves are planned after those before, so that
+    /// no unit is promised twice.
     fn moves_of(&self, now: Timestamp, sku: &Sku) -> Vec<Planned> {
-        let situation = self.situation(now, sku);
+        let mut situation = self.situation(now, sku);
         let mut moves = Vec::new();
-        for view in situation.from_all_sides() {
-            let here = view.here.replica;
-            if view.here.draining {
-                let parts = view.hand_over().into_iter();
-                moves.extend(parts.map(|part| Planned {
-                    from: here,
-                    to: part.member,
-                    units: part.units,
-                    why: format!("{} drains", self.state.name_of(here)),
-                }));
+        for member in situation.in_reach() {
+            let view = situation.seen_by(member);
+            let drained = if view.here.draining { view.hand_over() } else { Vec::new() };
+            let drained = drained.into_iter().map(|part| Planned {
+                from: member,
+                to: part.member,
+                units: part.units,
+                why: format!("{} drains", self.state.name_of(member)),
+            });
+            let pulled = view.pull().into_iter().map(|part| self.explained(&view, part));
+            for planned in drained.chain(pulled) {
+                situation.moved(Part { member: planned.to, units: planned.units }, planned.from);
+                moves.push(planned);
             }
-            moves.extend(view.pull().into_iter().map(|part| self.explained(&view, part)));
         }
         moves
     }

@@ -215,20 +215,32 @@ impl Situation {
         self.target_of(member, rights).min(member.reach().max(member.quota.floor().0 as f64))
     }
 
-    /// The same item as each member that can be reached sees it, as far as is known here: this one
-    /// first.
-    pub fn from_all_sides(&self) -> Vec<Situation> {
-        let side = |place: Option<usize>| {
-            let mut view = self.clone();
-            if let Some(place) = place {
-                std::mem::swap(&mut view.here, &mut view.others[place]);
-                view.others[place].round_trip = view.here.round_trip;
-                (view.hurry, view.burst) = (0.0, view.here.demand.order());
+    /// This member and those that can be reached.
+    pub fn in_reach(&self) -> Vec<ReplicaId> {
+        let others = self.others.iter().filter(|h| h.linked).map(|h| h.replica);
+        std::iter::once(self.here.replica).chain(others).collect()
+    }
+
+    /// The same item as another member sees it, as far as is known here.
+    pub fn seen_by(&self, member: ReplicaId) -> Situation {
+        let mut view = self.clone();
+        if let Some(place) = view.others.iter().position(|h| h.replica == member) {
+            std::mem::swap(&mut view.here, &mut view.others[place]);
+            view.others[place].round_trip = view.here.round_trip;
+            (view.hurry, view.burst) = (0.0, view.here.demand.order());
+        }
+        view
+    }
+
+    /// Units leave one member for another: what is planned next sees them there.
+    pub fn moved(&mut self, part: Part, from: ReplicaId) {
+        for holder in [&mut self.here].into_iter().chain(&mut self.others) {
+            if holder.replica == from {
+                holder.available = holder.available.excess_over(part.units);
+            } else if holder.replica == part.member {
+                holder.coming = Units(holder.coming.0.saturating_add(part.units.0));
             }
-            view
-        };
-        let linked = self.others.iter().enumerate().filter(|(_, h)| h.linked).map(|(place, _)| Some(place));
-        std::iter::once(None).chain(linked).map(side).collect()
+        }
     }
 
     /// What a member lacks to its target.
@@ -311,8 +323,11 @@ impl Situation {
     }
 
     /// Whether to bring `need` units here for buyers who wait. When nobody has units for several
-    /// orders to spare, it is better to send the buyers to where the last ones are.
+    /// orders to spare, or a quota lets no more in, it is better to send them where the last ones are.
     pub fn is_worth_fetching(&self, need: Units) -> bool {
+        if self.room() < need.excess_over(self.here.available) {
+            return false;
+        }
         let best = self.others.iter().filter(|h| h.linked).map(|h| self.surplus(h)).max();
         self.is_worth(&self.here, need.max(best.unwrap_or_default()))
     }
@@ -517,7 +532,7 @@ mod tests {
     #[test]
     fn two_donors_are_asked_when_units_may_come_too_late() {
         let mut hot = gauge(32, 1);
-        (hot.span, hot.at) = (320, NOW);
+        (hot.span, hot.at) = (320_000, NOW);
         let s = situation(holder(1, 2, hot), vec![idle(2, 20), idle(3, 19), idle(4, 18)]);
         assert_eq!(s.pull().iter().map(|p| p.member).collect::<Vec<_>>(), [id(2), id(3)]);
     }

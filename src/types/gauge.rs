@@ -27,7 +27,8 @@ pub struct Gauge {
     /// Orders that asked, in thousandths: how much the gauge is worth.
     #[n(1)]
     pub orders: u64,
-    /// From the first of them to the last, in milliseconds.
+    /// From the first of them to the last, in thousandths of a millisecond: of many orders in each
+    /// millisecond, one takes less than one of those along when it is forgotten.
     #[n(2)]
     pub span: u64,
     /// When the last of them came, by the node's ledger time.
@@ -41,7 +42,7 @@ impl Gauge {
         if self.orders == 0 {
             self.at = now;
         }
-        if self.orders >= MEMORY * 1_000 && self.span >= SHORTEST {
+        if self.orders >= MEMORY * 1_000 && self.span >= SHORTEST * 1_000 {
             // One comes, one goes.
             let orders = self.orders / 1_000;
             for part in [&mut self.units, &mut self.orders, &mut self.span] {
@@ -50,7 +51,7 @@ impl Gauge {
         }
         self.units = self.units.saturating_add(quantity.0.saturating_mul(1_000));
         self.orders = self.orders.saturating_add(1_000);
-        self.span = self.span.saturating_add(now.since(self.at).0);
+        self.span = self.span.saturating_add(now.since(self.at).0.saturating_mul(1_000));
         self.at = self.at.max(now);
     }
 
@@ -60,8 +61,8 @@ impl Gauge {
             return 0.0;
         }
         let after_first = (self.orders - 1_000) as f64 / self.orders as f64;
-        let lasted = self.span.saturating_add(now.since(self.at).0).max(1);
-        self.remembered() * after_first / lasted as f64
+        let lasted = self.span as f64 / 1_000.0 + now.since(self.at).0 as f64;
+        self.remembered() * after_first / lasted.max(1.0)
     }
 
     /// Orders that it rests on.
@@ -98,6 +99,16 @@ mod tests {
             let rate = gauge.rate(Timestamp(99 * pace));
             assert!((rate / expected - 1.0).abs() < 0.05, "{rate} at one order in {pace} ms");
             assert_eq!(gauge.order(), 2.0);
+        }
+    }
+
+    #[test]
+    fn a_hot_rate_is_told_whatever_part_of_a_millisecond_lies_between_orders() {
+        for per_second in [400, 700, 999, 1_500, 10_000, 50_000] {
+            let gauge = asked((0..20 * per_second).map(|n| n * 1_000 / per_second));
+            let expected = 2.0 * per_second as f64 / 1_000.0;
+            let rate = gauge.rate(Timestamp(20_000));
+            assert!((rate / expected - 1.0).abs() < 0.05, "{rate} for {expected}");
         }
     }
 
