@@ -16,8 +16,8 @@ pub struct Buyers {
     pub gauge: Gauge,
     /// The share of them who would not wait for a round trip.
     pub hurry: f64,
-    /// Mean square of an order's units, over the mean of its units: what a large order adds to
-    /// the variance.
+    /// Mean square of an order's units over the mean of its units: what an order of a random size
+    /// adds to the variance of demand. The size of a large order, where sizes differ.
     pub burst: f64,
 }
 
@@ -44,11 +44,14 @@ impl Demand {
             self.drop_oldest();
         }
         let hurries = if wait < round_trip { 1.0 } else { 0.0 };
-        let fresh = Buyers { gauge: known, hurry: hurries, burst: quantity.0 as f64 };
+        let units = quantity.0 as f64;
+        let fresh = Buyers { gauge: known, hurry: hurries, burst: units };
         let buyers = self.items.entry(sku.clone()).or_insert(fresh);
         buyers.gauge.asked(now, quantity);
         buyers.hurry += (hurries - buyers.hurry) / HURRY_MEMORY;
-        buyers.burst += (quantity.0 as f64 - buyers.burst) / HURRY_MEMORY;
+        // Each unit counts as much, hence a large order more than a small one.
+        let part = units / (buyers.gauge.order() * HURRY_MEMORY);
+        buyers.burst += (units - buyers.burst) * part.min(1.0);
     }
 
     pub fn of(&self, sku: &Sku) -> Option<Buyers> {

@@ -211,6 +211,12 @@ impl Jobs {
         if *time <= now { Some(*id) } else { None }
     }
 
+    /// Whether a job of such a kind was sent to `owner` and is not answered.
+    pub fn any_sent(&self, owner: ReplicaId, kind: impl Fn(&Job) -> bool) -> bool {
+        let sent = |job: &Job| matches!(job.stage, Stage::Forwarded { owner: to, .. } if to == owner);
+        self.parked.values().any(|job| sent(job) && kind(job))
+    }
+
     /// Jobs that were sent to `owner`, or ask it.
     pub fn sent_to(&self, owner: ReplicaId) -> Vec<JobId> {
         let concerns = |job: &Job| match &job.stage {

@@ -111,6 +111,10 @@ impl Placing {
 /// By how much a note may be forgotten before its reservation: clocks differ.
 const CLOSE_ENOUGH: Millis = Millis::from_secs(60);
 
+fn makes(job: &Job, id: &ReservationId) -> bool {
+    made_by(&job.request.command).is_some_and(|(made, _)| made == id)
+}
+
 /// The reservation that a command would make, and its lines.
 fn made_by(command: &Command) -> Option<(&ReservationId, &[Line])> {
     match command {
@@ -305,7 +309,11 @@ impl Replica {
             job.astray |= is_astray;
             return is_astray;
         }
-        if !self.placing.is_sole(&note.id, answer.id) {
+        // A member that drains has nothing under way of this id, makes nothing of it, and drops what
+        // was sent before this: earlier attempts whose outcome was unknown came to nothing, too.
+        let drains = note.at == from && answer.outcome == Err(Refusal::Draining);
+        let has_given_up = drains && !self.jobs.any_sent(from, |job| makes(job, &note.id));
+        if !self.placing.is_sole(&note.id, answer.id) && !has_given_up {
             return false;
         }
         self.placing.end(&note.id);

@@ -263,9 +263,10 @@ impl Situation {
     /// Whether a member may run dry before it can be helped.
     fn is_low(&self, member: &Holder, round_trip: Millis) -> bool {
         let holding = member.holding().0 as f64;
-        let (_, burst) = self.buyers_of(member);
+        let (hurry, burst) = self.buyers_of(member);
         let soon = member.rate * round_trip.0 as f64;
-        let soon = soon + SAFETY * (soon * burst).sqrt();
+        // Who cannot wait must find enough for a large order.
+        let soon = (soon + SAFETY * (soon * burst).sqrt()).max(hurry * burst);
         holding < soon.max(LOW_PART * self.wish(member, self.rights()))
             || holding < member.quota.floor().0 as f64
     }

@@ -314,7 +314,7 @@ impl Replica {
         }
         let Some(shortage) = self.shortages.items.get_mut(sku) else { return };
         let mut need = claim.units.excess_over(situation.here.available);
-        if need.is_zero() || situation.manual {
+        if situation.manual {
             need = Units::ZERO;
         }
         for asked in shortage.members.values_mut() {
@@ -328,6 +328,8 @@ impl Replica {
         let usable =
             |member: ReplicaId| state_of(member).open.is_none() && now >= state_of(member).not_before;
         let donors = situation.donors(need, claim.patience.since(now), usable);
+        // One of them is asked for more than buyers need; from several too much would come.
+        let best = donors.first().map(|part| part.member);
         let donors: BTreeMap<ReplicaId, Units> = donors.iter().map(|p| (p.member, p.units)).collect();
         let known: Units = Units(donors.values().map(|units| units.0).sum());
         // When all that is known to be free serves nobody, it is left where it is, and the rows
@@ -335,6 +337,8 @@ impl Replica {
         let useless = situation.here.available.0.saturating_add(known.0) < claim.least.0;
         let unmet = need.excess_over(known).min(situation.room());
         let want = if useless { Units::ZERO } else { situation.top_up(need) };
+        // What is known to be free, or is asked for already, will do: nobody need be asked for a row.
+        let is_covered = unmet.is_zero() && !useless && !situation.manual;
         for holder in situation.others.iter().filter(|h| h.linked) {
             let asked = shortage.members.entry(holder.replica).or_default();
             let unheard =
@@ -343,11 +347,13 @@ impl Replica {
                 Some(part) if !useless => *part,
                 Some(_) if unheard && now >= asked.no_row_before => Units::ZERO,
                 Some(_) => continue,
+                None if is_covered => continue,
                 None if unheard && asked.open.is_none() && now >= asked.no_row_before => unmet,
                 None => continue,
             };
             asked.open = Some((now, need));
             self.shortages.timers.insert((now.after(ASK_TIMEOUT), sku.clone()));
+            let want = if best == Some(holder.replica) { want } else { Units::ZERO };
             let line = AskLine { sku: sku.clone(), need, want, demand: Some(situation.here.demand) };
             let (lines, earliest) = asks.entry(holder.replica).or_insert((Vec::new(), since));
             lines.push(line);

@@ -541,7 +541,6 @@ fn a_retry_elsewhere_makes_nothing_while_what_was_placed_may_still_come() {
 }
 
 #[test]
-#[ignore = "a note binds the id to a member that will not make it again, though units are here"]
 fn an_id_that_was_placed_and_has_expired_is_not_refused_for_good_by_a_node_that_drains() {
     let mut bed = scarce(2);
     claimed(bed.call(2, put("A", &[("TEE", 1)])));
