@@ -121,6 +121,8 @@ bugs! {
     ThrottleOff "throttle-off" "a donor that has nothing is asked again at once";
     AskLivelock "ask-livelock" "two that want each other's units both give";
     QuotasIgnored "quotas-ignored" "rights that a quota reserves are given away";
+    FloorGivenUnasked "floor-given-unasked" "who gives unasked does not mind what a quota reserves here";
+    DryRunMoves "dry-run-moves" "a dry run of a rebalance begins what it tells";
     DrainLeavesUnits "drain-leaves-units" "what comes free while draining is not handed over";
     DrainedTooEarly "drained-too-early" "a node says it is drained while it holds units";
 

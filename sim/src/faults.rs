@@ -223,12 +223,14 @@ impl World {
         let cut = self.counts.cuts;
         self.network.cut(self.now, from, to);
         self.cuts.insert(cut, (from, to));
+        self.oracle.is_cut = true;
         self.push_in(span, Event::Mend { cut });
         self.push_in(IDLE, Event::Idle { a: from, b: to });
     }
 
     pub(crate) fn mend(&mut self, cut: u64) {
         let Some((from, to)) = self.cuts.remove(&cut) else { return };
+        self.oracle.is_cut = !self.cuts.is_empty();
         for (time, parcel) in self.network.mend(self.now, from, to) {
             self.push(time, Event::Parcel(parcel));
         }

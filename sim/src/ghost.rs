@@ -73,6 +73,11 @@ impl Ledger {
         }
     }
 
+    /// Something was recorded about an item.
+    pub fn knows(&self, sku: &Sku) -> bool {
+        self.rows.contains_key(sku) || self.settings.contains_key(sku)
+    }
+
     pub fn apply(&mut self, record: &Record) {
         match record {
             Record::Change(change) => self.apply_change(change),

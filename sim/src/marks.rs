@@ -76,6 +76,11 @@ marks! {
     Placed: "a reservation was sent to where the units are",
     PlacedRefused: "and refused there, and went on here",
     PlacedUnknown: "and not answered",
+    LaunchSet: "an item was set with what a launch is expected to sell",
+    MoveTold: "a rebalance told what would be moved",
+    MoveBegun: "a rebalance began to move units",
+    QuotaSetInCut: "quotas were changed while a link was cut",
+    DrainBeganInCut: "a node began to drain while a link was cut",
     // Messages.
     HelloSent: "a hello was sent",
     DigestSent: "a digest was sent",

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use stockade::limits::ASK_TIMEOUT;
 use stockade::types::{Answer, Applied, Command, IdempotencyKey, Reply, ReservationState, Timestamp};
-use stockade::wire::{Body, Cause, Change, Message};
+use stockade::wire::{Body, Cause, Change, Key, Message};
 
 use crate::checks::{Checked, placed, sizes};
 use crate::claims::{claims, makes, refusals, shortfalls};
@@ -46,9 +46,17 @@ impl Oracle {
             self.asks.gave_reason(node);
         }
         self.transfers += u64::from(change.cause.is_gift());
+        coverage.hit_if(change.cause == Cause::Drain && self.is_cut, Mark::DrainBeganInCut);
         for entry in &change.entries {
-            if let Body::Draining(draining) = entry.body {
-                self.watches[node].is_draining = draining;
+            match (&entry.key, &entry.body) {
+                (_, Body::Draining(draining)) => self.watches[node].is_draining = *draining,
+                (Key::Setting(sku), Body::Setting(setting)) => {
+                    coverage.hit_if(setting.policy.launch.is_some(), Mark::LaunchSet);
+                    let known = self.books[node].memory.settings.get(sku);
+                    let changed = known.is_some_and(|(_, _, old)| old.quotas != setting.policy.quotas);
+                    coverage.hit_if(changed && self.is_cut, Mark::QuotaSetInCut);
+                }
+                _ => {}
             }
         }
         let Some(new) = &change.reservation else { return };
@@ -129,6 +137,10 @@ impl Oracle {
                 let first = self.passed.imports.get(&(node, key.clone()));
                 let repeated = lines.contains(&Ok(Applied::Before));
                 coverage.hit_if(repeated && first.is_some_and(|first| *first != life), Mark::ImportResumed);
+            }
+            (Ok(Answer::Moves { moves, .. }), _) => {
+                coverage.hit_if(!moves.is_empty(), Mark::MoveTold);
+                coverage.hit_if(moves.iter().any(|planned| planned.begun), Mark::MoveBegun);
             }
             _ => {}
         }

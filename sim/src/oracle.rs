@@ -20,7 +20,7 @@ use crate::checks::overselling::{Kind, Sales};
 use crate::checks::quiet::Sent;
 use crate::checks::{
     Checked, Violation, acknowledged::Promises, changes, conservation, copies, drained, keys::Answers,
-    placed, quotas, recovery, refused::Refusals, settings, settled, verdicts,
+    placed, planned_moves, quotas, recovery, refused::Refusals, settings, settled, verdicts,
 };
 use crate::claims::{claims, makes, movement, shortfalls, wishes};
 use crate::coverage::Coverage;
@@ -67,6 +67,8 @@ pub struct Oracle {
     last: BTreeMap<usize, ReservationId>,
     pub passed: Passed,
     pub coverage: Coverage,
+    /// Some link is cut.
+    pub is_cut: bool,
     /// Found where nobody could be told.
     pub found: Option<Violation>,
     /// When each node's clock last went on after it stood still, and for how long it did: so much
@@ -98,6 +100,7 @@ impl Oracle {
             last: BTreeMap::new(),
             passed: Passed::default(),
             coverage: Coverage::default(),
+            is_cut: false,
             found: None,
             stood_still,
         }
@@ -256,6 +259,8 @@ impl Oracle {
         if !reply.replayed {
             settings::check(&open.request.command, &reply.outcome)?;
         }
+        let exists = |sku: &Sku| self.books.iter().any(|books| books.memory.knows(sku));
+        planned_moves::check(&open.request.command, &reply.outcome, (node, self.members.len()), exists)?;
         if let Ok(Answer::Node(status)) = &reply.outcome
             && status.state == NodeState::Drained
             && node_number(&status.name) == node

@@ -47,6 +47,11 @@ impl std::fmt::Display for Time {
 /// Wall clock at the beginning of the world, in milliseconds.
 const EPOCH: u64 = 1_700_000_000_000;
 
+/// What a clock that is right tells.
+pub fn wall_clock(now: Time) -> Timestamp {
+    Timestamp(EPOCH + now.0 / 1_000)
+}
+
 /// A host's clocks: a wall clock that is wrong by `skew`, and ledger time as the node reckons it:
 /// wall clock at the start, but never below the last durable time, then monotonic with `drift`.
 #[derive(Clone, Debug)]
@@ -66,7 +71,7 @@ impl Clock {
 
     /// A process starts: ledger time begins anew, no earlier than `earliest`.
     pub fn start(&mut self, now: Time, earliest: Timestamp) {
-        self.base = (EPOCH + now.0 / 1_000).saturating_add_signed(self.skew_ms).max(earliest.0);
+        self.base = wall_clock(now).0.saturating_add_signed(self.skew_ms).max(earliest.0);
         self.at = now;
         self.frozen = (now, now);
     }

@@ -105,8 +105,10 @@ pub fn command(command: &Command) -> String {
         Command::Items { .. } => "list items".into(),
         Command::Nodes => "list nodes".into(),
         Command::Check => "check".into(),
-        Command::Rebalance { dry_run: true, .. } => "rebalance, dry run".into(),
-        Command::Rebalance { dry_run: false, .. } => "rebalance".into(),
+        Command::Rebalance { sku, dry_run, .. } => {
+            let of = sku.as_ref().map_or("all", |sku| sku.as_str());
+            format!("rebalance {of}{}", if *dry_run { ", dry run" } else { "" })
+        }
     }
 }
 
@@ -128,7 +130,13 @@ pub fn outcome(outcome: &Outcome) -> String {
         Ok(Answer::Imported(results)) => {
             format!("imported {} of {}", results.iter().flatten().count(), results.len())
         }
-        Ok(Answer::Moves { moves, .. }) => format!("{} moves", moves.len()),
+        Ok(Answer::Moves { moves, .. }) => {
+            let moves = moves.iter().map(|m| {
+                let begun = if m.begun { " begun" } else { "" };
+                format!(" {} {} {} -> {}{begun}", m.quantity.0, m.sku, m.from, m.to)
+            });
+            format!("moves{}", moves.collect::<String>())
+        }
         Ok(Answer::Node(status)) => format!("{} is {}", status.name, status.state.as_str()),
         Ok(Answer::Reservations { reservations, .. }) => format!("{} reservations", reservations.len()),
         Ok(Answer::Items { items, .. }) => format!("{} items", items.len()),

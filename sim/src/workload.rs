@@ -6,14 +6,14 @@ use std::collections::BTreeMap;
 use std::rc::Rc;
 
 use stockade::types::{
-    Answer, Caller, Command, IdempotencyKey, ImportLine, Line, Millis, Movement, NodeName, Operation,
+    Answer, Caller, Command, IdempotencyKey, ImportLine, Launch, Line, Millis, Movement, NodeName, Operation,
     Outcome, Policy, Put, Quota, Rebalance, Request, ReservationId, ReservationState, Sell, Sku, Transfer,
     Units,
 };
 
 use crate::dice::{Dice, Stream};
 use crate::plan::Plan;
-use crate::time::{Span, Time};
+use crate::time::{Span, Time, wall_clock};
 
 /// Where nearly everybody wants one item, so many in a thousand do.
 const HOT: u64 = 900;
@@ -284,6 +284,10 @@ impl Workload {
                 let node = node(self.dice.place(self.hosts));
                 Command::SetDraining { node, draining: self.dice.chance(400) }
             }
+            (97..98, _) if self.dice.chance(300) => {
+                movable = false;
+                rebalance(self.items, &mut self.dice)
+            }
             (97..98, _) => Command::SetItem { sku: sku(self.dice.place(self.items)), policy: self.policy() },
             (98.., _) => match self.clients[client].done.take() {
                 Some((request, node)) => return self.altered(request, node),
@@ -370,6 +374,7 @@ impl Workload {
             policy.rebalance = Rebalance::Manual;
         }
         policy.quotas = quotas(self.hosts, &mut self.dice);
+        policy.launch = self.dice.chance(300).then(|| launch(self.now, self.hosts, &mut self.dice));
         policy
     }
 
@@ -398,6 +403,28 @@ pub fn quotas(hosts: usize, dice: &mut Dice) -> BTreeMap<NodeName, Quota> {
         }
     }
     quotas
+}
+
+/// What an admin expects of some hosts, of some of them nothing; right or wrong.
+pub fn launch(now: Time, hosts: usize, dice: &mut Dice) -> Launch {
+    let until = wall_clock(now).after(Millis::from_secs(dice.between(1, 60)));
+    let mut expected = BTreeMap::new();
+    for n in 0..hosts {
+        if dice.chance(600) {
+            let units = if dice.chance(200) { 0 } else { dice.between(1, 40) };
+            expected.insert(node(n), Units(units));
+        }
+    }
+    Launch { until, expected }
+}
+
+/// What the policy would move, or is to move now: of all items or one, from the first or from another
+/// on, with few moves told at once or many.
+pub fn rebalance(items: usize, dice: &mut Dice) -> Command {
+    let sku = dice.chance(400).then(|| sku(dice.place(items)));
+    let after = dice.chance(300).then(|| self::sku(dice.place(items)));
+    let limit = [1, 3, 1_000][dice.place(3)];
+    Command::Rebalance { sku, dry_run: dice.chance(500), after, limit }
 }
 
 fn name_of(command: &Command) -> &'static str {

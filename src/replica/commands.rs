@@ -180,7 +180,8 @@ impl Replica {
             Command::Import { key, lines } => self.import(now, job, key.as_deref(), &lines, out),
             Command::SetDraining { node, draining } => self.set_draining(now, job, &node, draining, out),
             Command::Rebalance { sku, dry_run, after, limit } => {
-                let begin = (!dry_run).then_some(job.request.caller);
+                let begins = !dry_run || planted::is_on(Bug::DryRunMoves);
+                let begin = begins.then_some(job.request.caller);
                 let scope = Scope { sku: sku.as_ref(), after: after.as_ref(), limit: limit as usize };
                 Attempt::Done(self.rebalance(now, &scope, begin, out))
             }

@@ -390,6 +390,9 @@ impl Situation {
     /// buyers ask, or a launch or quota names, and that are low.
     pub fn push(&self) -> Vec<Part> {
         let mut surplus = self.surplus(&self.here);
+        if planted::is_on(Bug::FloorGivenUnasked) {
+            surplus = whole_units(self.here.available.0 as f64 - self.here.share * self.rights());
+        }
         let mut gifts = Vec::new();
         for taker in self.others.iter().filter(|h| h.linked && !h.draining && !self.manual) {
             let units = self.lack(taker).min(surplus);

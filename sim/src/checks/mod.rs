@@ -17,6 +17,7 @@ pub mod moves;
 pub mod overselling;
 pub mod pages;
 pub mod placed;
+pub mod planned_moves;
 pub mod quiet;
 pub mod quotas;
 pub mod reach;
@@ -61,6 +62,7 @@ pub enum Property {
     Quotas,
     Drained,
     Settings,
+    PlannedMoves,
     /// The replica's own assertions.
     Panic,
 }

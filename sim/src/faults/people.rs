@@ -1,5 +1,5 @@
-//! Operators, who act at the worst moment: drains, transfers, settings, write-offs, imports and
-//! deliveries, now and then twice, and at any node.
+//! Operators, who act at the worst moment: drains, transfers, settings, launches, rebalances,
+//! write-offs, imports and deliveries, now and then twice, and at any node.
 
 use std::rc::Rc;
 
@@ -10,7 +10,7 @@ use stockade::types::{
 use crate::dice::Dice;
 use crate::host::Open;
 use crate::time::Span;
-use crate::workload::{node, quotas, sku};
+use crate::workload::{launch, node, quotas, rebalance, sku};
 use crate::world::{Event, World};
 
 impl World {
@@ -41,7 +41,7 @@ impl World {
         let movement = Movement { sku: sku.clone(), quantity, reason: None, reference: None };
         let name = format!("deed-{}", dice.any());
         let from = dice.place(hosts);
-        let (command, scope) = match dice.below(9) {
+        let (command, scope) = match dice.below(11) {
             0 | 1 => (Command::SetDraining { node: node(from), draining: dice.chance(600) }, None),
             2 | 3 => {
                 let to = node((from + 1 + dice.place(hosts - 1)) % hosts);
@@ -49,15 +49,20 @@ impl World {
                 (Command::Transfer(Transfer { sku, from, to, quantity, reference: None }), Some("transfers"))
             }
             4 => {
-                let policy = Policy { quotas: quotas(hosts, dice), ..Policy::default() };
+                let launch = dice.chance(300).then(|| launch(self.now, hosts, dice));
+                let policy = Policy { quotas: quotas(hosts, dice), launch, ..Policy::default() };
                 (Command::SetItem { sku, policy }, None)
             }
-            5 => (Command::SetItem { sku, policy: Policy::default() }, None),
+            5 => {
+                let launch = dice.chance(500).then(|| launch(self.now, hosts, dice));
+                (Command::SetItem { sku, policy: Policy { launch, ..Policy::default() } }, None)
+            }
             6 => (Command::WriteOff(movement), Some("write-offs")),
             7 => {
                 let line = ImportLine { sku, name: None, quantity: Some(quantity), repeat: 0 };
                 (Command::Import { key: Some(name.clone()), lines: vec![line] }, None)
             }
+            8 | 9 => (rebalance(self.plan.items, dice), None),
             _ => (Command::Receive(movement), Some("receipts")),
         };
         let key = scope.map(|scope| IdempotencyKey { scope: format!("POST /{scope}"), key: name });

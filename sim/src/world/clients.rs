@@ -1,10 +1,11 @@
 //! Clients in a world: how their requests reach hosts, and what comes back.
 
 use stockade::replica::{Input, Token};
-use stockade::types::{Outcome, Refusal, Reply, Request, Timestamp};
+use stockade::types::{Command, Outcome, Refusal, Reply, Request, Timestamp};
 use stockade::wire::codec;
 
 use super::{Event, World};
+use crate::checks::planned_moves::{self, Done};
 use crate::checks::{Checked, Property, Violation};
 use crate::coverage::Mishap;
 use crate::dice::Dice;
@@ -72,7 +73,17 @@ impl World {
         if let Some(process) = &mut self.hosts[host].process {
             process.open.insert(token, open);
         }
-        self.step(host, Input::Request { token, request })
+        let dry = matches!(request.command, Command::Rebalance { dry_run: true, .. });
+        let before = self.done_by(host).filter(|_| dry);
+        self.step(host, Input::Request { token, request })?;
+        let changed = before.zip(self.done_by(host));
+        changed.map_or(Ok(()), |(before, after)| planned_moves::check_dry(host, before, after))
+    }
+
+    /// What a host has recorded and sent in this life.
+    fn done_by(&self, host: usize) -> Option<Done> {
+        let replica = &self.hosts[host].process.as_ref()?.replica;
+        Some(Done { records: replica.position(), messages: replica.stats().messages_sent })
     }
 
     /// The connection breaks.
