@@ -226,7 +226,9 @@ impl<'a, M: Clone> Arena<'a, M> {
                 Act::Moved { item, to, units } => {
                     self.outcome.transfers += 1;
                     self.outcome.units_moved += units;
-                    self.outcome.units_returned += self.flows.moved(self.now, item, at, to, units);
+                    let backward = self.flows.moved(self.now, item, at, to, units);
+                    self.outcome.units_returned += backward.returned;
+                    self.outcome.units_to_and_fro += backward.to_and_fro;
                 }
             }
         }
@@ -297,11 +299,11 @@ impl<'a, M: Clone> Arena<'a, M> {
         self.outcome.orders[number].avoidable = self.is_avoidable(&self.course.orders[number], contender);
     }
 
-    /// Whether a node had all that was wanted free that could have been asked in time: the node
-    /// itself, or one within a round trip whose path was whole since the buyer came.
+    /// Whether all that was wanted was free, line by line, at the nodes that could have been asked in
+    /// time: the node itself, and those within a round trip whose paths were whole since the buyer
+    /// came. Units that were on their way count for nobody.
     fn is_avoidable<C: Contender>(&self, order: &Order, contender: &C) -> bool {
         let (at, course) = (order.node, self.course);
-        let has_all = |node: usize| order.wants.iter().all(|w| contender.free(node, w.item) >= w.units);
         let is_near = |node: usize| {
             let round_trip = course.delay(at, node).0 + course.delay(node, at).0;
             round_trip <= order.patience.0
@@ -311,7 +313,9 @@ impl<'a, M: Clone> Arena<'a, M> {
         if self.nodes[at].dead {
             return false;
         }
-        (0..course.nodes()).any(|node| (node == at || is_near(node)) && has_all(node))
+        let near: Vec<usize> = (0..course.nodes()).filter(|&node| node == at || is_near(node)).collect();
+        let free = |item| near.iter().map(|&node| contender.free(node, item)).sum::<u64>();
+        order.wants.iter().all(|want| free(want.item) >= want.units)
     }
 
     fn finish<C: Contender>(mut self, contender: &C) -> Outcome {

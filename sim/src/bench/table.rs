@@ -80,7 +80,7 @@ fn served(of: &[&Standings]) -> Vec<String> {
 }
 
 /// What the table of measures shows, and the heads of its columns.
-const MEASURES: [(&str, Metric); 9] = [
+const MEASURES: [(&str, Metric); 10] = [
     ("avoid%", Metric::AvoidablePercent),
     ("wrong", Metric::WrongVerdicts),
     ("local", Metric::LocalShare),
@@ -89,6 +89,7 @@ const MEASURES: [(&str, Metric); 9] = [
     ("B/100", Metric::BytesPer100),
     ("moves", Metric::MovesPerUnit),
     ("back%", Metric::ReturnedPercent),
+    ("fro", Metric::ToAndFroPer100),
     ("fair", Metric::Fairness),
 ];
 
