@@ -46,6 +46,8 @@ struct Arena<'a, M> {
     flows: Flows,
     /// Units of each item that were served, in time or late.
     sold: Vec<u64>,
+    /// Units of all items that were served in time.
+    sold_in_time: u64,
     stages: Vec<Stage>,
     acts: Vec<Act<M>>,
 }
@@ -81,6 +83,7 @@ impl<'a, M: Clone> Arena<'a, M> {
             outcome: Outcome { orders, ..Outcome::default() },
             flows: Flows::default(),
             sold: vec![0; course.items()],
+            sold_in_time: 0,
             stages: vec![Stage::NotAsked; course.orders.len()],
             acts: Vec::new(),
         }
@@ -255,8 +258,8 @@ impl<'a, M: Clone> Arena<'a, M> {
             let sold = self.sold[want.item];
             assert!(sold <= stock, "seed {}: oversold: {sold} of {stock}, {want:?}", self.course.seed);
         }
-        if self.answered(number, Ending::Served { by }) == Stage::GaveUp {
-            self.outcome.units_sold_late += order.wants.iter().map(|want| want.units).sum::<u64>();
+        if self.answered(number, Ending::Served { by }) == Stage::Waits {
+            self.sold_in_time += order.wants.iter().map(|want| want.units).sum::<u64>();
         }
     }
 
@@ -265,13 +268,16 @@ impl<'a, M: Clone> Arena<'a, M> {
             return;
         }
         let order = &self.course.orders[number];
-        let is_unsold = |item: usize| {
-            let sold = contender.sold(item).unwrap_or(self.sold[item]);
-            self.course.stock[item].iter().sum::<u64>() > sold
-        };
+        let is_unsold =
+            |item: usize| self.course.stock[item].iter().sum::<u64>() > self.books(item, contender);
         let all_unsold = order.wants.iter().all(|want| is_unsold(want.item));
         self.outcome.orders[number].wrong = verdict == Verdict::SoldOut && all_unsold;
         self.outcome.orders[number].avoidable = self.is_avoidable(order, contender);
+    }
+
+    /// Units of the item that are sold: by the nodes' own books, or as buyers were told.
+    fn books<C: Contender>(&self, item: usize, contender: &C) -> u64 {
+        contender.sold(item).unwrap_or(self.sold[item])
     }
 
     /// Notes an answer, and gives the order's stage before it.
@@ -325,6 +331,8 @@ impl<'a, M: Clone> Arena<'a, M> {
                 self.late(number, contender);
             }
         }
+        let sold: u64 = (0..self.course.items()).map(|item| self.books(item, contender)).sum();
+        self.outcome.units_sold_late = sold.saturating_sub(self.sold_in_time);
         let nodes = 0..self.course.nodes();
         let lost = |node: &usize| {
             self.nodes[*node].dead

@@ -42,7 +42,7 @@ pub enum Metric {
     ToAndFroPer100,
     /// Served by asked units in the region that fared worst.
     Fairness,
-    /// Units sold to buyers who had gone by then.
+    /// Units sold to buyers who were not told in time.
     SoldLate,
     /// Units free in the end where no other node can get at them.
     Stranded,

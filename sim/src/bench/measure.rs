@@ -50,7 +50,8 @@ pub struct Outcome {
     pub units_to_and_fro: u64,
     pub messages: u64,
     pub bytes: u64,
-    /// Units sold to buyers who had gone by then.
+    /// Units sold to buyers who were not told in time: those who had gone by then, and those who
+    /// were refused because nobody heard of the sale.
     pub units_sold_late: u64,
     /// Units free at the end at nodes that are dead or cut off from all others.
     pub units_stranded: u64,

@@ -13,6 +13,8 @@ struct Puppet {
     log: Vec<String>,
     tick_at: Option<Time>,
     free: BTreeMap<(usize, usize), u64>,
+    /// By its own books, of each item.
+    sold: Option<u64>,
 }
 
 impl Puppet {
@@ -76,6 +78,10 @@ impl Contender for Puppet {
 
     fn free(&self, at: usize, item: usize) -> u64 {
         self.free.get(&(at, item)).copied().unwrap_or(0)
+    }
+
+    fn sold(&self, _: usize) -> Option<u64> {
+        self.sold
     }
 
     fn dies(&mut self, at: usize) {
@@ -227,6 +233,16 @@ fn an_answer_at_the_last_moment_counts_and_one_after_it_does_not() {
     late.tick_at = Some(ms(9_000));
     let outcome = play(&course(&[(1_000, 10)]), &mut late);
     assert_eq!((outcome.orders[0].ending, outcome.orders[0].wrong), (Ending::Late, false));
+}
+
+#[test]
+fn a_sale_of_which_nobody_heard_is_late_too() {
+    let late = |sold| {
+        let mut puppet = Puppet { sold, ..Puppet::default() }.on("order 0", serve(0));
+        play(&course(&[(1_000, 0), (2_000, 0)]), &mut puppet).units_sold_late
+    };
+    // Two items, of each of which the books say so much; one unit went to a buyer who knows.
+    assert_eq!([late(None), late(Some(1)), late(Some(2))], [0, 1, 3]);
 }
 
 #[test]
