@@ -146,11 +146,14 @@ every stock, patience and fault, other workloads around the middle.
 
 The optimum knows all buyers beforehand, but its units travel like messages; for
 orders of several items, where that is not known, it is one counter without
-geography. `avoidable`: refused while the node, or another that could have been
-asked within the buyer's patience, had all that was wanted. `local`: served at
-once by the node asked. `moves`: units moved for each unit sold; `back`: units
-back within 10 s where they came from. Figures are medians over the seeds; JSON
-has the least and the most too.
+geography. `avoidable`: refused while the node and those that could have been
+asked within the buyer's patience had, together, all that was wanted. `local`:
+served at once by the node asked. `moves`: units moved for each unit sold.
+`back`: units back within 10 s where they came from, in percent of those sold;
+no bound, as one that was fetched for a buyer who did not take it may go back.
+`fro`: units given to a node, back and there again, each way within 10 s, for
+100 sales. Figures are medians over the seeds, but what must not be at all is
+judged by the worst seed; JSON has the least and the most of everything.
 
 The exit code is 1 when --headline finds a bound missed, 2 when nothing was run.";
 

@@ -46,6 +46,8 @@ struct Arena<'a, M> {
     flows: Flows,
     /// Units of each item that were served, in time or late.
     sold: Vec<u64>,
+    /// Units of all items that were served in time.
+    sold_in_time: u64,
     stages: Vec<Stage>,
     acts: Vec<Act<M>>,
 }
@@ -81,6 +83,7 @@ impl<'a, M: Clone> Arena<'a, M> {
             outcome: Outcome { orders, ..Outcome::default() },
             flows: Flows::default(),
             sold: vec![0; course.items()],
+            sold_in_time: 0,
             stages: vec![Stage::NotAsked; course.orders.len()],
             acts: Vec::new(),
         }
@@ -226,7 +229,9 @@ impl<'a, M: Clone> Arena<'a, M> {
                 Act::Moved { item, to, units } => {
                     self.outcome.transfers += 1;
                     self.outcome.units_moved += units;
-                    self.outcome.units_returned += self.flows.moved(self.now, item, at, to, units);
+                    let backward = self.flows.moved(self.now, item, at, to, units);
+                    self.outcome.units_returned += backward.returned;
+                    self.outcome.units_to_and_fro += backward.to_and_fro;
                 }
             }
         }
@@ -253,8 +258,8 @@ impl<'a, M: Clone> Arena<'a, M> {
             let sold = self.sold[want.item];
             assert!(sold <= stock, "seed {}: oversold: {sold} of {stock}, {want:?}", self.course.seed);
         }
-        if self.answered(number, Ending::Served { by }) == Stage::GaveUp {
-            self.outcome.units_sold_late += order.wants.iter().map(|want| want.units).sum::<u64>();
+        if self.answered(number, Ending::Served { by }) == Stage::Waits {
+            self.sold_in_time += order.wants.iter().map(|want| want.units).sum::<u64>();
         }
     }
 
@@ -263,13 +268,16 @@ impl<'a, M: Clone> Arena<'a, M> {
             return;
         }
         let order = &self.course.orders[number];
-        let is_unsold = |item: usize| {
-            let sold = contender.sold(item).unwrap_or(self.sold[item]);
-            self.course.stock[item].iter().sum::<u64>() > sold
-        };
+        let is_unsold =
+            |item: usize| self.course.stock[item].iter().sum::<u64>() > self.books(item, contender);
         let all_unsold = order.wants.iter().all(|want| is_unsold(want.item));
         self.outcome.orders[number].wrong = verdict == Verdict::SoldOut && all_unsold;
         self.outcome.orders[number].avoidable = self.is_avoidable(order, contender);
+    }
+
+    /// Units of the item that are sold: by the nodes' own books, or as buyers were told.
+    fn books<C: Contender>(&self, item: usize, contender: &C) -> u64 {
+        contender.sold(item).unwrap_or(self.sold[item])
     }
 
     /// Notes an answer, and gives the order's stage before it.
@@ -297,11 +305,11 @@ impl<'a, M: Clone> Arena<'a, M> {
         self.outcome.orders[number].avoidable = self.is_avoidable(&self.course.orders[number], contender);
     }
 
-    /// Whether a node had all that was wanted free that could have been asked in time: the node
-    /// itself, or one within a round trip whose path was whole since the buyer came.
+    /// Whether all that was wanted was free, line by line, at the nodes that could have been asked in
+    /// time: the node itself, and those within a round trip whose paths were whole since the buyer
+    /// came. Units that were on their way count for nobody.
     fn is_avoidable<C: Contender>(&self, order: &Order, contender: &C) -> bool {
         let (at, course) = (order.node, self.course);
-        let has_all = |node: usize| order.wants.iter().all(|w| contender.free(node, w.item) >= w.units);
         let is_near = |node: usize| {
             let round_trip = course.delay(at, node).0 + course.delay(node, at).0;
             round_trip <= order.patience.0
@@ -311,7 +319,9 @@ impl<'a, M: Clone> Arena<'a, M> {
         if self.nodes[at].dead {
             return false;
         }
-        (0..course.nodes()).any(|node| (node == at || is_near(node)) && has_all(node))
+        let near: Vec<usize> = (0..course.nodes()).filter(|&node| node == at || is_near(node)).collect();
+        let free = |item| near.iter().map(|&node| contender.free(node, item)).sum::<u64>();
+        order.wants.iter().all(|want| free(want.item) >= want.units)
     }
 
     fn finish<C: Contender>(mut self, contender: &C) -> Outcome {
@@ -321,6 +331,8 @@ impl<'a, M: Clone> Arena<'a, M> {
                 self.late(number, contender);
             }
         }
+        let sold: u64 = (0..self.course.items()).map(|item| self.books(item, contender)).sum();
+        self.outcome.units_sold_late = sold.saturating_sub(self.sold_in_time);
         let nodes = 0..self.course.nodes();
         let lost = |node: &usize| {
             self.nodes[*node].dead

@@ -19,7 +19,7 @@ pub enum Metric {
     ServedOfPool,
     /// Orders served, by the most that delays, cuts and patience allow.
     ServedOfFlow,
-    /// Refusals while a node in reach had all that was wanted, in percent of the orders.
+    /// Refusals while nodes in reach had all that was wanted, in percent of the orders.
     AvoidablePercent,
     /// `sold_out` said while units were unsold.
     WrongVerdicts,
@@ -36,15 +36,20 @@ pub enum Metric {
     /// Units moved, by units sold.
     MovesPerUnit,
     /// Units that were back within 10 s where they had been given away, in percent of the units sold.
+    /// For information: they were fetched for a buyer who did not take them.
     ReturnedPercent,
+    /// Units given away again to where they had come back from, each way within 10 s.
+    ToAndFroPer100,
     /// Served by asked units in the region that fared worst.
     Fairness,
+    /// Units sold to buyers who were not told in time.
+    SoldLate,
     /// Units free in the end where no other node can get at them.
     Stranded,
 }
 
 impl Metric {
-    pub const ALL: [Metric; 16] = [
+    pub const ALL: [Metric; 18] = [
         Metric::ServedOfPool,
         Metric::ServedOfFlow,
         Metric::AvoidablePercent,
@@ -59,7 +64,9 @@ impl Metric {
         Metric::BytesPer100,
         Metric::MovesPerUnit,
         Metric::ReturnedPercent,
+        Metric::ToAndFroPer100,
         Metric::Fairness,
+        Metric::SoldLate,
         Metric::Stranded,
     ];
 
@@ -73,16 +80,18 @@ impl Metric {
     /// With as many digits as mean something.
     pub fn written(self, value: f64) -> String {
         use Metric::{BytesPer100, Fairness, LocalShare, MovesPerUnit, Oversold, ServedOfFlow, ServedOfPool};
-        use Metric::{MessagesPer100, Stranded, WaitP50Ms, WaitP99Ms, WaitP999Ms, WrongVerdicts};
+        use Metric::{MessagesPer100, SoldLate, Stranded, WaitP50Ms, WaitP99Ms, WaitP999Ms, WrongVerdicts};
         match self {
             // Down, so that only all is 1.
             ServedOfPool | ServedOfFlow | LocalShare | Fairness => {
                 format!("{:.4}", (value * 1e4 + 1e-6).floor() / 1e4)
             }
-            WrongVerdicts | Oversold | Stranded | BytesPer100 | MessagesPer100 => format!("{value:.0}"),
+            WrongVerdicts | Oversold | SoldLate | Stranded | BytesPer100 | MessagesPer100 => {
+                format!("{value:.0}")
+            }
             WaitP50Ms | WaitP99Ms | WaitP999Ms => format!("{value:.0}"),
             // Up, so that only nothing is 0.
-            MovesPerUnit | Metric::AvoidablePercent | Metric::ReturnedPercent => {
+            MovesPerUnit | Metric::AvoidablePercent | Metric::ReturnedPercent | Metric::ToAndFroPer100 => {
                 // Nothing is no `-0.00`.
                 format!("{:.2}", (value * 1e2 - 1e-6).ceil() / 1e2 + 0.0)
             }
@@ -129,7 +138,9 @@ impl Sample {
             (Metric::BytesPer100, measures.per_100_sales(measures.bytes)),
             (Metric::MovesPerUnit, measures.moved_per_unit()),
             (Metric::ReturnedPercent, percent(measures.units_returned, measures.units_served)),
+            (Metric::ToAndFroPer100, measures.per_100_sales(measures.units_to_and_fro)),
             (Metric::Fairness, measures.fairness()),
+            (Metric::SoldLate, measures.units_sold_late as f64),
             (Metric::Stranded, measures.units_stranded as f64),
         ]);
         of.extend(optimum.flow.map(|flow| (Metric::ServedOfFlow, by(measures.served, flow))));
@@ -263,15 +274,17 @@ mod tests {
         };
         let optimum = Optimum::of(&course);
         assert_eq!(optimum, Optimum { pool: 2, flow: Some(2) });
+        let with_odds = || Outcome { units_sold_late: 7, units_to_and_fro: 2, ..Outcome::default() };
         let outcome = |served: usize| {
             let ending = |n| if n < served { Ending::Served { by: 0 } } else { Ending::Late };
             let of = |n| OrderOutcome { ending: ending(n), ..OrderOutcome::NOT_ASKED };
-            Outcome { orders: (0..4).map(of).collect(), units_moved: 3, ..Outcome::default() }
+            Outcome { orders: (0..4).map(of).collect(), units_moved: 3, ..with_odds() }
         };
         let sample = Sample::of(&course, &optimum, &outcome(1));
         let value = |metric| sample.0[&metric];
         assert_eq!((value(Metric::ServedOfPool), value(Metric::ServedOfFlow)), (0.5, 0.5));
         assert_eq!((value(Metric::MovesPerUnit), value(Metric::Oversold)), (3.0, 0.0));
+        assert_eq!((value(Metric::SoldLate), value(Metric::ToAndFroPer100)), (7.0, 200.0));
         let sold_twice = Sample::of(&course, &optimum, &outcome(3));
         assert_eq!(sold_twice.0[&Metric::Oversold], 1.0, "two units, three sales");
     }

@@ -218,10 +218,25 @@ pub mod headline {
     pub const FEW: Point = point(Shape::Steady, 5, Faults::Connected, 1_000);
     pub const SHIFTING: Point = point(Shape::Shifting, 100, Faults::Connected, 1_000);
     pub const BASKETS: Point = point(Shape::Baskets, 100, Faults::Connected, 1_000);
+    pub const BASKETS_SOON: Point = point(Shape::Baskets, 100, Faults::Connected, 300);
+    pub const FEW_BASKETS: Point = point(Shape::Baskets, 5, Faults::Connected, 1_000);
     pub const FLASH: Point = point(Shape::Flash, FLASH_UNITS, Faults::Connected, 1_000);
+    pub const FLASH_SOON: Point = point(Shape::Flash, FLASH_UNITS, Faults::Connected, 300);
     pub const HOT: Point = point(Shape::Hot, HOT_UNITS, Faults::Connected, 1_000);
 
-    pub const ALL: [Point; 8] = [PATIENT, AT_ONCE, PARTITION, FEW, SHIFTING, BASKETS, FLASH, HOT];
+    pub const ALL: [Point; 11] = [
+        PATIENT,
+        AT_ONCE,
+        PARTITION,
+        FEW,
+        SHIFTING,
+        BASKETS,
+        BASKETS_SOON,
+        FEW_BASKETS,
+        FLASH,
+        FLASH_SOON,
+        HOT,
+    ];
 }
 
 #[cfg(test)]

@@ -82,7 +82,7 @@ struct Rule {
 const RULES: [Rule; 14] = [
     rule("wrong sold_out, any point", Of::Most(Metric::WrongVerdicts), Bound::AtMost(0.0), any),
     rule("oversold, any point", Of::Most(Metric::Oversold), Bound::AtMost(0.0), any),
-    rule("avoidable %, connected, 1 s", Of::Median(Metric::AvoidablePercent), Bound::AtMost(0.0), patient),
+    rule("avoidable %, connected", Of::Most(Metric::AvoidablePercent), Bound::AtMost(0.0), waits),
     rule("served/OPT, 1 s", Of::Served, Bound::AtLeast(0.999), |p| *p == PATIENT),
     rule("served/OPT, patience 0", Of::Served, Bound::AtLeast(0.997), |p| *p == AT_ONCE),
     rule("served/OPT, cut 30 %", Of::Served, Bound::AtLeast(0.997), |p| *p == PARTITION),
@@ -95,7 +95,7 @@ const RULES: [Rule; 14] = [
         *p == PATIENT || *p == AT_ONCE
     }),
     rule("moves per unit, any", Of::Median(Metric::MovesPerUnit), Bound::AtMost(1.0), any),
-    rule("back within 10 s, %, any", Of::Median(Metric::ReturnedPercent), Bound::AtMost(0.0), any),
+    rule("to and fro/100, any", Of::Most(Metric::ToAndFroPer100), Bound::AtMost(0.0), any),
     rule("bytes a sale, hot item", Of::BytesASale, Bound::AtMost(20.0), |p| *p == HOT),
     rule("served/OPT, hot item", Of::Served, Bound::AtLeast(0.999), |p| *p == HOT),
 ];
@@ -108,8 +108,9 @@ fn any(_: &Point) -> bool {
     true
 }
 
-fn patient(point: &Point) -> bool {
-    point.faults == Faults::Connected && point.patience_ms == 1_000
+/// Buyers wait 300 ms or 1 s, and all reach all.
+fn waits(point: &Point) -> bool {
+    point.faults == Faults::Connected && point.patience_ms > 0
 }
 
 /// A row, filled in.
@@ -160,6 +161,7 @@ mod tests {
 
     use super::*;
     use crate::bench::figures::{Sample, Standing};
+    use crate::bench::grid::headline::FLASH_SOON;
 
     /// All that is asked for, at every point.
     fn perfect() -> Sample {
@@ -212,12 +214,32 @@ mod tests {
             }
         });
         assert_eq!(missed(&spoilt), ["moves per unit, any"]);
-        let mut wrong = perfect();
-        wrong.0.insert(Metric::WrongVerdicts, 1.0);
-        let figures = Figures::of(&[perfect(), perfect(), wrong]);
-        let standing = Standing { policy: "stockade", figures };
-        let result = Standings { point: PATIENT, seeds: 3, policies: vec![standing] };
-        assert!(missed(&[result]).contains(&"wrong sold_out, any point"));
+        let missed_with = |metric| {
+            let mut bad = perfect();
+            bad.0.insert(metric, 1.0);
+            let standing =
+                Standing { policy: "stockade", figures: Figures::of(&[perfect(), perfect(), bad]) };
+            let mut results = results(|_, _| ());
+            results[0] = Standings { point: PATIENT, seeds: 3, policies: vec![standing] };
+            missed(&results)
+        };
+        assert_eq!(missed_with(Metric::WrongVerdicts), ["wrong sold_out, any point"]);
+        assert_eq!(missed_with(Metric::Oversold), ["oversold, any point"]);
+        assert_eq!(missed_with(Metric::AvoidablePercent), ["avoidable %, connected"]);
+        assert_eq!(missed_with(Metric::ToAndFroPer100), ["to and fro/100, any"]);
+    }
+
+    #[test]
+    fn what_must_not_be_in_any_seed_is_judged_by_the_worst() {
+        for rule in RULES.iter().filter(|rule| rule.bound == Bound::AtMost(0.0)) {
+            assert!(matches!(rule.of, Of::Most(_)), "{}", rule.measure);
+        }
+        let avoidable = results(|point, sample| {
+            sample.0.insert(Metric::AvoidablePercent, f64::from(u8::from(*point == FLASH_SOON)));
+        });
+        assert_eq!(missed(&avoidable), ["avoidable %, connected"], "with less patience too");
+        let back = results(|_, sample| _ = sample.0.insert(Metric::ReturnedPercent, 9.0));
+        assert_eq!(missed(&back), Vec::<&str>::new(), "back once is told, not judged");
     }
 
     #[test]

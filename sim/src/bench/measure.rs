@@ -25,7 +25,7 @@ pub struct OrderOutcome {
     pub ending: Ending,
     /// From the order to its answer, or to the end of the buyer's patience.
     pub waited: Span,
-    /// It was refused or late, and a node that could have been asked in time had all it wanted.
+    /// It was refused or late, and the nodes that could have been asked in time had all it wanted.
     pub avoidable: bool,
     /// `SoldOut` was said while units of every item wanted were unsold.
     pub wrong: bool,
@@ -46,9 +46,12 @@ pub struct Outcome {
     pub units_moved: u64,
     /// Units that came back to where they had been given away, within [`RETURN_WINDOW`].
     pub units_returned: u64,
+    /// Units that were given away again to where they had come back from: see [`Flows`].
+    pub units_to_and_fro: u64,
     pub messages: u64,
     pub bytes: u64,
-    /// Units sold to buyers who had gone by then.
+    /// Units sold to buyers who were not told in time: those who had gone by then, and those who
+    /// were refused because nobody heard of the sale.
     pub units_sold_late: u64,
     /// Units free at the end at nodes that are dead or cut off from all others.
     pub units_stranded: u64,
@@ -56,39 +59,66 @@ pub struct Outcome {
     pub events: u64,
 }
 
-/// A unit that is back within this has been moved for nothing.
+/// A unit that goes back later than this was wanted there meanwhile.
 pub const RETURN_WINDOW: Span = Span::seconds(10);
 
-/// Gifts of late, to tell those that go back. Units of an item are alike, so the oldest that may
-/// have come back are taken for the ones that did.
+/// Gifts of late, to tell those that go back, and those that go to and fro: from A to B, back to A
+/// and to B again, each within [`RETURN_WINDOW`] of the one before. A unit that goes back once was
+/// fetched for a buyer who did not take it, or is wanted more where it came from; one that goes to
+/// and fro is what a policy must not do.
+///
+/// Units of an item are alike: of those that may be leaving, the ones that have gone back most often
+/// are taken for the ones that do, and of these the oldest. Doubt counts against the policy.
 #[derive(Clone, Debug, Default)]
 pub struct Flows {
-    /// By item, giver and taker: when, and how many did not come back so far.
-    given: BTreeMap<(usize, usize, usize), VecDeque<(Time, u64)>>,
+    /// By item, giver and taker, in order of time.
+    given: BTreeMap<(usize, usize, usize), VecDeque<Given>>,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Given {
+    at: Time,
+    /// How often these units had just come back the way they go.
+    generation: u32,
+    /// How many of them did not come back so far.
+    open: u64,
+}
+
+/// Units of a gift that go back, and those among them that went there, came back and go again.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Backward {
+    pub returned: u64,
+    pub to_and_fro: u64,
 }
 
 impl Flows {
-    /// Notes a gift, and gives how many of its units go back.
-    pub fn moved(&mut self, now: Time, item: usize, from: usize, to: usize, units: u64) -> u64 {
-        let mut rest = units;
-        if let Some(there) = self.given.get_mut(&(item, to, from)) {
-            while there.front().is_some_and(|(at, _)| now.since(*at) > RETURN_WINDOW) {
-                there.pop_front();
-            }
-            while rest > 0
-                && let Some((_, open)) = there.front_mut()
-            {
-                let back = rest.min(*open);
-                *open -= back;
-                rest -= back;
-                if *open == 0 {
-                    there.pop_front();
-                }
-            }
+    /// Notes a gift.
+    pub fn moved(&mut self, now: Time, item: usize, from: usize, to: usize, units: u64) -> Backward {
+        let mut backward = Backward::default();
+        let mut leaving = BTreeMap::new();
+        let there = self.given.entry((item, to, from)).or_default();
+        there.retain(|given| given.open > 0 && now.since(given.at) <= RETURN_WINDOW);
+        while backward.returned < units
+            && let Some(oldest) = most_often(there)
+        {
+            let back = oldest.open.min(units - backward.returned);
+            oldest.open -= back;
+            let generation = oldest.generation + 1;
+            *leaving.entry(generation).or_insert(0) += back;
+            backward.returned += back;
+            backward.to_and_fro += if generation >= 2 { back } else { 0 };
         }
-        self.given.entry((item, from, to)).or_default().push_back((now, units));
-        units - rest
+        leaving.insert(0, units - backward.returned);
+        let given = leaving.into_iter().filter(|(_, open)| *open > 0);
+        let given = given.map(|(generation, open)| Given { at: now, generation, open });
+        self.given.entry((item, from, to)).or_default().extend(given);
+        backward
     }
+}
+
+/// Those that went back most often, of those that are still there; the oldest among equals.
+fn most_often(given: &mut VecDeque<Given>) -> Option<&mut Given> {
+    given.iter_mut().filter(|given| given.open > 0).min_by_key(|given| std::cmp::Reverse(given.generation))
 }
 
 /// Sums over one run or several.
@@ -110,6 +140,7 @@ pub struct Measures {
     pub transfers: u64,
     pub units_moved: u64,
     pub units_returned: u64,
+    pub units_to_and_fro: u64,
     pub messages: u64,
     pub bytes: u64,
     pub units_sold_late: u64,
@@ -129,6 +160,7 @@ impl Measures {
             transfers: outcome.transfers,
             units_moved: outcome.units_moved,
             units_returned: outcome.units_returned,
+            units_to_and_fro: outcome.units_to_and_fro,
             messages: outcome.messages,
             bytes: outcome.bytes,
             units_sold_late: outcome.units_sold_late,
@@ -192,6 +224,7 @@ impl Measures {
             (&mut self.transfers, other.transfers),
             (&mut self.units_moved, other.units_moved),
             (&mut self.units_returned, other.units_returned),
+            (&mut self.units_to_and_fro, other.units_to_and_fro),
             (&mut self.messages, other.messages),
             (&mut self.bytes, other.bytes),
             (&mut self.units_sold_late, other.units_sold_late),
@@ -249,25 +282,51 @@ mod tests {
         Time::ZERO.after(Span::millis(ms))
     }
 
+    /// Plays gifts of item 0 (moment in ms, giver, taker, units) and gives what of the last goes back,
+    /// and to and fro.
+    fn last(gifts: &[(u64, usize, usize, u64)]) -> (u64, u64) {
+        let mut flows = Flows::default();
+        let mut moved =
+            |(ms, from, to, units): &(u64, usize, usize, u64)| flows.moved(at(*ms), 0, *from, *to, *units);
+        let last = gifts.iter().map(&mut moved).last().unwrap();
+        (last.returned, last.to_and_fro)
+    }
+
     #[test]
     fn units_that_go_back_soon_count_once_each_way() {
+        let gifts = [(0, 1, 2, 5), (100, 2, 1, 3), (200, 2, 1, 3), (300, 1, 2, 1)];
+        assert_eq!(last(&gifts[..1]), (0, 0));
+        assert_eq!(last(&gifts[..2]), (3, 0), "three of five are back");
+        assert_eq!(last(&gifts[..3]), (2, 0), "only two more went there");
+        assert_eq!(last(&gifts), (1, 1), "and one goes the same way again");
         let mut flows = Flows::default();
-        assert_eq!(flows.moved(at(0), 0, 1, 2, 5), 0);
-        assert_eq!(flows.moved(at(100), 0, 2, 1, 3), 3, "three of five are back");
-        assert_eq!(flows.moved(at(200), 0, 2, 1, 3), 2, "only two more went there");
-        assert_eq!(flows.moved(at(300), 0, 1, 2, 1), 1, "and one goes the same way again");
-        assert_eq!(flows.moved(at(400), 1, 2, 1, 9), 0, "another item");
-        assert_eq!(flows.moved(at(400), 0, 2, 3, 9), 0, "another node");
+        flows.moved(at(0), 0, 1, 2, 5);
+        assert_eq!(flows.moved(at(100), 1, 2, 1, 9), Backward::default(), "another item");
+        assert_eq!(flows.moved(at(100), 0, 2, 3, 9), Backward::default(), "another node");
     }
 
     #[test]
     fn units_that_go_back_late_were_wanted_there_meanwhile() {
-        let mut flows = Flows::default();
-        flows.moved(at(0), 0, 1, 2, 5);
-        flows.moved(at(5_000), 0, 1, 2, 1);
-        assert_eq!(flows.moved(at(10_001), 0, 2, 1, 5), 1);
-        flows.moved(at(20_000), 0, 1, 2, 1);
-        assert_eq!(flows.moved(at(30_000), 0, 2, 1, 1), 1);
+        assert_eq!(last(&[(0, 1, 2, 5), (5_000, 1, 2, 1), (10_001, 2, 1, 5)]), (1, 0));
+        assert_eq!(last(&[(0, 1, 2, 1), (10_000, 2, 1, 1)]), (1, 0));
+    }
+
+    #[test]
+    fn to_and_fro_is_to_leave_again_for_where_it_came_back_from() {
+        let there_and_back = [(0, 1, 2, 4), (9_000, 2, 1, 3)];
+        let then = |gifts: &[(u64, usize, usize, u64)]| last(&[&there_and_back, gifts].concat());
+        assert_eq!(then(&[]), (3, 0), "back once is no to and fro");
+        assert_eq!(then(&[(18_000, 1, 2, 2)]), (2, 2), "each within the window of the one before");
+        assert_eq!(then(&[(19_001, 1, 2, 2)]), (0, 0), "too late for it");
+        assert_eq!(then(&[(18_000, 1, 2, 9)]), (3, 3), "the others were here all along");
+        assert_eq!(then(&[(18_000, 1, 3, 3), (18_001, 3, 1, 3)]), (3, 0), "elsewhere for the first time");
+        assert_eq!(then(&[(18_000, 1, 2, 2), (19_000, 2, 1, 1), (19_500, 2, 1, 2)]), (1, 1));
+    }
+
+    #[test]
+    fn those_that_went_back_most_often_are_taken_for_the_ones_that_leave() {
+        let gifts = [(0, 1, 2, 5), (100, 2, 1, 1), (200, 1, 2, 1), (300, 2, 1, 1)];
+        assert_eq!(last(&gifts), (1, 1), "four that came at first are there too");
     }
 
     fn course(orders: &[(usize, u64)]) -> Course {

@@ -151,7 +151,7 @@ fn trade_off(points: &[Option<(String, &Standings)>]) -> Vec<(&'static str, Stri
     out
 }
 
-const COLUMNS: [(&str, Metric); 15] = [
+const COLUMNS: [(&str, Metric); 17] = [
     ("Served / flow", Metric::ServedOfFlow),
     ("Served / pool", Metric::ServedOfPool),
     ("Avoid\u{AD}able %", Metric::AvoidablePercent),
@@ -165,7 +165,9 @@ const COLUMNS: [(&str, Metric); 15] = [
     ("Bytes /100", Metric::BytesPer100),
     ("Moves /unit", Metric::MovesPerUnit),
     ("Back %", Metric::ReturnedPercent),
+    ("To and fro /100", Metric::ToAndFroPer100),
     ("Fair", Metric::Fairness),
+    ("Sold late", Metric::SoldLate),
     ("Stran\u{AD}ded", Metric::Stranded),
 ];
 

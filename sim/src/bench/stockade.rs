@@ -405,6 +405,7 @@ mod tests {
 
     #[test]
     fn a_connected_cluster_serves_what_exists() {
+        let mut transfers = 0;
         for (shape, units) in [(Shape::Steady, 100), (Shape::Flash, 100), (Shape::Shifting, 5)] {
             let course = spec(shape, units, Faults::Connected).course();
             let (outcome, stockade) = play(&course);
@@ -414,9 +415,11 @@ mod tests {
             let most: u64 = wanted.iter().map(|wanted| units.min(*wanted)).sum();
             assert_eq!(sum.served, most, "{shape:?}: {sum:?}");
             assert_eq!((sum.late, sum.wrong, sum.units_sold_late), (0, 0, 0), "{shape:?}");
-            assert!(sum.served_local > 0 && sum.transfers > 0);
+            assert!(sum.served_local > 0, "{shape:?}");
+            transfers += sum.transfers;
             check_books(&course, &stockade, &sum);
         }
+        assert!(transfers > 0, "some sales need none, as their orders are sent to where units are");
     }
 
     /// What the contender says of its replicas is what they say.

@@ -79,16 +79,18 @@ fn served(of: &[&Standings]) -> Vec<String> {
     out
 }
 
-/// What the table of measures shows, and the heads of its columns.
-const MEASURES: [(&str, Metric); 9] = [
+/// What the table of measures shows, and the heads of its columns; of transfers, bytes and units to
+/// and fro, how many for 100 sales.
+const MEASURES: [(&str, Metric); 10] = [
     ("avoid%", Metric::AvoidablePercent),
     ("wrong", Metric::WrongVerdicts),
     ("local", Metric::LocalShare),
     ("p99ms", Metric::WaitP99Ms),
-    ("tr/100", Metric::TransfersPer100),
-    ("B/100", Metric::BytesPer100),
+    ("tr", Metric::TransfersPer100),
+    ("bytes", Metric::BytesPer100),
     ("moves", Metric::MovesPerUnit),
     ("back%", Metric::ReturnedPercent),
+    ("fro", Metric::ToAndFroPer100),
     ("fair", Metric::Fairness),
 ];
 

@@ -13,6 +13,8 @@ struct Puppet {
     log: Vec<String>,
     tick_at: Option<Time>,
     free: BTreeMap<(usize, usize), u64>,
+    /// By its own books, of each item.
+    sold: Option<u64>,
 }
 
 impl Puppet {
@@ -76,6 +78,10 @@ impl Contender for Puppet {
 
     fn free(&self, at: usize, item: usize) -> u64 {
         self.free.get(&(at, item)).copied().unwrap_or(0)
+    }
+
+    fn sold(&self, _: usize) -> Option<u64> {
+        self.sold
     }
 
     fn dies(&mut self, at: usize) {
@@ -230,7 +236,17 @@ fn an_answer_at_the_last_moment_counts_and_one_after_it_does_not() {
 }
 
 #[test]
-fn a_refusal_is_avoidable_when_a_node_in_reach_had_it_all() {
+fn a_sale_of_which_nobody_heard_is_late_too() {
+    let late = |sold| {
+        let mut puppet = Puppet { sold, ..Puppet::default() }.on("order 0", serve(0));
+        play(&course(&[(1_000, 0), (2_000, 0)]), &mut puppet).units_sold_late
+    };
+    // Two items, of each of which the books say so much; one unit went to a buyer who knows.
+    assert_eq!([late(None), late(Some(1)), late(Some(2))], [0, 1, 3]);
+}
+
+#[test]
+fn a_refusal_is_avoidable_when_nodes_in_reach_had_it_all() {
     let avoidable = |puppet: Puppet, course: &Course| {
         let mut puppet = puppet.on("order 0", vec![Act::Refuse { order: 0, verdict: Verdict::Unknown }]);
         play(course, &mut puppet).orders[0].avoidable
@@ -247,12 +263,27 @@ fn a_refusal_is_avoidable_when_a_node_in_reach_had_it_all() {
     let mut dead = course(&[(1_000, 100)]);
     dead.deaths = vec![Death { node: 1, at: ms(900) }];
     assert!(!avoidable(near(), &dead));
-    // All lines, and all units of each, at one node.
+    // All lines, and all units of each, wherever they are in reach: here, there, or both.
     let mut basket = course(&[(1_000, 100)]);
     basket.orders[0].wants = vec![Want { item: 0, units: 2 }, Want { item: 1, units: 1 }];
-    assert!(!avoidable(Puppet::default().free(1, 0, 2).free(2, 1, 1), &basket));
-    assert!(!avoidable(Puppet::default().free(1, 0, 1).free(1, 1, 1), &basket));
     assert!(avoidable(Puppet::default().free(1, 0, 2).free(1, 1, 1), &basket));
+    assert!(avoidable(Puppet::default().free(1, 0, 2).free(2, 1, 1), &basket));
+    assert!(avoidable(Puppet::default().free(1, 0, 1).free(2, 0, 1).free(0, 1, 1), &basket));
+    assert!(!avoidable(Puppet::default().free(1, 0, 1).free(1, 1, 1), &basket));
+    assert!(!avoidable(Puppet::default().free(1, 0, 1).free(2, 0, 1), &basket));
+    // Units of one line do not make up for another's.
+    assert!(!avoidable(Puppet::default().free(1, 0, 1).free(2, 0, 9).free(0, 0, 9), &basket));
+    // What is at a node that is too far, cut off or dead is not added.
+    let spread = || Puppet::default().free(0, 0, 1).free(0, 1, 1).free(1, 0, 1);
+    assert!(avoidable(spread(), &basket));
+    basket.cuts = vec![cut(900, 1_100)];
+    assert!(!avoidable(spread(), &basket));
+    basket.cuts.clear();
+    basket.deaths = vec![Death { node: 1, at: ms(900) }];
+    assert!(!avoidable(spread(), &basket));
+    basket.deaths.clear();
+    basket.orders[0].patience = Span::millis(99);
+    assert!(!avoidable(spread(), &basket));
 }
 
 #[test]
@@ -324,9 +355,10 @@ fn gifts_are_counted_where_they_are_given_and_when_they_go_back() {
     let mut puppet = Puppet::default()
         .on("order 0", vec![gift(1, 3), send(1, 1)])
         .on("1 from 0 to 1", vec![gift(0, 2), send(0, 2)])
-        .on("2 from 1 to 0", vec![gift(2, 5)]);
+        .on("2 from 1 to 0", vec![gift(2, 5), gift(1, 1)]);
     let outcome = play(&course(&[(1_000, 0)]), &mut puppet);
-    assert_eq!((outcome.transfers, outcome.units_moved, outcome.units_returned), (3, 10, 2));
+    assert_eq!((outcome.transfers, outcome.units_moved), (4, 11));
+    assert_eq!((outcome.units_returned, outcome.units_to_and_fro), (3, 1));
 }
 
 #[test]

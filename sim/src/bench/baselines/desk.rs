@@ -12,8 +12,9 @@ use stockade::types::Verdict;
 use super::super::{Act, Course, Order, Want};
 use crate::time::{Span, Time};
 
-/// Rows that nothing else carried leave at multiples of this.
-const GOSSIP: Span = Span::millis(500);
+/// Rows that nothing else carried leave at multiples of this: as soon as those of the replica that
+/// ships, so that no policy knows less of the others than it does.
+const GOSSIP: Span = Span::millis(20);
 
 /// A buyer who waits for an answer.
 #[derive(Debug)]
