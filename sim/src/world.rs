@@ -55,7 +55,7 @@ pub enum Event {
     Answer {
         client: usize,
         token: Token,
-        outcome: Option<Outcome>,
+        outcome: Option<Box<Outcome>>,
     },
     Wake {
         client: usize,
@@ -307,7 +307,7 @@ impl World {
             Event::Parcel(parcel) => self.parcel(&parcel),
             Event::Request { node, token, open } => self.request(node, token, open),
             Event::Answer { client, token, outcome } => {
-                self.answer(client, token, outcome);
+                self.answer(client, token, outcome.map(|outcome| *outcome));
                 Ok(())
             }
             Event::Wake { client } => {

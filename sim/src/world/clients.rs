@@ -129,7 +129,7 @@ impl World {
             && !self.dice.chance(self.plan.lost_replies)
         {
             let delay = Span(self.dice.tailed(2_000));
-            self.push_in(delay, Event::Answer { client, token, outcome: Some(reply.outcome) });
+            self.push_in(delay, Event::Answer { client, token, outcome: Some(Box::new(reply.outcome)) });
         } else if open.client.is_some() {
             self.oracle.coverage.mishap(Mishap::ReplyLost);
         }
