@@ -50,8 +50,9 @@ fn check(sku: &Sku, asked: &[Donor]) -> Checked {
     let suffices = |rich: &Donor, poor: &Donor| {
         rich.free >= i128::from(total) && rich.round_trip <= poor.round_trip && total > FAR_MORE * poor.need
     };
-    let in_vain = |poor: &Donor| asked.iter().any(|rich| suffices(rich, poor));
-    ensure(!asked.iter().any(in_vain), Property::Donors, || {
+    let others = |place: usize| asked.iter().enumerate().filter(move |(other, _)| *other != place);
+    let in_vain = |(place, poor): (usize, &Donor)| others(place).any(|(_, rich)| suffices(rich, poor));
+    ensure(!asked.iter().enumerate().any(in_vain), Property::Donors, || {
         format!("{total} units of {sku} are asked of several, where one has them all: {asked:?}")
     })
 }
@@ -74,6 +75,7 @@ mod tests {
         assert!(ask(&[(1, 1, 10), (9, 20, 10)]).is_err());
         assert!(ask(&[(9, 10, 5), (1, 1, 10)]).is_err());
         assert_eq!(ask(&[(10, 20, 10)]), Ok(()));
+        assert_eq!(ask(&[(10, 10, 2), (1, 12, 3)]), Ok(()), "the nearest first, the rest of another");
         assert_eq!(ask(&[(1, 1, 5), (9, 20, 10)]), Ok(()), "who has little is nearer");
         assert_eq!(ask(&[(1, 1, 10), (9, 9, 10)]), Ok(()), "nobody has all");
         assert_eq!(ask(&[(2, 2, 10), (8, 20, 10)]), Ok(()), "all may be beyond its target");
