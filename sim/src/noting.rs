@@ -3,9 +3,12 @@
 use std::collections::BTreeMap;
 
 use stockade::limits::ASK_TIMEOUT;
-use stockade::types::{Answer, Applied, Command, IdempotencyKey, Reply, ReservationState, Timestamp};
+use stockade::types::{
+    Answer, Applied, Command, IdempotencyKey, Reply, ReservationState, Sku, Timestamp, Units,
+};
 use stockade::wire::{Body, Cause, Change, Key, Message};
 
+use crate::checks::donors::Donor;
 use crate::checks::{Checked, placed, sizes};
 use crate::claims::{claims, makes, refusals, shortfalls};
 use crate::coverage::Kind;
@@ -211,12 +214,24 @@ impl Oracle {
             // A buyer who was placed there and refused comes back.
             Message::Forwarded(_) => self.asks.gave_reason(to),
             Message::Ask(ask) => {
-                let needed = ask.lines.iter().filter(|line| !line.need.is_zero());
-                return needed.map(|line| &line.sku).try_for_each(|sku| self.asks.asked(now, from, to, sku));
+                let needed = || ask.lines.iter().filter(|line| !line.need.is_zero());
+                needed().try_for_each(|line| self.asks.asked(now, from, to, &line.sku))?;
+                return needed()
+                    .try_for_each(|line| self.check_donor((from, to), ask.stamp, (&line.sku, line.need)));
             }
             _ => {}
         }
         Ok(())
+    }
+
+    fn check_donor(&mut self, (from, to): (usize, usize), stamp: Timestamp, line: (&Sku, Units)) -> Checked {
+        let Some(round_trips) = &self.calm else { return Ok(()) };
+        let donor = Donor {
+            need: line.1.0,
+            free: self.books[to].memory.rows.get(line.0).map_or(0, |row| row.available()),
+            round_trip: round_trips[from * self.watches.len() + to],
+        };
+        self.donors.asked(from, stamp, line.0, donor)
     }
 
     /// A message arrives; `clock` is the receiver's.

@@ -14,6 +14,7 @@ use stockade::wire::{Batch, Change, Record};
 
 use crate::checks::asks::Asks;
 use crate::checks::conservation::Both;
+use crate::checks::donors::Donors;
 use crate::checks::makers::Makers;
 use crate::checks::moves::Moves;
 use crate::checks::overselling::{Kind, Sales};
@@ -67,6 +68,9 @@ pub struct Oracle {
     last: BTreeMap<usize, ReservationId>,
     pub passed: Passed,
     pub coverage: Coverage,
+    pub donors: Donors,
+    /// While all is calm and one host sells: the round trips between all.
+    pub calm: Option<Vec<Span>>,
     /// Some link is cut.
     pub is_cut: bool,
     /// Found where nobody could be told.
@@ -100,6 +104,8 @@ impl Oracle {
             last: BTreeMap::new(),
             passed: Passed::default(),
             coverage: Coverage::default(),
+            donors: Donors::default(),
+            calm: None,
             is_cut: false,
             found: None,
             stood_still,

@@ -211,6 +211,9 @@ impl World {
         }
         self.run_until(self.now.after(Span::seconds(3)))?;
         self.cross_baskets()?;
+        let hosts = 0..self.plan.hosts;
+        let pairs = hosts.clone().flat_map(|a| hosts.clone().map(move |b| (a, b)));
+        self.oracle.calm = Some(pairs.map(|(a, b)| self.network.round_trip(self.now, a, b)).collect());
         for sku in &skus {
             self.sell_all(seller, sku)?;
             let outcome = self.sell(seller, sku, 1)?;

@@ -285,7 +285,7 @@ impl Workload {
                 Command::SetDraining { node, draining: self.dice.chance(400) }
             }
             (97..98, _) if self.dice.chance(300) => {
-                movable = false;
+                (keyed, movable) = (false, false);
                 rebalance(self.items, &mut self.dice)
             }
             (97..98, _) => Command::SetItem { sku: sku(self.dice.place(self.items)), policy: self.policy() },

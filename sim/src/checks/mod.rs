@@ -9,6 +9,7 @@ pub mod changes;
 pub mod conservation;
 pub mod convergence;
 pub mod copies;
+pub mod donors;
 pub mod drained;
 pub mod expiry;
 pub mod keys;
@@ -63,6 +64,7 @@ pub enum Property {
     Drained,
     Settings,
     PlannedMoves,
+    Donors,
     /// The replica's own assertions.
     Panic,
 }
