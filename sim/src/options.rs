@@ -152,8 +152,8 @@ served at once by the node asked. `moves`: units moved for each unit sold.
 `back`: units back within 10 s where they came from, in percent of those sold;
 no bound, as one that was fetched for a buyer who did not take it may go back.
 `fro`: units given to a node, back and there again, each way within 10 s, for
-100 sales. Figures are medians over the seeds, but what must not be at all is
-judged by the worst seed; JSON has the least and the most of everything.
+100 sales. Figures are medians over the seeds, but wrong verdicts, overselling
+and what says so are of the worst seed; JSON has least and most of everything.
 
 The exit code is 1 when --headline finds a bound missed, 2 when nothing was run.";
 
