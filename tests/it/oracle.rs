@@ -338,7 +338,7 @@ impl Shared {
         }
     }
 
-    /// How each order stands, each asked for at another node than its home where there is one.
+    /// How each order stands, asked of one node after the other.
     async fn ask_about(&self, orders: &[Order]) -> Vec<String> {
         let mut states = Vec::new();
         for (number, order) in orders.iter().enumerate() {
@@ -404,7 +404,7 @@ fn add(sums: &mut Sums, lines: &[(&'static str, u64)]) {
 
 #[test]
 fn a_blind_oracle_would_be_noticed() {
-    let order = |reserved, ended| Order { id: String::new(), home: 0, lines: Vec::new(), reserved, ended };
+    let order = |reserved, ended| Order { id: String::new(), lines: Vec::new(), reserved, ended };
     assert!(!possible(&order(Known::Done, None)).contains(&"none"), "acknowledged is there");
     assert!(!possible(&order(Known::Refused, None)).contains(&"held"), "refused is not");
     let confirmed = order(Known::Done, Some(("confirm", Known::Done)));
