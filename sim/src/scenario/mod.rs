@@ -24,7 +24,7 @@ mod script;
 #[cfg(test)]
 mod shipped_tests;
 mod shop;
-mod sites;
+pub mod sites;
 mod stage;
 mod stock;
 pub mod trace;

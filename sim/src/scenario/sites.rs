@@ -9,7 +9,7 @@ use crate::network::Line;
 use crate::time::Span;
 
 /// Sites of the table `aws`.
-const SITES: [&str; 8] =
+pub const SITES: [&str; 8] =
     ["virginia", "oregon", "ireland", "frankfurt", "tokyo", "singapore", "sydney", "sao-paulo"];
 
 /// Round trips between regions of Amazon Web Services in milliseconds, means as its customers
@@ -24,6 +24,11 @@ const ROUND_TRIPS: [[u64; 8]; 8] = [
     [0, 0, 0, 0, 0, 0, 0, 323],
     [0, 0, 0, 0, 0, 0, 0, 0],
 ];
+/// Mean round trip between two sites in milliseconds, by their places in [`SITES`].
+pub fn round_trip(a: usize, b: usize) -> u64 {
+    ROUND_TRIPS[a.min(b)][a.max(b)]
+}
+
 /// Two nodes at one site.
 const SAME_SITE_MS: f64 = 1.0;
 const DEFAULT_MS: f64 = 80.0;
@@ -41,7 +46,7 @@ pub fn lines(raw: &File, names: &Names, findings: &mut Findings<'_>) -> Vec<Vec<
     for (a, row) in trips.iter_mut().enumerate() {
         for (b, ms) in row.iter_mut().enumerate() {
             if let (Some(a), Some(b)) = (places[a], places[b]) {
-                let far = ROUND_TRIPS[a.min(b)][a.max(b)];
+                let far = round_trip(a, b);
                 *ms = if a == b { SAME_SITE_MS } else { far as f64 };
             }
         }

@@ -1,31 +1,16 @@
 //! Regions, how far they are apart, and how demand spreads over them.
 
 use crate::dice::Dice;
+use crate::scenario::sites::{SITES, round_trip};
 use crate::time::Span;
 
 /// The regions of synthetic courses: near ones, far ones and one in between.
 pub const FIVE: [&str; 5] = ["virginia", "ireland", "frankfurt", "tokyo", "sydney"];
 
-/// Regions whose round trips are known.
-pub const REGIONS: [&str; 8] =
-    ["virginia", "oregon", "ireland", "frankfurt", "tokyo", "singapore", "sydney", "sao-paulo"];
-
-/// Mean round trips between AWS regions in milliseconds, in the order of [`REGIONS`].
-const ROUND_TRIPS: [[u64; 8]; 8] = [
-    [0, 87, 81, 89, 145, 217, 230, 120],
-    [87, 0, 137, 160, 89, 161, 162, 183],
-    [81, 137, 0, 20, 212, 239, 310, 191],
-    [89, 160, 20, 0, 237, 326, 324, 195],
-    [145, 89, 212, 237, 0, 74, 104, 257],
-    [217, 161, 239, 326, 74, 0, 175, 328],
-    [230, 162, 310, 324, 104, 175, 0, 323],
-    [120, 183, 191, 195, 257, 328, 323, 0],
-];
-
 /// Mean round trip between two AWS regions in milliseconds; none when a name is not known.
 pub fn rtt(a: &str, b: &str) -> Option<u64> {
-    let place = |name: &str| REGIONS.iter().position(|known| *known == name);
-    Some(ROUND_TRIPS[place(a)?][place(b)?])
+    let place = |name: &str| SITES.iter().position(|known| *known == name);
+    Some(round_trip(place(a)?, place(b)?))
 }
 
 /// One-way delays between these regions, as a course has them.
