@@ -126,6 +126,9 @@ impl Oracle {
             changes::check(&self.books[node].memory, change)?;
             placed::check_note(self.members[node], &self.books[node].memory, change)?;
             self.check_maker(node, change)?;
+            if let Some(ended) = change.reservation.as_ref().filter(|_| placed::lets_go(change)) {
+                self.makers.let_go(&ended.id, node);
+            }
             self.note_change(node, change);
             self.books[node].memory.apply_change(change);
             quotas::check(&workload::node(node), change, &self.books[node].memory)?;

@@ -157,6 +157,7 @@ impl Replica {
                     return Attempt::NotMine;
                 }
                 if self.is_draining() && self.is_new(&sell.id) {
+                    self.let_go(now, job, &sell.id, out);
                     return Attempt::Done(Err(Refusal::Draining));
                 }
                 let decision = self.state.decide_sell(now, &sell).map(|yes| self.sealed(yes));
@@ -201,6 +202,7 @@ impl Replica {
             return Attempt::NotMine;
         }
         if self.is_draining() && self.is_new(&put.id) {
+            self.let_go(now, job, &put.id, out);
             return Attempt::Done(Err(Refusal::Draining));
         }
         let decision = self.state.decide_put(now, put).map(|yes| self.sealed(yes));
@@ -214,7 +216,7 @@ impl Replica {
         known.is_none_or(|known| known.state == ReservationState::Expired)
     }
 
-    fn sealed(&self, yes: Yes<'_>) -> Sealed {
+    pub(super) fn sealed(&self, yes: Yes<'_>) -> Sealed {
         let Yes { draft, reservation, created } = yes;
         Sealed { change: draft.map(|draft| self.seal(draft)), reservation, created }
     }
@@ -484,8 +486,8 @@ impl Replica {
 }
 
 /// A decision, ready to be applied.
-struct Sealed {
-    change: Option<Change>,
+pub(super) struct Sealed {
+    pub(super) change: Option<Change>,
     reservation: crate::types::Reservation,
     created: bool,
 }

@@ -37,7 +37,7 @@ use crate::types::{
 };
 use crate::wire::message::Forwarded;
 use crate::wire::record::KeyedRequest;
-use crate::wire::{Cause, Placed};
+use crate::wire::{Cause, Change, Placed};
 
 /// What is under way; lost at a restart, after which every note is one whose outcome is unknown.
 #[derive(Debug, Default)]
@@ -309,8 +309,8 @@ impl Replica {
             job.astray |= is_astray;
             return is_astray;
         }
-        // A member that drains has nothing under way of this id, makes nothing of it, and drops what
-        // was sent before this: earlier attempts whose outcome was unknown came to nothing, too.
+        // A member that drains has nothing under way of this id, makes nothing of it, drops what was
+        // sent before this, and has let go what had expired: of earlier attempts nothing is left.
         let drains = note.at == from && answer.outcome == Err(Refusal::Draining);
         let has_given_up = drains && !self.jobs.any_sent(from, |job| makes(job, &note.id));
         if !self.placing.is_sole(&note.id, answer.id) && !has_given_up {
@@ -386,6 +386,19 @@ impl Replica {
     pub(super) fn takes_placed(&mut self, from: ReplicaId, number: u64) -> bool {
         let session = self.links.session(from);
         self.placing.is_next(from, session, number)
+    }
+
+    /// What a peer placed here is refused because this node drains, and the peer goes on without it.
+    /// Should it have expired here, it ends here for good: a confirm could take it up again.
+    pub(super) fn let_go(&mut self, now: Timestamp, job: &Job, id: &ReservationId, out: &mut Effects) {
+        if !job.placed_here {
+            return;
+        }
+        let change = self.state.decide_cancel(now, id).ok().and_then(|yes| self.sealed(yes).change);
+        if let Some(change) = change {
+            let (cause, actor) = (Cause::Withdraw, Some(job.actor()));
+            self.commit(now, Change { cause, actor, ..change }, out);
+        }
     }
 
     /// Holds a placed reservation to what no quota reserves for this node.

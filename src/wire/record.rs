@@ -132,7 +132,8 @@ pub enum Cause {
     /// A note that a reservation is sent to another member to be decided there.
     #[n(22)]
     Place,
-    /// The note was taken back: that member refused, and nothing else was sent.
+    /// The note was taken back: that member refused, and nothing else was sent. Or that member,
+    /// draining, ended what had expired there, so that the note can be taken back.
     #[n(23)]
     Withdraw,
     /// Rights given to a member that was low and had not asked.

@@ -86,7 +86,8 @@ fn may_follow(old: Option<&Reservation>, new: &Reservation, change: &Change) -> 
     let in_place = new.version == old.version && new.lines == old.lines;
     match (old.state, new.state) {
         (Held, Expired) => in_place && change.cause == Cause::Expire && change.time >= old.deadline,
-        (Held | Expired, Cancelled) => in_place,
+        (Held, Cancelled) => in_place && change.cause != Cause::Withdraw,
+        (Expired, Cancelled) => in_place,
         (Held, Held) => in_place || new.version == old.version + 1,
         (Expired, Held) => new.version == old.version + 1,
         (Held | Expired, Confirmed) => in_place || new.version == old.version + 1,

@@ -23,6 +23,8 @@ pub struct Makers {
     asked: BTreeMap<(ReservationId, usize), bool>,
     /// Nodes that another sent a reservation to, to be made there.
     placed: BTreeSet<(ReservationId, usize)>,
+    /// Nodes that ended it, expired and cancelled as it is there, so that others may make it.
+    let_go: BTreeSet<(ReservationId, usize)>,
     /// The key that an id came under, and all ids that came under it.
     keys: BTreeMap<ReservationId, KeyId>,
     ids: BTreeMap<KeyId, BTreeSet<ReservationId>>,
@@ -43,6 +45,11 @@ impl Makers {
     /// Another node sends it to `node`.
     pub fn placed(&mut self, id: &ReservationId, node: usize) {
         self.placed.insert((id.clone(), node));
+    }
+
+    /// `node` ended what was placed with it, for good.
+    pub fn let_go(&mut self, id: &ReservationId, node: usize) {
+        self.let_go.insert((id.clone(), node));
     }
 
     /// Whether two nodes may have it: at each an attempt came that could not know of the other's.
@@ -72,7 +79,8 @@ impl Makers {
         ensure(may || unasked, Property::Makers, || {
             format!("n-{node} made {id} for a retry, though another node's disk had it")
         })?;
-        let others = (0..nodes).filter(|other| *other != node && has(*other, id)).count();
+        let counts = |other: usize| other != node && !self.let_go.contains(&(id.clone(), other));
+        let others = (0..nodes).filter(|other| counts(*other) && has(*other, id)).count();
         // Of an id that nobody was asked for there is nothing to say here: it is refused elsewhere.
         let free = self.freely_asked(id).max(1);
         ensure(others < free, Property::Makers, || {
@@ -135,8 +143,12 @@ mod tests {
         let at_1 = |n: usize, _: &ReservationId| n == 1;
         assert!(makers.check_new(&id, 2, at_1, 3).is_err());
         assert!(makers.check_new(&id, 0, at_1, 3).is_err());
-        makers.attempted(&id, 2, true);
+        makers.let_go(&id, 1);
         assert!(makers.check_new(&id, 2, at_1, 3).is_ok());
+        let at_2 = |n: usize, _: &ReservationId| n == 2;
+        assert!(makers.check_new(&id, 0, at_2, 3).is_err());
+        makers.attempted(&id, 2, true);
+        assert!(makers.check_new(&id, 0, at_2, 3).is_ok());
         // A retry at a node that another sent it to.
         makers.attempted(&id, 1, false);
         assert!(makers.check_new(&id, 1, nobody, 3).is_ok());

@@ -2,7 +2,7 @@
 //! what a crash leaves of the sender knows where to look. And a note names one member at a time: it
 //! is taken back before another is chosen.
 
-use stockade::types::{ReplicaId, ReservationId};
+use stockade::types::{ReplicaId, ReservationId, ReservationState};
 use stockade::wire::{Cause, Change};
 
 use super::{Checked, Property, ensure};
@@ -12,7 +12,7 @@ use crate::ghost::Ledger;
 /// When a note in `change`, over `before`, moves an id from one member to another, or names one that
 /// is decided here.
 pub fn check_note(me: ReplicaId, before: &Ledger, change: &Change) -> Checked {
-    let is_note = matches!(change.cause, Cause::Place | Cause::Withdraw);
+    let is_note = matches!(change.cause, Cause::Place | Cause::Withdraw) && !lets_go(change);
     let bad = |what: &str| format!("{what}: {change:?}");
     ensure(is_note == change.placed.is_some(), Property::Placed, || bad("a note under another cause"))?;
     let Some(note) = &change.placed else { return Ok(()) };
@@ -27,6 +27,13 @@ pub fn check_note(me: ReplicaId, before: &Ledger, change: &Change) -> Checked {
     ensure(!withdraws || known.is_some(), Property::Placed, || bad("there was no such note"))?;
     let is_elsewhere = note.at != me && !before.reservations.contains_key(&note.id);
     ensure(is_elsewhere, Property::Placed, || bad("what is here was sent elsewhere"))
+}
+
+/// Whether a member that drains ends what was placed with it and has expired, so that it can be made
+/// elsewhere. What may follow what is a check of its own, [`changes`](super::changes).
+pub fn lets_go(change: &Change) -> bool {
+    let ends = change.reservation.as_ref().is_some_and(|ended| ended.state == ReservationState::Cancelled);
+    change.cause == Cause::Withdraw && ends
 }
 
 /// `to` is sent a reservation to be made there; `durable` is what the sender's disk has.
@@ -44,7 +51,7 @@ pub fn check_sent(id: &ReservationId, to: ReplicaId, durable: &Ledger) -> Checke
 
 #[cfg(test)]
 mod tests {
-    use stockade::types::{ReservationState, Timestamp};
+    use stockade::types::Timestamp;
     use stockade::wire::Placed;
 
     use super::*;

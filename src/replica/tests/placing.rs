@@ -551,6 +551,12 @@ fn an_id_that_was_placed_and_has_expired_is_not_refused_for_good_by_a_node_that_
     bed.call(2, Command::Receive(movement("TEE", 5))).unwrap();
     let again = bed.call(2, put("A", &[("TEE", 1)]));
     assert!(again.is_ok(), "{again:?}, with {} units here", bed.available(2, "TEE"));
+    // The first node has let it go: units that come back there are not sold under this id, too.
+    let node = bed.name(0);
+    bed.call(0, Command::SetDraining { node, draining: false }).unwrap();
+    bed.call(0, Command::Receive(movement("TEE", 5))).unwrap();
+    assert_eq!(bed.call(0, confirm("A")), Err(Refusal::AlreadyCancelled));
+    assert!(bed.call(2, confirm("A")).is_ok());
 }
 
 #[test]
