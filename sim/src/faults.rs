@@ -57,7 +57,7 @@ impl World {
             Fault::Isolate => self.isolate(host, span, dice),
             Fault::Bridge | Fault::Ring | Fault::Partial => self.partition(strike, dice),
             Fault::Flap => self.flap(strike, dice),
-            Fault::SlowLink => self.network.slow(host, peer, until),
+            Fault::SlowLink => self.slow(host, peer, until),
             Fault::LossBurst => self.network.burst(host, peer, until, dice.between(600, 1_000)),
             Fault::LostBulk => self.network.lose_bulk(host, peer, until),
             Fault::OldMessages => {
@@ -273,6 +273,15 @@ impl World {
         end.up = true;
         self.step(host, Input::LinkUp { node: node(peer) })?;
         self.measured(host, peer)
+    }
+
+    /// One way is slow for a while. Transports go on measuring: both ends notice, and when it is over.
+    fn slow(&mut self, host: usize, peer: usize, until: Time) {
+        self.network.slow(host, peer, until);
+        for (host, peer) in [(host, peer), (peer, host)] {
+            self.push(self.now, Event::Measured { host, peer });
+            self.push(until, Event::Measured { host, peer });
+        }
     }
 
     /// The transport has measured the link, if it is up.
