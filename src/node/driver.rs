@@ -1,7 +1,8 @@
 //! The driver: takes what arrives, lets the replica decide, has it made durable, lets it out.
 //!
 //! While one batch syncs the next one is decided; all that was decided meanwhile goes into one
-//! commit. No output leaves before the journal is durable to the position it carries: the
+//! commit. What nobody waits for, such as what peers tell of their rows, lingers for a moment, so
+//! that it goes into the next commit that somebody waits for. No output leaves before the journal is durable to the position it carries: the
 //! barrier sees to that. When a commit fails, nothing more is let out: connections close
 //! unanswered and the process ends, because what was being written may or may not be there.
 
@@ -38,6 +39,8 @@ const NO_CHECKPOINT_PAUSE: Duration = Duration::from_secs(10);
 /// Records that wait for their commit, at most: beyond, nothing new is taken in, the request
 /// queue fills, and new requests are refused early.
 const MAX_PENDING_RECORDS: usize = 8_192;
+/// Records that nobody waits for are committed after this, or with those that somebody does.
+const LINGER: Duration = Duration::from_millis(50);
 /// Bytes of them, at most, but for what one step adds. A batch must stay well below what the
 /// store takes.
 const MAX_PENDING_BYTES: usize = 8 << 20;
@@ -85,6 +88,8 @@ pub(super) struct Driver {
     /// Decided, not yet given to the committer.
     pending: Vec<Record>,
     pending_bytes: usize,
+    /// When the first of them is to be committed, even if nobody waits for it.
+    linger_until: Option<Instant>,
     /// What a restart would replay, as of the last commit.
     replay_bytes: u64,
     /// A batch is being committed, or waits in `postponed`.
@@ -148,6 +153,7 @@ pub async fn run(
         recalls: Recalls::default(),
         pending: Vec::new(),
         pending_bytes: 0,
+        linger_until: None,
         replay_bytes: 0,
         committing: false,
         postponed: None,
@@ -194,7 +200,7 @@ impl Driver {
             self.begin_checkpoint()?;
             self.tick_if_due()?;
             let (room, checkpoint_due) = (self.has_room(), self.checkpoint_due());
-            let deadline = self.until_tick();
+            let (deadline, lingers_until) = (self.until_tick(), self.linger_until);
             tokio::select! {
                 biased;
                 done = self.committer.done() => self.done(done.ok_or(NodeError::CommitterGone)?)?,
@@ -203,6 +209,7 @@ impl Driver {
                 () = until(self.postponed.as_ref().map(|(_, _, at)| *at)) => self.try_again()?,
                 // Only to look again: the checkpoint is begun above.
                 () = until(checkpoint_due) => {}
+                () = until(lingers_until) => {}
                 Some(told) = self.told.recv() => self.told(told),
                 () = until(self.recalls.next_deadline()) => self.recalls.give_up(Instant::now()),
                 Some(tuning) = next_tuning(&mut arrivals.tuning) => self.tune(tuning),
@@ -324,12 +331,19 @@ impl Driver {
 
     /// Gives what is pending to the committer, if it is idle.
     fn flush(&mut self) -> Result<(), NodeError> {
-        if self.committing || self.pending.is_empty() {
+        if self.committing || self.pending.is_empty() || self.may_linger() {
             return Ok(());
         }
+        self.linger_until = None;
         let batch = Batch { time: self.clock.now(), records: std::mem::take(&mut self.pending) };
         self.pending_bytes = 0;
         self.commit(batch, self.replica.position())
+    }
+
+    /// Whether what is pending may wait for more.
+    fn may_linger(&mut self) -> bool {
+        let until = *self.linger_until.get_or_insert_with(|| Instant::now() + LINGER);
+        !self.barrier.is_awaited() && self.has_room() && Instant::now() < until
     }
 
     fn commit(&mut self, batch: Batch, position: Position) -> Result<(), NodeError> {
@@ -481,6 +495,7 @@ impl Driver {
         self.step(Input::Stop);
         self.try_again()?;
         while self.committing || !self.pending.is_empty() {
+            self.linger_until = Some(Instant::now());
             self.flush()?;
             let done = self.committer.done().await.ok_or(NodeError::CommitterGone)?;
             if let Done::Postponed { error, .. } = done {

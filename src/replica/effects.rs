@@ -51,6 +51,13 @@ pub struct Gated {
     output: Output,
 }
 
+impl Output {
+    /// Whether somebody waits for it. What is shown to whoever looks is in no such hurry.
+    fn is_awaited(&self) -> bool {
+        !matches!(self, Output::View(_) | Output::Heard(_))
+    }
+}
+
 /// What the steps since the last taking led to.
 #[derive(Debug, Default)]
 pub struct Effects {
@@ -93,11 +100,20 @@ impl Effects {
 pub struct Barrier {
     waiting: VecDeque<Gated>,
     durable: Position,
+    /// Up to here the journal is awaited.
+    awaited: Position,
 }
 
 impl Barrier {
     pub fn hold(&mut self, outputs: Vec<Gated>) {
+        let awaited = outputs.iter().rev().find(|gated| gated.output.is_awaited());
+        self.awaited = awaited.map_or(self.awaited, |gated| gated.position.max(self.awaited));
         self.waiting.extend(outputs);
+    }
+
+    /// Whether an output that somebody waits for waits for the journal.
+    pub fn is_awaited(&self) -> bool {
+        self.awaited > self.durable
     }
 
     /// The journal is durable up to `position`.
