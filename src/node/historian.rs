@@ -21,7 +21,7 @@ use crate::wire::history::{Before, Numbered};
 const MAX_TASKS: usize = 8;
 /// What was added is durable after this, at the latest. A crash loses none of it: the journal has
 /// it, too.
-const FLUSH_EVERY: Duration = Duration::from_secs(1);
+const FLUSH_EVERY: Duration = Duration::from_secs(10);
 
 enum Task {
     Add(BatchNumber, Batch),
