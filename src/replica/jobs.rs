@@ -42,7 +42,7 @@ pub struct Job {
     /// Until when it may wait for rights; for a batch, until when it asks other nodes.
     pub patience: Timestamp,
     pub stage: Stage,
-    /// While it waits: all that it wants, short or not.
+    /// While it waits: all that it wants, short or not, by item.
     pub wanted: Vec<Line>,
     /// Outcomes of a batch's operations so far.
     pub done: Vec<Result<Claimed, Refusal>>,
@@ -229,6 +229,13 @@ impl Jobs {
 }
 
 impl Job {
+    /// The lines of one item that it waits with.
+    pub fn wanted_of(&self, sku: &Sku) -> &[Line] {
+        let from = self.wanted.partition_point(|line| line.sku < *sku);
+        let upto = self.wanted.partition_point(|line| line.sku <= *sku);
+        &self.wanted[from..upto]
+    }
+
     pub fn new(asker: Asker, request: Request, key: Option<(RequestId, Fingerprint)>, now: Timestamp) -> Job {
         let patience = match &request.command {
             Command::Batch(_) => now.after(BATCH_PATIENCE),

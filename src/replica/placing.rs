@@ -142,12 +142,14 @@ impl Replica {
     /// Where a short job is better decided than here; `None`: here.
     pub(super) fn place(&self, now: Timestamp, job: &Job) -> Option<ReplicaId> {
         let (id, lines) = self.placeable(job)?;
+        let is_better_sent = |line: &Line| {
+            self.is_short(line) && !self.situation(now, &line.sku).is_worth_fetching(line.quantity)
+        };
+        if !lines.iter().any(is_better_sent) || self.state.reservations.find(id).is_some() {
+            return None;
+        }
         let situations: Vec<_> = lines.iter().map(|line| (line, self.situation(now, &line.sku))).collect();
-        let worth_it = situations
-            .iter()
-            .any(|(line, situation)| self.is_short(line) && !situation.is_worth_fetching(line.quantity));
-        let by_hand = situations.iter().any(|(_, situation)| situation.manual);
-        if !worth_it || by_hand || self.state.reservations.find(id).is_some() {
+        if situations.iter().any(|(_, situation)| situation.manual) {
             return None;
         }
         let left = job.patience.since(now);

@@ -166,13 +166,14 @@ impl Replica {
             })
     }
 
-    pub(super) fn park_waiting(&mut self, id: JobId, mut job: Job, wanted: Vec<Line>) {
+    pub(super) fn park_waiting(&mut self, id: JobId, mut job: Job, mut wanted: Vec<Line>) {
         self.stats.waited += u64::from(job.wanted.is_empty());
         // It was judged just now; what is left to do is to ask for what it lacks.
         for line in &wanted {
             self.shortages.items.entry(line.sku.clone()).or_default();
             self.shortages.unplanned.insert(line.sku.clone());
         }
+        wanted.sort_unstable_by(|a, b| a.sku.cmp(&b.sku));
         job.wanted = wanted;
         job.stage = Stage::Waiting;
         let patience = job.patience;
@@ -233,9 +234,11 @@ impl Replica {
             .filter(|sku| self.jobs.is_waited_for(sku))
             .map(|sku| (sku, self.prospect(now, sku)))
             .collect();
-        let concerned = prospects.keys().flat_map(|sku| self.jobs.waiting_for(sku));
-        let decidable = concerned.filter(|(_, job)| self.is_decidable(job, &prospects)).map(|(id, _)| id);
-        let decidable: BTreeSet<JobId> = decidable.collect();
+        // A basket that waits for several of them is looked at once.
+        let concerned: BTreeMap<JobId, &Job> =
+            prospects.keys().flat_map(|sku| self.jobs.waiting_for(sku)).collect();
+        let decidable = concerned.into_iter().filter(|(_, job)| self.is_decidable(job, &prospects));
+        let decidable: Vec<JobId> = decidable.map(|(id, _)| id).collect();
         for id in decidable {
             let Some(job) = self.jobs.unpark(id) else { continue };
             let wanted: Vec<Sku> = job.wanted.iter().map(|line| line.sku.clone()).collect();
@@ -305,13 +308,13 @@ impl Replica {
 
     /// Whom to ask now for one item.
     fn plan(&mut self, now: Timestamp, sku: &Sku, asks: &mut BTreeMap<ReplicaId, (Vec<AskLine>, Timestamp)>) {
-        let situation = self.situation(now, sku);
         let claim = self.claim_of_waiting(sku);
         let Some((since, newest)) = claim.span else { return };
-        if claim.units <= situation.here.available {
+        if claim.units <= self.state.available_here(sku) {
             // Another line of theirs is short.
             return;
         }
+        let situation = self.situation(now, sku);
         let Some(shortage) = self.shortages.items.get_mut(sku) else { return };
         let mut need = claim.units.excess_over(situation.here.available);
         if situation.manual {
@@ -366,8 +369,7 @@ impl Replica {
         let mut claim =
             Claim { units: Units::ZERO, least: Units(u64::MAX), span: None, patience: Timestamp::ZERO };
         for (_, job) in self.jobs.waiting_for(sku) {
-            let wanted = job.wanted.iter().filter(|line| line.sku == *sku).map(|line| line.quantity.0);
-            let wanted = wanted.fold(0u64, u64::saturating_add);
+            let wanted = job.wanted_of(sku).iter().map(|line| line.quantity.0).fold(0u64, u64::saturating_add);
             claim.least = claim.least.min(Units(wanted));
             claim.patience = claim.patience.max(job.patience);
             claim.units = Units(claim.units.0.saturating_add(wanted));
