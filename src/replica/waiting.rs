@@ -369,7 +369,8 @@ impl Replica {
         let mut claim =
             Claim { units: Units::ZERO, least: Units(u64::MAX), span: None, patience: Timestamp::ZERO };
         for (_, job) in self.jobs.waiting_for(sku) {
-            let wanted = job.wanted_of(sku).iter().map(|line| line.quantity.0).fold(0u64, u64::saturating_add);
+            let wanted =
+                job.wanted_of(sku).iter().map(|line| line.quantity.0).fold(0u64, u64::saturating_add);
             claim.least = claim.least.min(Units(wanted));
             claim.patience = claim.patience.max(job.patience);
             claim.units = Units(claim.units.0.saturating_add(wanted));
