@@ -22,6 +22,8 @@
 pub mod memory;
 
 #[cfg(feature = "node")]
+mod ahead;
+#[cfg(feature = "node")]
 mod checkpoint;
 #[cfg(feature = "node")]
 mod directory;

@@ -16,6 +16,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use ::redb::StorageBackend;
 use ::redb::backends::FileBackend;
 
+use super::ahead::Ahead;
 use super::checkpoint::{Header, Task, WholeFiles, Writer};
 use super::directory::{self, CheckpointFile, Lock, io_at};
 use super::journal::{self, Journal, taken_up};
@@ -299,6 +300,7 @@ pub(super) fn present_journal(dir: &Path) -> Result<PathBuf, StoreError> {
     Err(StoreError::Missing { path: dir.into() })
 }
 
-pub(super) fn backend(file: File, path: &Path) -> Result<FileBackend, StoreError> {
-    FileBackend::new(file).map_err(|e| io_at(path, "cannot open")(io::Error::other(e.to_string())))
+pub(super) fn backend(file: File, path: &Path) -> Result<Ahead<FileBackend>, StoreError> {
+    let opened = FileBackend::new(file);
+    opened.map(Ahead::new).map_err(|e| io_at(path, "cannot open")(io::Error::other(e.to_string())))
 }
