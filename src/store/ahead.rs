@@ -12,7 +12,7 @@ use ::redb::StorageBackend;
 
 /// So many bytes ahead, at most: some milliseconds of writing.
 const AHEAD: u64 = 4 << 20;
-const ZEROS: [u8; 64 << 10] = [0; 64 << 10];
+static ZEROS: [u8; 64 << 10] = [0; 64 << 10];
 
 /// A backend that fills `inner` with zeros ahead of its writes.
 #[derive(Debug)]
