@@ -2,9 +2,10 @@
 //!
 //! While one batch syncs the next one is decided; all that was decided meanwhile goes into one
 //! commit. What nobody waits for, such as what peers tell of their rows, lingers for a moment, so
-//! that it goes into the next commit that somebody waits for. No output leaves before the journal is durable to the position it carries: the
-//! barrier sees to that. When a commit fails, nothing more is let out: connections close
-//! unanswered and the process ends, because what was being written may or may not be there.
+//! that it goes into the next commit that somebody waits for. No output leaves before the journal
+//! is durable to the position it carries: the barrier sees to that. When a commit fails, nothing
+//! more is let out: connections close unanswered and the process ends, because what was being
+//! written may or may not be there.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -39,11 +40,11 @@ const NO_CHECKPOINT_PAUSE: Duration = Duration::from_secs(10);
 /// Records that wait for their commit, at most: beyond, nothing new is taken in, the request
 /// queue fills, and new requests are refused early.
 const MAX_PENDING_RECORDS: usize = 8_192;
-/// Records that nobody waits for are committed after this, or with those that somebody does.
-const LINGER: Duration = Duration::from_millis(50);
 /// Bytes of them, at most, but for what one step adds. A batch must stay well below what the
 /// store takes.
 const MAX_PENDING_BYTES: usize = 8 << 20;
+/// Records that nobody waits for are committed after this, or with those that somebody does.
+const LINGER: Duration = Duration::from_millis(50);
 /// While a restart would replay this many times the size at which a checkpoint begins, nothing
 /// new is taken in: the checkpoint must come first, so that the journal never meets its limit.
 const MAX_REPLAY_TIMES: u64 = 3;

@@ -178,4 +178,23 @@ mod tests {
         assert_eq!(barrier.release(), Some(Output::Ready));
         assert_eq!(barrier.held(), 0);
     }
+
+    #[test]
+    fn the_journal_is_awaited_for_what_somebody_waits_for_and_not_for_what_is_shown() {
+        let mut barrier = Barrier::default();
+        let hold = |barrier: &mut Barrier, position, output| {
+            let mut effects = Effects::default();
+            effects.emit(Position(position), output);
+            barrier.hold(effects.take_outputs());
+        };
+        hold(&mut barrier, 1, Output::Heard(Vec::new()));
+        assert!(!barrier.is_awaited());
+        hold(&mut barrier, 2, Output::Ready);
+        hold(&mut barrier, 3, Output::Heard(Vec::new()));
+        assert!(barrier.is_awaited());
+        barrier.durable(Position(1));
+        assert!(barrier.is_awaited());
+        barrier.durable(Position(2));
+        assert!(!barrier.is_awaited());
+    }
 }
