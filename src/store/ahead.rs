@@ -32,14 +32,17 @@ impl<B: StorageBackend> Ahead<B> {
     }
 
     /// Fills what is fresh up to `end` and somewhat beyond.
-    fn fill(&self, fresh: &mut Range<u64>, end: u64) {
+    fn fill(&self, fresh: &mut Range<u64>, end: u64) -> io::Result<()> {
         let upto = end.saturating_add(AHEAD).min(fresh.end);
         while fresh.start < upto {
             let length = (upto - fresh.start).min(ZEROS.len() as u64);
-            // If it fails there is nothing to mend: what is not filled reads as zeros, too.
-            let _ = self.inner.write(fresh.start, &ZEROS[..usize::try_from(length).unwrap_or(0)]);
-            fresh.start += length;
+            match self.inner.write(fresh.start, &ZEROS[..usize::try_from(length).unwrap_or(0)]) {
+                // What is not filled reads as zeros, too; what is to be written may still fit.
+                Err(error) if error.kind() != io::ErrorKind::StorageFull => return Err(error),
+                _ => fresh.start += length,
+            }
         }
+        Ok(())
     }
 }
 
@@ -69,7 +72,7 @@ impl<B: StorageBackend> StorageBackend for Ahead<B> {
         let end = offset.saturating_add(data.len() as u64);
         let mut fresh = self.fresh();
         if end > fresh.start {
-            self.fill(&mut fresh, end);
+            self.fill(&mut fresh, end)?;
         }
         self.inner.write(offset, data)
     }
