@@ -33,6 +33,9 @@ pub const BALANCE_INTERVAL: Millis = Millis(20);
 pub const BALANCE_AT_ONCE: usize = 1_000;
 /// A pull ahead of need that brought nothing is not repeated before.
 pub const PULL_PAUSE: Millis = Millis(500);
+/// What a quota or a launch wants more of than there is, is looked at again after [`PULL_PAUSE`],
+/// doubled each time up to this. With a million such items that is 17,000 looks a second.
+pub const LOOK_PAUSE_MAX: Millis = Millis(60_000);
 
 /// How long all members are asked for the owner of a reservation.
 pub const FIND_TIMEOUT: Millis = Millis(2_000);

@@ -4,12 +4,13 @@
 
 use std::rc::Rc;
 
+use stockade::limits::LOOK_PAUSE_MAX;
 use stockade::types::{
-    Caller, Command, IdempotencyKey, Line, Millis, Movement, Outcome, Policy, Request, ReservationId, Sell,
-    Sku, Units,
+    Caller, Command, IdempotencyKey, Line, Millis, Movement, Outcome, Policy, Rebalance, Request,
+    ReservationId, Sell, Sku, Units,
 };
 
-use crate::checks::{Checked, Property, Violation, answered, convergence, drained, reach};
+use crate::checks::{Checked, Property, Violation, answered, convergence, drained, floors, reach};
 use crate::host::Open;
 use crate::time::{Span, Time};
 use crate::world::{Event, World};
@@ -20,6 +21,9 @@ const HEAL: Span = Span::seconds(9);
 const HOLDS: Span = Span::seconds(25);
 /// How long the books may take to converge once nothing changes any more.
 const CONVERGE: Span = Span::seconds(10);
+/// How long what quotas reserve may take to get there: the longest pause before a node looks again
+/// whether it can be had, and time for the moves.
+const FLOORS: Span = Span::millis(LOOK_PAUSE_MAX.0 + 5_000);
 /// Longer than a world lasts.
 const FOREVER: Span = Span::seconds(100_000);
 /// How often a request is tried while faults rage. None of them lasts so long.
@@ -42,6 +46,8 @@ impl World {
         self.heal()?;
         self.converge()?;
         self.check_drained()?;
+        self.wait(FLOORS, |world| world.check_floors().is_ok())?;
+        self.check_floors()?;
         self.be_quiet()?;
         self.mend_bridge()?;
         self.settle_all()?;
@@ -174,6 +180,27 @@ impl World {
                 let free = row.balances().map_or(0, |balances| balances.available.0);
                 drained::check_handed_over(n, sku, free)?;
             }
+        }
+        Ok(())
+    }
+
+    /// Nothing has changed for long: what quotas reserve is where it should be.
+    fn check_floors(&self) -> Checked {
+        let replicas: Option<Vec<_>> =
+            self.hosts.iter().map(|host| Some(&host.process.as_ref()?.replica)).collect();
+        let Some(replicas) = replicas.filter(|all| !self.plan.bridge && !all.iter().any(|r| r.is_draining()))
+        else {
+            return Ok(());
+        };
+        for sku in (0..self.plan.items).map(crate::workload::sku) {
+            let Some(policy) = replicas[0].policy(&sku).filter(|p| p.rebalance == Rebalance::Auto) else {
+                continue;
+            };
+            let held = |replica: &&stockade::replica::Replica| floors::Held {
+                available: replica.available(&sku).0,
+                floor: policy.quotas.get(replica.name()).map_or(0, |quota| quota.floor().0),
+            };
+            floors::check(sku.as_str(), &replicas.iter().map(held).collect::<Vec<_>>())?;
         }
         Ok(())
     }

@@ -104,6 +104,7 @@ mod tests {
                 need: Units(3),
                 want: Units(id),
                 demand: None,
+                seen: None,
             };
             let lines = skus.iter().map(line).collect();
             Message::Ask(Ask { id, lines, stamp: Timestamp(id), since: None })

@@ -112,7 +112,7 @@ impl Replica {
             if self.could_be_served(line) {
                 let known = self.state.own_row(&line.sku).map_or(Gauge::default(), |row| row.demand);
                 self.demand.asked(now, &line.sku, line.quantity, patience, known);
-                self.shortages.stir(now, &line.sku, Stir::Asked);
+                self.shortages.stir(now, &line.sku, Stir::ASKED);
             }
         }
     }
@@ -265,7 +265,7 @@ impl Replica {
     ) -> Attempt {
         let decision = self.state.decide_arrival(now, movement, cause).map(|draft| self.seal(draft));
         if decision.is_ok() {
-            self.shortages.stir(now, &movement.sku, Stir::Supplied);
+            self.shortages.stir(now, &movement.sku, Stir::SUPPLIED);
         }
         if cause != Cause::Return {
             return self.moved(now, job, &movement.sku, decision, out);
@@ -345,12 +345,13 @@ impl Replica {
             let (field, message) = (format!("quotas.{node}.min"), "must not be above max".into());
             return self.refused(now, job, No::Refused(Refusal::Invalid { field, message }), out);
         }
+        let before = self.state.policy(sku).cloned();
         let (draft, created) = self.state.decide_set_item(now, sku, policy);
         let outcome = match draft.map(|draft| self.seal(draft)) {
             Some(change) => {
                 let outcome = self.books_after(now, sku, &change, created);
                 self.commit_answer(now, job, Some(change), &outcome, out);
-                self.shortages.stir(now, sku, Stir::Supplied);
+                self.note_policy(now, sku, before.as_ref());
                 outcome
             }
             None => {
@@ -362,6 +363,25 @@ impl Replica {
             }
         };
         Attempt::Done(outcome)
+    }
+
+    /// An admin may have changed what is wanted of an item.
+    pub(super) fn note_policy(&mut self, now: Timestamp, sku: &Sku, before: Option<&Policy>) {
+        let now_set = self.state.policy(sku);
+        if now_set.is_some_and(|policy| !policy.moves_like(before.unwrap_or(&Policy::default()))) {
+            self.shortages.stir(now, sku, Stir::SET);
+        }
+    }
+
+    /// What is free again here may be what a quota or a launch wants elsewhere.
+    pub(super) fn note_released(&mut self, now: Timestamp, change: &Change) {
+        for raise in &change.rows {
+            if raise.cells.iter().any(|cell| cell.new.cell == Cell::Released)
+                && self.state.policy(&raise.sku).is_some_and(Policy::names_nodes)
+            {
+                self.shortages.stir(now, &raise.sku, Stir::SUPPLIED);
+            }
+        }
     }
 
     fn books_after(&self, now: Timestamp, sku: &Sku, change: &Change, created: bool) -> Outcome {

@@ -100,6 +100,9 @@ impl Replica {
         let change = draft.seal(|_| None);
         self.commit_answer(now, job, Some(change), &outcome, out);
         self.tell_draining(out);
+        if !draining {
+            self.look_at_owed(now);
+        }
         Attempt::Done(outcome)
     }
 

@@ -177,9 +177,11 @@ impl Replica {
         &mut self,
         now: Timestamp,
         from: ReplicaId,
-        answer: Forwarded,
+        mut answer: Forwarded,
         out: &mut Effects,
     ) {
+        let rows = std::mem::take(&mut answer.rows);
+        self.merge(now, from, rows.into_iter().filter(|row| row.origin == from).collect(), None, out);
         let Some(id) = self.jobs.with_number(answer.id) else { return };
         if !self.jobs.get(id).is_some_and(|job| job.awaits(answer.id, from)) {
             return;

@@ -97,7 +97,7 @@ impl Replica {
         }
         if !change.rows.is_empty() || !change.entries.is_empty() || change.request.is_some() {
             self.commit(now, change, out);
-            self.shortages.stir(now, &line.sku, Stir::Supplied);
+            self.shortages.stir(now, &line.sku, Stir::SUPPLIED);
         }
         self.stats.imported_lines += 1;
         Ok(Applied::Now)

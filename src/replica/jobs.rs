@@ -16,7 +16,7 @@ use crate::types::{
     Sell, Sku, Timestamp,
 };
 use crate::wire::message::Forwarded;
-use crate::wire::{Actor, Message};
+use crate::wire::{Actor, Key, Message};
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct JobId(pub u64);
@@ -423,7 +423,14 @@ impl Replica {
                 self.emit(Output::Reply { token, reply }, out);
             }
             Asker::Peer(peer, id) => {
-                self.send(peer, Message::Forwarded(Forwarded { id, outcome, replayed }), out);
+                let rows = match &outcome {
+                    Ok(Answer::Books { books, .. }) => {
+                        self.state.entry(self.state.me(), &Key::Item(books.sku.clone()))
+                    }
+                    _ => None,
+                };
+                let rows = rows.into_iter().collect();
+                self.send(peer, Message::Forwarded(Forwarded { id, outcome, replayed, rows }), out);
             }
         }
     }

@@ -82,6 +82,7 @@ impl Replica {
         {
             self.stats.started_unheard = u64::from(!silent.is_empty());
             self.standing = Standing::Ready;
+            self.look_at_owed(now);
             self.emit(Output::Ready, out);
             self.links.changed(now);
         }

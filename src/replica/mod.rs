@@ -64,7 +64,9 @@ use self::sync::Links;
 use self::waiting::Shortages;
 use crate::limits::{LINES_AT_ONCE, Limits};
 use crate::planted::{self, Bug};
-use crate::types::{NodeName, Position, Region, ReplicaId, Reservation, ReservationId, Seq, Sku, Timestamp};
+use crate::types::{
+    NodeName, Policy, Position, Region, ReplicaId, Reservation, ReservationId, Seq, Sku, Timestamp, Units,
+};
 use crate::wire::{Change, Genesis, Message, Record};
 
 /// A replica of the ledger. See the module's text for the order of calls.
@@ -210,6 +212,16 @@ impl Replica {
         self.state.items.iter().flat_map(of_item)
     }
 
+    /// What an admin has set about an item.
+    pub fn policy(&self, sku: &Sku) -> Option<&Policy> {
+        self.state.policy(sku)
+    }
+
+    /// Units of an item that can be sold here.
+    pub fn available(&self, sku: &Sku) -> Units {
+        self.state.available_here(sku)
+    }
+
     /// The own reservations, in order of id.
     pub fn reservations(&self) -> impl Iterator<Item = &Reservation> {
         self.state.reservations.iter()
@@ -217,6 +229,7 @@ impl Replica {
 
     /// Applies a change that was just decided, and notes it for the journal.
     fn commit(&mut self, now: Timestamp, change: Change, out: &mut Effects) {
+        self.note_released(now, &change);
         self.note(now, Record::Change(Box::new(change)), out);
     }
 

@@ -73,9 +73,16 @@ impl Replica {
                 from: member,
                 to: part.member,
                 units: part.units,
+                is_need: false,
                 why: format!("{} drains", self.state.name_of(member)),
             });
-            let pulled = view.pull().into_iter().map(|part| self.explained(&view, part));
+            let pulled = view.pull().into_iter().map(|pull| Planned {
+                from: pull.donor,
+                to: member,
+                units: pull.need.max(pull.want),
+                is_need: !pull.need.is_zero(),
+                why: self.why(&view, pull.donor, member),
+            });
             for planned in drained.chain(pulled) {
                 situation.moved(Part { member: planned.to, units: planned.units }, planned.from);
                 moves.push(planned);
@@ -84,19 +91,14 @@ impl Replica {
         moves
     }
 
-    fn explained(&self, view: &Situation, part: Part) -> Planned {
-        let donor = view.others.iter().find(|h| h.replica == part.member).unwrap_or(&view.here);
-        let name = |replica| self.state.name_of(replica);
-        let why = format!(
-            "{} has {} and should hold {:.0}; {} has {} and should hold {:.0}",
-            name(view.here.replica),
-            view.here.available,
-            view.target(&view.here),
-            name(part.member),
-            donor.available,
-            view.target(donor),
-        );
-        Planned { from: part.member, to: view.here.replica, units: part.units, why }
+    /// How the two ends of a move stand, as far as is known here.
+    pub(super) fn why(&self, situation: &Situation, from: ReplicaId, to: ReplicaId) -> String {
+        let stands = |replica| {
+            let has = situation.member(replica).map_or(Units::ZERO, |holder| holder.available);
+            let (name, target) = (self.state.name_of(replica), situation.target_and_dials(replica));
+            format!("{name} has {has} and should hold {target}")
+        };
+        format!("{}; {}", stands(to), stands(from))
     }
 
     fn begin_and_tell(
@@ -137,8 +139,9 @@ impl Replica {
                 let change = self.seal(draft);
                 self.send_rights(now, change, out);
             } else if planned.to == me {
-                let demand = Some(self.buyers(sku).gauge);
-                let line = AskLine { sku: sku.clone(), need: Units::ZERO, want: planned.units, demand };
+                let (none, units) = (Units::ZERO, planned.units);
+                let (need, want) = if planned.is_need { (units, none) } else { (none, units) };
+                let line = self.ask_line(sku, planned.from, need, want);
                 asks.entry(planned.from).or_default().push(line);
             }
         }
@@ -151,5 +154,7 @@ struct Planned {
     from: ReplicaId,
     to: ReplicaId,
     units: Units,
+    /// A quota reserves them for the taker.
+    is_need: bool,
     why: String,
 }

@@ -6,9 +6,10 @@
 //!
 //! - **Share.** Each member's part of what buyers will ask for: measured by its [`Gauge`], and
 //!   while little is measured, its part of all items' demand, or what an admin expects of a launch.
-//! - **Target.** Its share of all rights that are known, so that all run dry together. It gives
-//!   what lies above, and wishes for what is below; but for no more than it can be expected to
-//!   sell soon: what nobody wishes for stays where it is.
+//! - **Target.** Its share of all rights that are known, so that all run dry together, within its
+//!   quota; what quotas take from one or leave to it, the others share. It gives what lies above,
+//!   and wishes for what is below; but for no more than it can be expected to sell soon: what
+//!   nobody wishes for stays where it is.
 //! - **Low.** Under a quarter of the target, or under what buyers ask for in a round trip: then it asks
 //!   for what its target lacks, before a buyer must wait.
 //! - **Worth.** A transfer pays when it brings units for several orders. Towards the end, when
@@ -29,7 +30,8 @@ use crate::types::{Gauge, Millis, Quota, ReplicaId, Units};
 const ORDERS_PATIENT: f64 = 2.0;
 /// And for so many of buyers who cannot.
 const ORDERS_HURRIED: f64 = 1.0;
-/// The part of all rights that is thought sure to be sold before anything is moved again.
+/// The part of all rights that is thought sure to be sold before anything is moved again. The more
+/// the shares are an admin's word, the more of them: all of the launch was planned.
 const SURE_PART: f64 = 0.5;
 /// Orders that the guess at a share weighs as much as, until orders tell: all items' demand ..
 const GUESS_WEIGHT: f64 = 3.0;
@@ -45,6 +47,10 @@ const GROWTH: f64 = 2.0;
 const SAFETY: f64 = 3.0;
 /// Under this part of its target a member is low.
 const LOW_PART: f64 = 0.25;
+/// A member's target may be its share of so many times all rights, when quotas hold others down.
+const HIGHEST_LEVEL: f64 = 1_000.0;
+/// Steps in which that is found, to a thousandth of a unit of a million.
+const HALVINGS: usize = 40;
 /// Half a unit more or less is no reason to move one, and then some: so that a unit that was just
 /// moved is not wanted back when the estimates waver.
 const ROUNDING: f64 = 0.45;
@@ -85,6 +91,11 @@ pub struct Situation {
     pub hurry: f64,
     /// What one order of a random size adds to the variance of demand here, in units.
     pub burst: f64,
+    /// An admin has just changed what is wanted: all is moved that lacks anywhere, not only to who
+    /// is low.
+    pub settling: bool,
+    /// Shares of so many rights, each bounded by its member's quota, are all that there are.
+    level: f64,
 }
 
 /// Rights that would be welcome from a donor, or given to a member, ahead of need.
@@ -92,6 +103,35 @@ pub struct Situation {
 pub struct Part {
     pub member: ReplicaId,
     pub units: Units,
+}
+
+/// What to ask a donor for, ahead of a buyer's need.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Pull {
+    pub donor: ReplicaId,
+    /// What a quota reserves here: as good as a buyer's need.
+    pub need: Units,
+    /// What the target lacks.
+    pub want: Units,
+}
+
+/// What an admin wants of a member, and it has not got.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Owed {
+    Nothing,
+    /// It has little of what a launch expects to be asked for.
+    Launch,
+    /// It has less than half of what a quota reserves for it.
+    Floor,
+}
+
+impl Part {
+    /// Adds so many units, or what is left of `rest`.
+    fn fill(&mut self, units: Units, rest: &mut Units) {
+        let units = units.min(*rest);
+        self.units = Units(self.units.0 + units.0);
+        *rest = rest.excess_over(units);
+    }
 }
 
 impl Holder {
@@ -119,6 +159,31 @@ impl Holder {
         self.holding().0.saturating_mul(2) < self.quota.floor().0
     }
 
+    /// What an admin has set about it.
+    fn dials(&self) -> String {
+        let quota = &self.quota;
+        let dials = [
+            ("weight", quota.weight),
+            ("min", quota.min.map(|units| units.0)),
+            ("max", quota.max.map(|units| units.0)),
+            ("pinned", quota.pinned.map(|units| units.0)),
+            ("launch", self.expected.map(|units| units.0)),
+        ];
+        let set = dials.iter().filter_map(|(name, value)| Some(format!("{name} {}", (*value)?)));
+        set.collect::<Vec<_>>().join(", ")
+    }
+
+    /// So many units, within its quota.
+    fn bounded(&self, units: f64) -> f64 {
+        let (floor, ceiling) = (self.quota.floor().0 as f64, self.quota.ceiling().0 as f64);
+        if self.draining { 0.0 } else { units.max(floor).min(ceiling) }
+    }
+
+    /// An admin expects buyers there.
+    fn is_launched(&self) -> bool {
+        self.expected.is_some_and(|units| !units.is_zero())
+    }
+
     fn weight(&self) -> f64 {
         self.quota.weight.unwrap_or(1) as f64
     }
@@ -137,7 +202,7 @@ impl Holder {
 impl Situation {
     pub fn new(here: Holder, others: Vec<Holder>, manual: bool, buyers: &Buyers) -> Situation {
         let (hurry, burst) = (buyers.hurry, buyers.burst);
-        let mut situation = Situation { here, others, manual, hurry, burst };
+        let mut situation = Situation { here, others, manual, hurry, burst, settling: false, level: 0.0 };
         situation.reckon_shares();
         situation
     }
@@ -159,21 +224,39 @@ impl Situation {
     /// mu + z sigma with the same z: an equal chance of running dry. As mu goes with the part of
     /// demand and sigma with its root, that is a mean of the two.
     fn reckon_shares(&mut self) {
-        let parts = self.parts_of_demand();
+        let (parts, planned) = self.parts_of_demand();
         let whole: f64 = parts.iter().sum();
         let roots: f64 = parts.iter().map(|part| part.sqrt()).sum();
+        let sure = SURE_PART + (1.0 - SURE_PART) * planned;
         let share = |part: f64| match whole > 0.0 {
-            true => SURE_PART * part / whole + (1.0 - SURE_PART) * part.sqrt() / roots,
+            true => sure * part / whole + (1.0 - sure) * part.sqrt() / roots,
             false => 0.0,
         };
         for (holder, part) in [&mut self.here].into_iter().chain(&mut self.others).zip(parts) {
             holder.share = share(part);
         }
+        self.level = self.level_of(self.rights());
+    }
+
+    /// What shares must be taken of so that the targets, within quotas, add up to `rights`.
+    fn level_of(&self, rights: f64) -> f64 {
+        if self.all().all(|h| h.quota.is_unbounded()) {
+            return rights;
+        }
+        let held = |level: f64| self.all().map(|h| h.bounded(h.share * level)).sum::<f64>();
+        // It grows with the level, so the right one is found by halving; where quotas leave nobody
+        // room for the rest, or nothing to the others, no level is.
+        let (mut low, mut high) = (0.0, rights.max(1.0) * HIGHEST_LEVEL);
+        for _ in 0..HALVINGS {
+            let middle = (low + high) / 2.0;
+            if held(middle) > rights { high = middle } else { low = middle }
+        }
+        low
     }
 
     /// Each member's part of what buyers will ask for, this one's first: what was measured, and
-    /// the less that is the more of a guess.
-    fn parts_of_demand(&self) -> Vec<f64> {
+    /// the less that is the more of a guess. And how much of it all is an admin's word.
+    fn parts_of_demand(&self) -> (Vec<f64>, f64) {
         let members = || [&self.here].into_iter().chain(&self.others);
         let takers = || self.all().filter(|h| !h.draining);
         let rates: f64 = takers().map(|h| h.rate).sum();
@@ -199,7 +282,8 @@ impl Situation {
             let measured = if known > 0.0 { known * h.rate / rates } else { 0.0 };
             h.weight() * (measured + weight * guess) / (known + weight)
         };
-        members().map(part).collect()
+        let planned = if expected > 0.0 { LAUNCH_WEIGHT / (known + LAUNCH_WEIGHT) } else { 0.0 };
+        (members().map(part).collect(), planned)
     }
 
     /// All rights that are known here and can be moved.
@@ -207,20 +291,29 @@ impl Situation {
         self.all().map(|h| h.available.0 as f64 + h.coming.0 as f64).sum()
     }
 
-    /// How many of `rights` a member should hold: its share, within its quota.
-    fn target_of(&self, member: &Holder, rights: f64) -> f64 {
-        let quota = &member.quota;
-        let bound = |units: f64| units.max(quota.floor().0 as f64).min(quota.ceiling().0 as f64);
-        if member.draining { 0.0 } else { bound(member.share * rights) }
+    /// How many rights a member should hold: its share, within its quota.
+    pub fn target(&self, member: &Holder) -> f64 {
+        member.bounded(member.share * self.level)
     }
 
-    pub fn target(&self, member: &Holder) -> f64 {
-        self.target_of(member, self.rights())
+    pub fn member(&self, replica: ReplicaId) -> Option<&Holder> {
+        std::iter::once(&self.here).chain(&self.others).find(|h| h.replica == replica)
+    }
+
+    /// A member's target in words, with what an admin has set about it.
+    pub fn target_and_dials(&self, replica: ReplicaId) -> String {
+        let Some(member) = self.member(replica) else { return String::new() };
+        let (target, dials) = (self.target(member), member.dials());
+        if dials.is_empty() { format!("{target:.0}") } else { format!("{target:.0} ({dials})") }
     }
 
     /// What a member asks for to hold in all: of its target, what it can be expected to sell soon.
-    fn wish(&self, member: &Holder, rights: f64) -> f64 {
-        self.target_of(member, rights).min(member.reach().max(member.quota.floor().0 as f64))
+    fn wish(&self, member: &Holder) -> f64 {
+        self.wish_at(member, self.level)
+    }
+
+    fn wish_at(&self, member: &Holder, level: f64) -> f64 {
+        member.bounded(member.share * level).min(member.reach().max(member.quota.floor().0 as f64))
     }
 
     /// This member and those that can be reached.
@@ -253,7 +346,7 @@ impl Situation {
 
     /// What a member lacks to its target.
     fn lack(&self, member: &Holder) -> Units {
-        whole_units(self.wish(member, self.rights()) - member.holding().0 as f64).min(member.room())
+        whole_units(self.wish(member) - member.holding().0 as f64).min(member.room())
     }
 
     /// What a member has beyond its target and may give.
@@ -270,12 +363,15 @@ impl Situation {
 
     /// Whether a member may run dry before it can be helped.
     fn is_low(&self, member: &Holder, round_trip: Millis) -> bool {
+        if self.settling {
+            return true;
+        }
         let holding = member.holding().0 as f64;
         let (hurry, burst) = self.buyers_of(member);
         let soon = member.rate * round_trip.0 as f64;
         // Who cannot wait must find enough for a large order.
         let soon = (soon + SAFETY * (soon * burst).sqrt()).max(hurry * burst);
-        holding < soon.max(LOW_PART * self.wish(member, self.rights())) || member.lacks_floor()
+        holding < soon.max(LOW_PART * self.wish(member)) || member.lacks_floor()
     }
 
     /// Whether that many units are worth a transfer to `member`.
@@ -324,9 +420,9 @@ impl Situation {
         if self.manual {
             return Units::ZERO;
         }
-        let left = (self.rights() - need.0 as f64).max(0.0);
+        let left = self.level_of((self.rights() - need.0 as f64).max(0.0));
         let stays = self.here.holding().excess_over(need);
-        whole_units(self.wish(&self.here, left) - stays.0 as f64).min(self.room().excess_over(need))
+        whole_units(self.wish_at(&self.here, left) - stays.0 as f64).min(self.room().excess_over(need))
     }
 
     /// Of whom to ask for what would be welcome beyond the need, when `donors` are asked for that:
@@ -360,9 +456,29 @@ impl Situation {
         self.is_worth(&self.here, need.max(best.unwrap_or_default()))
     }
 
-    /// Pulls ahead of need, when little is left here. One donor; or two, when the first one's units
-    /// may come too late.
-    pub fn pull(&self) -> Vec<Part> {
+    /// What an admin wants here, and is not there.
+    pub fn owed(&self) -> Owed {
+        if self.manual || self.here.draining {
+            Owed::Nothing
+        } else if self.here.lacks_floor() {
+            Owed::Floor
+        } else if self.here.is_launched() && self.is_low(&self.here, Millis(0)) {
+            Owed::Launch
+        } else {
+            Owed::Nothing
+        }
+    }
+
+    /// Asks ahead of need. What a quota reserves here is asked for like a buyer's need, of all it
+    /// takes. Else, when little is left, what the target lacks: of one donor; of two, when the first
+    /// one's units may come too late; of as many as it takes, when an admin has changed what is
+    /// wanted.
+    pub fn pull(&self) -> Vec<Pull> {
+        if self.owed() == Owed::Floor {
+            let lack = self.here.quota.floor().excess_over(self.here.holding());
+            let donors = self.donors(lack, Millis(u64::MAX), |_| true).into_iter();
+            return donors.map(|p| Pull { donor: p.member, need: p.units, want: Units::ZERO }).collect();
+        }
         let wants = !self.manual && !self.here.draining;
         let mut lack = if wants { self.lack(&self.here) } else { Units::ZERO };
         let merit = |h: &Holder| self.surplus(h).min(lack).0 as f64 / h.round_trip.0.max(1) as f64;
@@ -374,20 +490,21 @@ impl Situation {
             let units = self.surplus(donor).min(lack);
             let late = self.here.rate * 2.0 * donor.round_trip.0 as f64;
             let is_hot = (self.here.available.0 as f64) < late.floor();
-            if pulls.len() > usize::from(is_hot) || !self.is_worth(&self.here, units) {
+            let enough = pulls.len() > usize::from(is_hot) && !self.settling;
+            if enough || !self.is_worth(&self.here, units) {
                 break;
             }
             if !self.is_low(&self.here, donor.round_trip) {
                 continue;
             }
-            pulls.push(Part { member: donor.replica, units });
+            pulls.push(Pull { donor: donor.replica, need: Units::ZERO, want: units });
             lack = lack.excess_over(units);
         }
         pulls
     }
 
-    /// What to give unasked, after units came in here or an admin changed quotas: to members that
-    /// buyers ask, or a launch or quota names, and that are low.
+    /// What to give unasked, after units came in here: to members that buyers ask, or a launch or
+    /// quota names, and that are low.
     pub fn push(&self) -> Vec<Part> {
         let mut surplus = self.surplus(&self.here);
         if planted::is_on(Bug::FloorGivenUnasked) {
@@ -396,9 +513,7 @@ impl Situation {
         let mut gifts = Vec::new();
         for taker in self.others.iter().filter(|h| h.linked && !h.draining && !self.manual) {
             let units = self.lack(taker).min(surplus);
-            let known = taker.demand.weight() > 1.0
-                || taker.expected.is_some_and(|units| !units.is_zero())
-                || taker.lacks_floor();
+            let known = taker.demand.weight() > 1.0 || taker.is_launched() || taker.lacks_floor();
             if known && self.is_low(taker, taker.round_trip) && self.is_worth(taker, units) {
                 gifts.push(Part { member: taker.replica, units });
                 surplus = surplus.excess_over(units);
@@ -409,7 +524,8 @@ impl Situation {
 
     /// How many units to give of what `asker` needs for waiting buyers and would like beyond.
     /// `claimed` units are for the own buyers who came first. A need is met from all that no
-    /// quota reserves; a wish only from what lies above the own target. Gives partly.
+    /// quota reserves; a wish only from what lies above the own target. Gives partly. How much the
+    /// asker may take in it has reckoned itself: its row here may be older than its ask.
     pub fn gift(&self, asker: ReplicaId, need: Units, want: Units, claimed: Units) -> Units {
         if self.manual {
             return Units::ZERO;
@@ -417,35 +533,36 @@ impl Situation {
         let spare = self.here.spare().excess_over(claimed);
         let needed = need.min(spare);
         let surplus = self.surplus(&self.here).excess_over(claimed).min(spare).excess_over(needed);
-        let asker = self.others.iter().find(|h| h.replica == asker);
-        let room = asker.map_or(Units(u64::MAX), Holder::room);
-        let wished = want.min(surplus).min(room.excess_over(needed));
+        let is_draining = self.others.iter().any(|h| h.replica == asker && h.draining);
+        let wished = if is_draining { Units::ZERO } else { want.min(surplus) };
         Units(needed.0 + wished.0)
     }
 
-    /// To whom a draining node gives what is free here: in proportion to their shares,
-    /// within quotas while anybody has room; then regardless, for the node is to be emptied.
+    /// To whom a draining node gives what is free here: first what quotas reserve, then in
+    /// proportion to what each lacks to its target, then to who has room, and what is left to the
+    /// one with the largest share, whatever its quota: for the node is to be emptied.
     pub fn hand_over(&self) -> Vec<Part> {
-        let all = self.here.available;
-        let mut takers: Vec<(f64, &Holder)> =
-            self.others.iter().filter(|h| h.linked && !h.draining).map(|h| (h.share, h)).collect();
-        takers.sort_by(|a, b| b.0.total_cmp(&a.0).then(a.1.replica.cmp(&b.1.replica)));
-        let mut rest = all;
-        let mut parts: Vec<Part> = Vec::new();
-        for (share, taker) in &takers {
-            let units = whole_units(share * all.0 as f64).min(taker.room()).min(rest);
-            rest = rest.excess_over(units);
-            parts.push(Part { member: taker.replica, units });
+        let mut takers: Vec<&Holder> = self.others.iter().filter(|h| h.linked && !h.draining).collect();
+        takers.sort_by(|a, b| b.share.total_cmp(&a.share).then(a.replica.cmp(&b.replica)));
+        let mut rest = self.here.available;
+        let mut parts: Vec<Part> =
+            takers.iter().map(|taker| Part { member: taker.replica, units: Units::ZERO }).collect();
+        for (taker, part) in takers.iter().zip(&mut parts) {
+            part.fill(taker.quota.floor().excess_over(taker.holding()), &mut rest);
         }
-        for ((share, taker), part) in takers.iter().zip(&mut parts) {
-            let wanted = *share > 0.0;
-            let more = rest.min(taker.room().excess_over(part.units));
-            let more = if wanted { more } else { Units::ZERO };
-            part.units = Units(part.units.0 + more.0);
-            rest = rest.excess_over(more);
+        let lack = |(taker, part): (&&Holder, &Part)| {
+            (self.target(taker) - taker.holding().0 as f64 - part.units.0 as f64).max(0.0)
+        };
+        let lacks: Vec<f64> = takers.iter().zip(&parts).map(lack).collect();
+        let (whole, all) = (lacks.iter().sum::<f64>(), rest.0 as f64);
+        for (part, lack) in parts.iter_mut().zip(lacks) {
+            part.fill(whole_units(all * lack / whole.max(all).max(1.0)), &mut rest);
+        }
+        for (taker, part) in takers.iter().zip(&mut parts).filter(|(taker, _)| taker.share > 0.0) {
+            part.fill(taker.room().excess_over(part.units), &mut rest);
         }
         if let Some(part) = parts.first_mut() {
-            part.units = Units(part.units.0 + rest.0);
+            part.fill(Units(u64::MAX), &mut rest);
         }
         parts.retain(|part| !part.units.is_zero());
         parts

@@ -30,6 +30,12 @@ pub struct Item {
     pub setting: Option<(Timestamp, ReplicaId, Policy)>,
 }
 
+impl State {
+    pub fn policy(&self, sku: &Sku) -> Option<&Policy> {
+        self.items.get(sku)?.policy()
+    }
+}
+
 impl Item {
     pub fn policy(&self) -> Option<&Policy> {
         self.setting.as_ref().map(|(_, _, policy)| policy)

@@ -264,6 +264,7 @@ impl Replica {
         self.links.up.insert(from, link);
         self.links.digest_at = Some(now);
         self.links.pass_at = Some(now);
+        self.shortages.linked(now);
         self.digested(now, from, hello.digest, out);
         if !self.is_rolled_back() {
             self.vouched(now, from, out);

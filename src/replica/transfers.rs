@@ -12,7 +12,7 @@ use super::Replica;
 use super::draft::Draft;
 use super::effects::Effects;
 use super::rebalance::Situation;
-use super::waiting::{AskAnswer, Stir};
+use super::waiting::AskAnswer;
 use crate::planted::{self, Bug};
 use crate::types::{Cell, ReplicaId, Seq, Sku, Timestamp, Units};
 use crate::wire::message::{Ask, AskLine, Given, MAX_ENTRIES};
@@ -61,24 +61,28 @@ impl Replica {
     fn give(&mut self, now: Timestamp, to: ReplicaId, ask: &Ask, out: &mut Effects) {
         let crossed = |line: &&AskLine| !line.need.is_zero() && self.jobs.is_waited_for(&line.sku);
         self.stats.asks_crossed += ask.lines.iter().filter(crossed).count() as u64;
-        let mut draft = Draft::new(&self.state, now, Cause::GiveForBalance);
-        draft.actor = Some(Actor::Peer(to));
         let mut seen = BTreeSet::new();
         for line in &ask.lines {
-            // A line repeated in one ask counts once: the gift was reckoned without the other.
+            // A line repeated in one ask counts once: the asker did not reckon with the other.
             if !seen.insert(&line.sku) {
                 continue;
             }
             let gift = self.gift(now, to, line, ask.since);
-            if !gift.units.is_zero() && draft.raise(&line.sku, Cell::Sent(to), gift.units).is_ok() {
-                if !line.need.is_zero() {
-                    draft.cause = Cause::GiveForBuyer;
-                }
-                draft.reason.get_or_insert(gift.why);
-            }
+            // Of what nobody waits for, a need is what a quota reserves there.
+            let cause = if line.need.is_zero() || ask.since.is_none() {
+                Cause::GiveForBalance
+            } else {
+                Cause::GiveForBuyer
+            };
+            // Each item's in a change of its own: it has its own cause and reason.
+            let mut draft = Draft::new(&self.state, now, cause);
+            draft.actor = Some(Actor::Peer(to));
+            // What does not fit the counter stays here.
+            let _ = draft.raise(&line.sku, Cell::Sent(to), gift.units);
+            draft.reason = Some(gift.why);
+            let change = self.seal(draft);
+            self.send_rights(now, change, out);
         }
-        let change = self.seal(draft);
-        self.send_rights(now, change, out);
     }
 
     /// Commits what a change gives away, if anything.
@@ -108,13 +112,14 @@ impl Replica {
         if !self.standing.is_ready() {
             return;
         }
-        let mut draft = Draft::new(&self.state, now, Cause::GiveUnasked);
         for part in situation.push() {
+            let mut draft = Draft::new(&self.state, now, Cause::GiveUnasked);
             // What does not fit the counter stays here.
             let _ = draft.raise(sku, Cell::Sent(part.member), part.units);
+            draft.reason = Some(self.why(situation, self.state.me(), part.member));
+            let change = self.seal(draft);
+            self.send_rights(now, change, out);
         }
-        let change = self.seal(draft);
-        self.send_rights(now, change, out);
     }
 
     /// Planted: writes in another's row what only its owner may.
@@ -148,15 +153,24 @@ impl Replica {
         };
         let yields = !mine_first || planted::is_on(Bug::AskLivelock);
         let claimed = if yields { Units::ZERO } else { own.units };
-        let units = situation.gift(to, line.need, line.want, claimed);
+        // What was given since it was reckoned is on its way.
+        let given = self.state.own_row(&line.sku).map_or(Units::ZERO, |row| row.sent_to(to));
+        let unseen = line.seen.map_or(Units::ZERO, |seen| given.excess_over(seen));
+        let (need, want) =
+            (line.need.excess_over(unseen), line.want.excess_over(unseen.excess_over(line.need)));
+        let units = situation.gift(to, need, want, claimed);
         if units.is_zero() {
             return Gift { units, why: String::new() };
         }
+        let asked = match (need.is_zero(), since) {
+            (true, _) => format!("wished for {want}"),
+            (false, None) => format!("lacked {need} that a quota reserves"),
+            (false, Some(_)) => format!("needed {need} for buyers and wished for {want} more"),
+        };
         let why = format!(
-            "{} needed {} and wished for {} more; here {} of {} were beyond the target",
+            "{} {asked} towards its target of {}; here {} of {} were beyond the target",
             self.state.name_of(to),
-            line.need,
-            line.want,
+            situation.target_and_dials(to),
             situation.surplus(&situation.here),
             situation.here.available,
         );
@@ -196,14 +210,13 @@ impl Replica {
         let rows: Vec<(ReplicaId, Sku)> =
             merge.entries.iter().filter_map(|e| Some((e.origin, sku_of(e)?.clone()))).collect();
         self.stats.entries_merged += merge.entries.len() as u64;
-        for entry in &merge.entries {
-            if let Key::Setting(sku) = &entry.key {
-                self.shortages.stir(now, sku, Stir::Supplied);
-            }
-        }
+        let settings = merge.entries.iter().filter_map(|entry| match &entry.key {
+            Key::Setting(sku) => Some((sku.clone(), self.state.policy(sku).cloned())),
+            _ => None,
+        });
+        let settings: Vec<_> = settings.collect();
         self.note(now, Record::Merge(merge), out);
-        let mut draft = Draft::new(&self.state, now, Cause::Credit);
-        let mut credits = 0;
+        settings.iter().for_each(|(sku, before)| self.note_policy(now, sku, before.as_ref()));
         for (giver, sku) in rows {
             if planted::is_on(Bug::RightsLostOnTimeout) && !self.jobs.is_waited_for(&sku) {
                 continue;
@@ -218,15 +231,13 @@ impl Replica {
                 .map_or(Units::ZERO, |b| b.inflow);
             let self_made = planted::is_on(Bug::SelfMadeReceipt);
             let cell = if self_made { Cell::Received } else { Cell::Credited(giver) };
+            let mut draft = Draft::new(&self.state, now, Cause::Credit);
             if !new.is_zero() && inflow.plus(new).is_ok() && draft.raise(&sku, cell, new).is_ok() {
                 draft.actor = Some(Actor::Peer(giver));
-                credits += 1;
+                let change = self.seal(draft);
+                self.commit(now, change, out);
+                self.stats.credits += 1;
             }
-        }
-        if credits > 0 {
-            let change = self.seal(draft);
-            self.commit(now, change, out);
-            self.stats.credits += credits;
         }
     }
 }

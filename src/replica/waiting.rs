@@ -10,14 +10,14 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::Replica;
 use super::effects::Effects;
 use super::jobs::{Job, JobId, Stage};
-use super::rebalance::{Holder, Situation};
+use super::rebalance::{Holder, Owed, Situation};
 use super::verdict::Prospect;
 use crate::limits::{
-    ASK_PAUSE, ASK_PAUSE_MAX, ASK_TIMEOUT, BALANCE_AT_ONCE, BALANCE_INTERVAL, MAX_JOBS, MAX_WAITING_FOR_ITEM,
-    PULL_PAUSE,
+    ASK_PAUSE, ASK_PAUSE_MAX, ASK_TIMEOUT, BALANCE_AT_ONCE, BALANCE_INTERVAL, LOOK_PAUSE_MAX, MAX_JOBS,
+    MAX_WAITING_FOR_ITEM, PULL_PAUSE,
 };
 use crate::planted::{self, Bug};
-use crate::types::{Gauge, Line, Millis, NodeName, Rebalance, ReplicaId, Sku, Timestamp, Units};
+use crate::types::{Gauge, Line, Millis, NodeName, Policy, Rebalance, ReplicaId, Sku, Timestamp, Units};
 use crate::wire::Message;
 use crate::wire::message::{Ask, AskLine, MAX_ASK_LINES};
 
@@ -31,20 +31,38 @@ pub struct Shortages {
     unplanned: BTreeSet<Sku>,
     /// Items to ask for again at a time.
     timers: BTreeSet<(Timestamp, Sku)>,
-    /// Items whose balance is to be looked at: buyers asked for them, or more happened: units came
-    /// in, or an admin changed what is wanted. Then others may need some unasked.
+    /// Items whose balance is to be looked at.
     stirred: BTreeMap<Sku, Stir>,
     balance_at: Option<Timestamp>,
     /// Items with a pull ahead of need under way, or one that was in vain: none before this.
     pulls: BTreeMap<Sku, Timestamp>,
+    /// Items of which a quota or a launch wants more here than there is. They are looked at again
+    /// when a link comes up, and floors besides: no buyer's order may ever be the occasion, and an
+    /// ask may be lost, or have come when nobody had any to spare.
+    owed: BTreeMap<Sku, Look>,
+    looks: BTreeSet<(Timestamp, Sku)>,
 }
 
-/// Why an item's balance is worth a look.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Stir {
-    Asked,
-    /// Units came in here that are not a peer's answer, or an admin set something.
-    Supplied,
+/// The next look at a floor, and the pause before it.
+#[derive(Clone, Copy, Debug, Default)]
+struct Look {
+    at: Timestamp,
+    pause: Millis,
+}
+
+/// What makes an item's balance worth a look, beyond that buyers ask for it.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Stir {
+    /// Units came in here that are not a peer's answer: others may need some.
+    pub supplied: bool,
+    /// An admin changed what is wanted.
+    pub set: bool,
+}
+
+impl Stir {
+    pub const ASKED: Stir = Stir { supplied: false, set: false };
+    pub const SUPPLIED: Stir = Stir { supplied: true, set: false };
+    pub const SET: Stir = Stir { supplied: false, set: true };
 }
 
 #[derive(Debug, Default)]
@@ -90,7 +108,10 @@ impl Shortages {
     /// The balance of this item is worth a look soon.
     pub fn stir(&mut self, now: Timestamp, sku: &Sku, stir: Stir) {
         match self.stirred.get_mut(sku) {
-            Some(known) => *known = stir.max(*known),
+            Some(known) => {
+                known.supplied |= stir.supplied;
+                known.set |= stir.set;
+            }
             None => {
                 self.stirred.insert(sku.clone(), stir);
             }
@@ -98,8 +119,36 @@ impl Shortages {
         self.balance_at.get_or_insert(now.after(BALANCE_INTERVAL));
     }
 
+    /// A floor is looked at until it is filled, with a growing pause. For a launch, which only
+    /// guesses at what buyers will do, the next look is theirs.
+    fn note_owed(&mut self, now: Timestamp, sku: &Sku, owed: Owed) {
+        if owed != Owed::Floor
+            && let Some(look) = self.owed.remove(sku)
+        {
+            self.looks.remove(&(look.at, sku.clone()));
+        }
+        if owed == Owed::Nothing {
+            return;
+        }
+        let look = self.owed.entry(sku.clone()).or_default();
+        if owed == Owed::Floor && look.at <= now {
+            look.pause = Millis((look.pause.0 * 2).clamp(PULL_PAUSE.0, LOOK_PAUSE_MAX.0));
+            look.at = now.after(look.pause);
+            self.looks.insert((look.at, sku.clone()));
+        }
+    }
+
+    /// A member can be asked again: it may have what is owed.
+    pub fn linked(&mut self, now: Timestamp) {
+        for sku in std::mem::take(&mut self.owed).into_keys() {
+            self.stir(now, &sku, Stir::ASKED);
+        }
+        self.looks.clear();
+    }
+
     pub fn next_deadline(&self) -> Option<Timestamp> {
-        [self.timers.first().map(|(time, _)| *time), self.balance_at].into_iter().flatten().min()
+        let first = |timers: &BTreeSet<(Timestamp, Sku)>| timers.first().map(|(time, _)| *time);
+        [first(&self.timers), first(&self.looks), self.balance_at].into_iter().flatten().min()
     }
 
     pub fn heard(&self, sku: &Sku, member: ReplicaId) -> Option<Timestamp> {
@@ -306,6 +355,13 @@ impl Replica {
         self.send(member, Message::Ask(Ask { id, lines, stamp: now, since }), out);
     }
 
+    /// What to say to `donor` about an item.
+    pub(super) fn ask_line(&self, sku: &Sku, donor: ReplicaId, need: Units, want: Units) -> AskLine {
+        let row = self.state.items.get(sku).and_then(|item| item.rows.get(&donor));
+        let seen = row.map_or(Units::ZERO, |row| row.sent_to(self.state.me()));
+        AskLine { sku: sku.clone(), need, want, demand: Some(self.buyers(sku).gauge), seen: Some(seen) }
+    }
+
     /// Whom to ask now for one item.
     fn plan(&mut self, now: Timestamp, sku: &Sku, asks: &mut BTreeMap<ReplicaId, (Vec<AskLine>, Timestamp)>) {
         let claim = self.claim_of_waiting(sku);
@@ -340,6 +396,7 @@ impl Replica {
         let wishes = if useless { BTreeMap::new() } else { situation.wishes(need, &donors) };
         // What is known to be free, or is asked for already, will do: nobody need be asked for a row.
         let is_covered = unmet.is_zero() && !useless && !situation.manual;
+        let mut chosen = Vec::new();
         for holder in situation.others.iter().filter(|h| h.linked) {
             let asked = shortage.members.entry(holder.replica).or_default();
             let usable_now = asked.open.is_none() && now >= asked.not_before;
@@ -357,9 +414,11 @@ impl Replica {
             };
             asked.open = Some((now, need));
             self.shortages.timers.insert((now.after(ASK_TIMEOUT), sku.clone()));
-            let line = AskLine { sku: sku.clone(), need, want, demand: Some(situation.here.demand) };
-            let (lines, earliest) = asks.entry(holder.replica).or_insert((Vec::new(), since));
-            lines.push(line);
+            chosen.push((holder.replica, need, want));
+        }
+        for (donor, need, want) in chosen {
+            let (lines, earliest) = asks.entry(donor).or_insert((Vec::new(), since));
+            lines.push(self.ask_line(sku, donor, need, want));
             *earliest = since.min(*earliest);
         }
     }
@@ -391,31 +450,46 @@ impl Replica {
                 self.shortages.news.insert(sku);
             }
         }
+        while self.shortages.looks.first().is_some_and(|(time, _)| *time <= now) {
+            let Some((_, sku)) = self.shortages.looks.pop_first() else { break };
+            self.shortages.stir(now, &sku, Stir::ASKED);
+        }
         if self.shortages.balance_at.is_some_and(|time| time <= now) {
             self.shortages.balance_at = None;
             self.balance(now, out);
         }
     }
 
-    /// Looks at items that buyers asked for, or that were supplied: pulls rights that are low here,
-    /// and gives unasked to members that are low.
+    /// Looks at every item that a quota or a launch wants something of here.
+    pub(super) fn look_at_owed(&mut self, now: Timestamp) {
+        let items = self.state.items.iter();
+        let items = items.filter(|(_, item)| item.policy().is_some_and(Policy::names_nodes));
+        let skus: Vec<Sku> = items.map(|(sku, _)| sku.clone()).collect();
+        skus.iter().for_each(|sku| self.shortages.stir(now, sku, Stir::ASKED));
+    }
+
+    /// Looks at items that were stirred: pulls rights that are low here, and gives unasked to members
+    /// that are low.
     fn balance(&mut self, now: Timestamp, out: &mut Effects) {
         let mut asks: BTreeMap<ReplicaId, Vec<AskLine>> = BTreeMap::new();
         self.shortages.pulls.retain(|_, not_before| now < *not_before);
         for _ in 0..BALANCE_AT_ONCE {
             let Some((sku, stir)) = self.shortages.stirred.pop_first() else { break };
-            let situation = self.situation(now, &sku);
-            if stir == Stir::Supplied {
+            let mut situation = self.situation(now, &sku);
+            if stir.supplied {
                 self.give_unasked(now, &sku, &situation, out);
             }
-            if self.shortages.pulls.contains_key(&sku) || self.jobs.is_waited_for(&sku) {
+            self.shortages.note_owed(now, &sku, situation.owed());
+            // All who lack anything by a new quota ask for it themselves: given unasked as well, it
+            // would come twice.
+            situation.settling = stir.set;
+            if self.shortages.pulls.contains_key(&sku) && !stir.set || self.jobs.is_waited_for(&sku) {
                 continue;
             }
             for pull in situation.pull() {
                 self.shortages.pulls.insert(sku.clone(), now.after(ASK_TIMEOUT));
-                let demand = Some(situation.here.demand);
-                let line = AskLine { sku: sku.clone(), need: Units::ZERO, want: pull.units, demand };
-                asks.entry(pull.member).or_default().push(line);
+                let line = self.ask_line(&sku, pull.donor, pull.need, pull.want);
+                asks.entry(pull.donor).or_default().push(line);
             }
         }
         if !self.shortages.stirred.is_empty() {

@@ -58,6 +58,11 @@ impl Quota {
     pub fn ceiling(&self) -> Units {
         self.pinned.or(self.max).unwrap_or(Units(u64::MAX))
     }
+
+    /// Neither floor nor ceiling is set.
+    pub fn is_unbounded(&self) -> bool {
+        self.floor().is_zero() && self.ceiling() == Units(u64::MAX)
+    }
 }
 
 /// What an admin has set about an item; the last writer's version counts whole.
@@ -77,6 +82,18 @@ pub struct Policy {
     pub quotas: BTreeMap<NodeName, Quota>,
     #[n(5)]
     pub launch: Option<Launch>,
+}
+
+impl Policy {
+    /// Some nodes are to hold more or less than buyers' demand says.
+    pub fn names_nodes(&self) -> bool {
+        !self.quotas.is_empty() || self.launch.is_some()
+    }
+
+    /// Whether rights move by it as by `other`.
+    pub fn moves_like(&self, other: &Policy) -> bool {
+        self.rebalance == other.rebalance && self.quotas == other.quotas && self.launch == other.launch
+    }
 }
 
 /// What an admin expects of a launch: how many units buyers will ask for at each node. It stands in

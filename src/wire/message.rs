@@ -54,6 +54,7 @@ impl Message {
             Message::Pass(pass) if pass.entries.len() > MAX_ENTRIES => Err("entries of a pass"),
             Message::Given(given) if given.entries.len() > MAX_ENTRIES => Err("rows given"),
             Message::Given(given) if given.none.len() > MAX_ASK_LINES => Err("items without a row"),
+            Message::Forwarded(answer) if answer.rows.len() > MAX_ENTRIES => Err("rows of an answer"),
             Message::Ask(ask) if ask.lines.len() > MAX_ASK_LINES => Err("lines of an ask"),
             Message::Recalled(told) if told.entries.len() > MAX_RECALLED => Err("entries of a history"),
             _ => Ok(()),
@@ -164,6 +165,10 @@ pub struct AskLine {
     // Number 3 was another gauge.
     #[n(4)]
     pub demand: Option<Gauge>,
+    /// All that the receiver ever gave the asker, as far as that was known when it asked: what it
+    /// has given since was not reckoned with. None takes everything for known.
+    #[n(5)]
+    pub seen: Option<Units>,
 }
 
 /// Answers an [`Ask`]: the giver's rows about the items asked for, after giving what it could.
@@ -204,6 +209,10 @@ pub struct Forwarded {
     pub outcome: Outcome,
     #[n(2)]
     pub replayed: bool,
+    /// The owner's rows that the outcome tells of: who is answered and reads there sees it.
+    #[n(3)]
+    #[cbor(default)]
+    pub rows: Vec<Entry>,
 }
 
 /// Wants an item's history at the receiver.

@@ -12,6 +12,7 @@ pub mod copies;
 pub mod donors;
 pub mod drained;
 pub mod expiry;
+pub mod floors;
 pub mod keys;
 pub mod makers;
 pub mod moves;
@@ -65,6 +66,7 @@ pub enum Property {
     Settings,
     PlannedMoves,
     Donors,
+    Floors,
     /// The replica's own assertions.
     Panic,
 }

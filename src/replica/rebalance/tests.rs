@@ -54,6 +54,10 @@ fn part(n: u128, units: u64) -> Part {
     Part { member: id(n), units: Units(units) }
 }
 
+fn wants(n: u128, units: u64) -> Pull {
+    Pull { donor: id(n), need: Units(0), want: Units(units) }
+}
+
 #[test]
 fn targets_are_shares_of_all_rights_by_demand_and_its_root() {
     let s = situation(holder(1, 10, gauge(30, 1)), vec![holder(2, 50, gauge(30, 3)), idle(3, 0)]);
@@ -67,9 +71,9 @@ fn targets_are_shares_of_all_rights_by_demand_and_its_root() {
 #[test]
 fn a_target_is_no_more_than_what_can_be_expected_to_be_sold_soon() {
     let s = situation(holder(1, 0, gauge(2, 60)), vec![idle(2, 1_000_000)]);
-    assert!(s.wish(&s.here, 1e6) < 6.0, "{}", s.wish(&s.here, 1e6));
+    assert!(s.wish(&s.here) < 6.0, "{}", s.wish(&s.here));
     let s = situation(holder(1, 0, gauge(32, 1)), vec![idle(2, 1_000_000)]);
-    assert!(s.wish(&s.here, 1e6) > 60.0, "{}", s.wish(&s.here, 1e6));
+    assert!(s.wish(&s.here) > 60.0, "{}", s.wish(&s.here));
 }
 
 #[test]
@@ -81,14 +85,40 @@ fn a_new_item_is_shared_as_all_items_are_and_a_launch_as_it_is_expected() {
     let mut s = s;
     (s.here.expected, s.others[0].expected) = (Some(Units(10)), Some(Units(90)));
     let s = again(s);
-    assert!((s.here.share - 0.175).abs() < 0.01, "{}", s.here.share);
-    assert_eq!(s.pull(), [part(2, 10)]);
+    assert!((s.here.share - 0.1).abs() < 0.01, "{}", s.here.share);
+    assert_eq!(s.pull(), [wants(2, 6)]);
+}
+
+#[test]
+fn targets_within_quotas_add_up_to_what_there_is() {
+    let targets = |quotas: [Quota; 3], shares: [u64; 3]| {
+        let mut s = situation(idle(1, 60), vec![idle(2, 30), idle(3, 10)]);
+        for (holder, (quota, weight)) in
+            [&mut s.here].into_iter().chain(&mut s.others).zip(quotas.into_iter().zip(shares))
+        {
+            holder.quota = Quota { weight: Some(weight), ..quota };
+        }
+        let s = again(s);
+        [&s.here, &s.others[0], &s.others[1]].map(|h| s.target(h).round() as u64)
+    };
+    let free = Quota::default();
+    let floor = |units| Quota { min: Some(Units(units)), ..free };
+    let ceiling = |units| Quota { max: Some(Units(units)), ..free };
+    let pinned = |units| Quota { pinned: Some(Units(units)), ..free };
+    assert_eq!(targets([free, free, free], [1, 1, 1]), [33, 33, 33]);
+    assert_eq!(targets([free, floor(50), free], [1, 1, 1]), [25, 50, 25]);
+    assert_eq!(targets([free, pinned(10), ceiling(15)], [1, 1, 1]), [75, 10, 15]);
+    assert_eq!(targets([free, floor(20), free], [1, 1, 0]), [50, 50, 0]);
+    assert_eq!(targets([floor(20), free, free], [0, 1, 1]), [20, 40, 40]);
+    // More is reserved than there is, and less may be held.
+    assert_eq!(targets([floor(80), free, floor(80)], [1, 1, 1]), [80, 0, 80]);
+    assert_eq!(targets([ceiling(20), ceiling(20), ceiling(20)], [1, 1, 1]), [20, 20, 20]);
 }
 
 #[test]
 fn a_low_node_asks_one_donor_for_what_its_target_lacks() {
     let s = situation(holder(1, 2, gauge(30, 1)), vec![idle(2, 20), idle(3, 19)]);
-    assert_eq!(s.pull(), [part(2, 17)]);
+    assert_eq!(s.pull(), [wants(2, 17)]);
     let s = situation(holder(1, 25, gauge(30, 1)), vec![idle(2, 10), idle(3, 9)]);
     assert_eq!(s.pull(), []);
 }
@@ -97,7 +127,7 @@ fn a_low_node_asks_one_donor_for_what_its_target_lacks() {
 fn the_nearer_donor_is_asked_when_both_have_enough() {
     let mut s = situation(holder(1, 2, gauge(8, 10)), vec![idle(2, 200), idle(3, 190)]);
     s.others[0].round_trip = Millis(300);
-    assert_eq!(s.pull()[0].member, id(3));
+    assert_eq!(s.pull()[0].donor, id(3));
 }
 
 #[test]
@@ -105,7 +135,7 @@ fn two_donors_are_asked_when_units_may_come_too_late() {
     let mut hot = gauge(32, 1);
     (hot.span, hot.at) = (320_000, NOW);
     let s = situation(holder(1, 2, hot), vec![idle(2, 20), idle(3, 19), idle(4, 18)]);
-    assert_eq!(s.pull().iter().map(|p| p.member).collect::<Vec<_>>(), [id(2), id(3)]);
+    assert_eq!(s.pull().iter().map(|p| p.donor).collect::<Vec<_>>(), [id(2), id(3)]);
 }
 
 #[test]
@@ -114,7 +144,7 @@ fn the_last_units_stay_where_they_are_unless_buyers_cannot_wait() {
     assert_eq!(s.pull(), []);
     assert!(!s.is_worth_fetching(Units(1)));
     s.hurry = 1.0;
-    assert_eq!(s.pull(), [part(2, 1)]);
+    assert_eq!(s.pull(), [wants(2, 1)]);
     assert!(s.is_worth_fetching(Units(1)));
 }
 
@@ -170,7 +200,7 @@ fn a_floor_is_filled_without_demand() {
     assert_eq!(s.push(), [part(2, 2)]);
     let mut s = situation(idle(1, 0), vec![idle(2, 100)]);
     s.here.quota.pinned = Some(Units(7));
-    assert_eq!(s.pull(), [part(2, 7)]);
+    assert_eq!(s.pull(), [Pull { donor: id(2), need: Units(7), want: Units(0) }]);
 }
 
 #[test]
@@ -211,12 +241,17 @@ fn a_draining_node_gives_everything_by_demand_and_within_quotas_if_it_can() {
     let mut s = situation(here, vec![holder(2, 0, gauge(30, 3)), idle(3, 0), holder(4, 0, gauge(30, 1))]);
     assert_eq!(s.hand_over(), [part(4, 7), part(2, 3)]);
     s.others[2].quota.max = Some(Units(2));
-    assert_eq!(s.hand_over(), [part(4, 2), part(2, 8)]);
+    let mut s = again(s);
+    assert_eq!(s.hand_over(), [part(4, 2), part(2, 7), part(3, 1)]);
+    s.others[1].quota.pinned = Some(Units(5));
+    let mut s = again(s);
+    assert_eq!(s.hand_over(), [part(4, 2), part(2, 3), part(3, 5)]);
     s.others[0].quota.max = Some(Units(1));
     s.others[1].draining = true;
+    let mut s = again(s);
     assert_eq!(s.hand_over(), [part(4, 9), part(2, 1)]);
     s.others.iter_mut().for_each(|h| h.linked = false);
-    assert_eq!(s.hand_over(), []);
+    assert_eq!(again(s).hand_over(), []);
 }
 
 #[test]

@@ -292,6 +292,17 @@ impl Bed {
         }
     }
 
+    /// The reasons given in what a host has journaled, the oldest first.
+    pub fn reasons(&self, n: usize) -> Vec<String> {
+        let records =
+            self.hosts[n].journal.iter().flat_map(|batch| codec::decode::<Batch>(batch).unwrap().records);
+        let reason = |record| match record {
+            Record::Change(change) => change.reason,
+            _ => None,
+        };
+        records.filter_map(reason).collect()
+    }
+
     pub fn available(&self, n: usize, name: &str) -> u64 {
         self.hosts[n].replica.state.available_here(&sku(name)).0
     }

@@ -1,6 +1,7 @@
 //! Tests of whole replicas: a few of them, a network that delivers when told, and journals.
 
 mod bed;
+mod dials;
 mod draining;
 mod importing;
 mod moving;

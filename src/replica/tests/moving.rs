@@ -137,6 +137,18 @@ fn what_an_admin_moves_by_hand_is_not_moved_by_itself() {
 }
 
 #[test]
+fn a_transfer_asked_of_a_third_node_is_in_the_books_that_are_read_there_next() {
+    let mut bed = Bed::new(3);
+    bed.item(0, "TEE", 10);
+    bed.cut_bulk.extend([(0, 2), (1, 2)]);
+    let (sku, from, to) = (sku("TEE"), bed.name(0), bed.name(1));
+    let transfer = Transfer { sku, from, to, quantity: Units(4), reference: None };
+    bed.call(2, Command::Transfer(transfer)).unwrap();
+    let books = bed.books(2, "TEE");
+    assert_eq!((books.nodes[0].sent, books.totals.in_flight), (Units(4), Units(4)));
+}
+
+#[test]
 fn of_two_baskets_that_want_each_others_units_one_wins() {
     let mut bed = Bed::new(2);
     bed.item(0, "X", 1);

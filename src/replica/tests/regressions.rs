@@ -178,6 +178,7 @@ fn a_peer_that_answers_with_another_kind_is_not_believed() {
                 id: g.id,
                 outcome: Ok(Answer::Nodes { node, nodes: vec![] }),
                 replayed: false,
+                rows: vec![],
             }),
         },
     );
