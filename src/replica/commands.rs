@@ -301,6 +301,8 @@ impl Replica {
                 let created = !matches!(job.request.command, Command::Transfer(_));
                 let outcome = self.books_after(now, sku, &change, created);
                 self.commit_answer(now, job, Some(change), &outcome, out);
+                // What a quota reserves here may have gone.
+                self.shortages.stir(now, sku, Stir::ASKED);
                 Attempt::Done(outcome)
             }
             Err(no) => self.refused(now, job, no, out),

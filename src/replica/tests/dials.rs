@@ -123,6 +123,17 @@ fn a_node_that_takes_work_again_gets_its_floor_back() {
 }
 
 #[test]
+fn a_floor_is_filled_after_a_write_off_too() {
+    let mut bed = Bed::new(2);
+    bed.item(0, "TEE", 90);
+    quota(&mut bed, 1, floor(20));
+    bed.run(1_000);
+    bed.call(1, Command::WriteOff(movement("TEE", 15))).unwrap();
+    bed.run(1_000);
+    assert_eq!(all(&bed), [55, 20]);
+}
+
+#[test]
 fn a_restarted_node_asks_for_the_floor_that_it_lacks() {
     let mut bed = Bed::new(2);
     bed.item(0, "TEE", 90);
