@@ -47,7 +47,7 @@ Examples:
   stockade item set MUG --name \"Mug, white\"
   stockade item set MUG --low-stock 10 --max-per-order 5
   stockade item set MUG --rebalance manual --unset low-stock
-  stockade item set MUG --launch-until 2026-11-27T09:00:00Z \
+  stockade item set MUG --launch-until 2030-11-29T09:00:00Z \
     --expect eu-1=500 --expect us-1=300
   stockade item set MUG --unset launch
 
@@ -120,11 +120,11 @@ struct SetArgs {
     care: TryArgs,
 }
 
-/// Reads a point in time, such as `2026-11-27T09:00:00Z`.
+/// Reads a point in time, such as `2030-11-29T09:00:00Z`.
 fn time(text: &str) -> Result<String, String> {
     let is_utc = text.ends_with('Z') && text.contains('T');
     let known = text.parse::<jiff::Timestamp>().ok().filter(|_| is_utc);
-    let form = "must be a time in UTC such as 2026-11-27T09:00:00Z";
+    let form = "must be a time in UTC such as 2030-11-29T09:00:00Z";
     known.map(|time| format!("{time:.3}")).ok_or_else(|| form.to_owned())
 }
 

@@ -125,9 +125,9 @@ async fn a_setting_is_read_changed_and_put_back() {
         ("quota clear MUG us-1", "quotas", json!({"eu-1": {"min": 10, "max": 50}})),
         ("quota clear MUG", "quotas", Value::Null),
         (
-            "item set MUG --launch-until 2026-11-27T09:00:00Z --expect eu-1=500 --expect us-1=300",
+            "item set MUG --launch-until 2030-11-29T09:00:00Z --expect eu-1=500 --expect us-1=300",
             "launch",
-            json!({"until": "2026-11-27T09:00:00.000Z", "expected": {"eu-1": 500, "us-1": 300}}),
+            json!({"until": "2030-11-29T09:00:00.000Z", "expected": {"eu-1": 500, "us-1": 300}}),
         ),
     ];
     let there = books("MUG", &[at("eu-1", 1, 0, 0, 0, 0)], &policy);
@@ -328,9 +328,9 @@ async fn a_rebalance_is_read_to_its_end() {
 #[tokio::test]
 async fn a_launch_is_changed_node_by_node_and_taken_back_whole() {
     let policy = json!({"rebalance": "auto",
-        "launch": {"until": "2026-11-27T09:00:00.000Z", "expected": {"eu-1": 500, "us-1": 300}}});
+        "launch": {"until": "2030-11-29T09:00:00.000Z", "expected": {"eu-1": 500, "us-1": 300}}});
     let launch = |until: &str, expected: Value| json!({"rebalance": "auto", "launch": {"until": until, "expected": expected}});
-    let was = "2026-11-27T09:00:00.000Z";
+    let was = "2030-11-29T09:00:00.000Z";
     let there = books("MUG", &[at("eu-1", 1, 0, 0, 0, 0)], &policy);
     for (line, wanted) in [
         ("--expect us-1=400", launch(was, json!({"eu-1": 500, "us-1": 400}))),
@@ -351,12 +351,12 @@ async fn a_launch_is_changed_node_by_node_and_taken_back_whole() {
         ])
         .await;
         let out = node.run(&words(&format!("item set MUG {line}"))).await.good();
-        assert!(out.contains("set: launch until 2026-11-27 09:00:00: eu-1 500, us-1 300"), "{out}");
+        assert!(out.contains("set: launch until 2030-11-29 09:00:00: eu-1 500, us-1 300"), "{out}");
         assert_eq!(serde_json::from_str::<Value>(&node.seen()[1].body).unwrap(), wanted, "{line}");
     }
     let node = Script::start(vec![reply("GET /v1/items/MUG", 200, &there)]).await;
     let out = node.run(&words("item set MUG --unset launch --dry-run")).await.good();
-    assert!(out.contains("launch  until 2026-11-27 09:00:00: eu-1 500, us-1 300 -> none"), "{out}");
+    assert!(out.contains("launch  until 2030-11-29 09:00:00: eu-1 500, us-1 300 -> none"), "{out}");
     let ran = node.run(&words("item set MUG --expect eu-1=0 --expect us-1=0")).await;
     assert!(ran.status() == 2 && ran.error().contains("--unset launch"), "{}", ran.error());
 

@@ -37,7 +37,7 @@ fn what_no_node_would_take_is_refused_at_once() {
         "item set MUG --expect EU=5",
         "item set MUG --expect eu-1=1000000001",
         "item set MUG --launch-until tomorrow",
-        "item set MUG --launch-until 2026-11-27T09:00:00+01:00",
+        "item set MUG --launch-until 2030-11-29T09:00:00+01:00",
         "item list --limit 0",
         "rebalance MUG",
         "rebalance --sku a/b",
