@@ -69,3 +69,21 @@ fn what_no_node_would_take_is_refused_at_once() {
         assert!(!is_help && error.exit_code() == 2, "{line}: {error}");
     }
 }
+
+#[test]
+fn what_is_wrong_with_a_number_or_its_place_is_said() {
+    for (line, wanted) in [
+        ("quota set MUG eu-1 --min -5", "must be a whole number from 0 to 1000000000"),
+        ("quota set MUG eu-1 --pinned=-5", "must be a whole number from 0 to 1000000000"),
+        ("quota set MUG eu-1 --weight 1.5", "must be a whole number from 0 to 1000"),
+        ("quota set MUG eu-1 --weight -1", "must be a whole number from 0 to 1000"),
+        ("quota set MUG eu-1 --weight 99999999999999999999999", "must be a whole number from 0 to 1000"),
+        ("item set MUG --low-stock -1", "must be a whole number from 0 to 1000000000"),
+        ("item set MUG --max-per-order -1", "must be a whole number from 1 to 1000000000"),
+        ("rebalance MUG", "it is an option here, --sku MUG"),
+        ("rebalance MUG --dry-run", "it is an option here, --sku MUG"),
+    ] {
+        let error = parse(line).map(|cli| format!("{cli:?}")).expect_err(line).to_string();
+        assert!(error.contains(wanted), "{line}: {error}");
+    }
+}
