@@ -78,7 +78,7 @@ pub fn story_of(node: &str, path: &str, answer: &Answer, remedy: Option<String>)
             _ => advice(code).map(str::to_owned),
         }
     } else {
-        Some(shortfall_advice(&problem.shortfalls, true))
+        Some(shortfall_advice(&problem.shortfalls))
     };
     let advice = remedy.or(advice);
     lines.extend(advice.map(|advice| match advice.strip_prefix("try again") {
@@ -88,9 +88,9 @@ pub fn story_of(node: &str, path: &str, answer: &Answer, remedy: Option<String>)
     lines.join("\n  ")
 }
 
-/// A longer wait helps only where units are known to be, or may be, and nothing keeps them there.
-pub fn shortfall_advice(shortfalls: &[Shortfall], may_come: bool) -> String {
-    let is_hopeless = !may_come || shortfalls.iter().all(|short| short.verdict == "sold_out");
+/// A longer wait helps only where units are known to be, or may be.
+fn shortfall_advice(shortfalls: &[Shortfall]) -> String {
+    let is_hopeless = shortfalls.iter().all(|short| short.verdict == "sold_out");
     let first =
         if is_hopeless { "take less of it" } else { "take less, or try again with a longer --wait-ms" };
     let sku = shortfalls.first().map_or("SKU", |short| short.sku.as_str());

@@ -245,7 +245,7 @@ fn over_ceiling(books: &Books, only: Option<&str>) -> Vec<String> {
         };
         let free = books.at(node)?.available;
         (free > most).then(|| {
-            format!("{node} has {free} free, more than {word} {most}: it keeps them, and asks for no more.")
+            format!("{node} has {free} free, more than {word} {most}: it asks for no more, but keeps these until others ask.")
         })
     };
     let of = books.policy.quotas.iter().filter(|(node, _)| only.is_none_or(|only| only == *node));

@@ -151,8 +151,8 @@ impl RebalanceArgs {
         let begun = moves.iter().filter(|planned| planned.begun).count();
         let count = moves.len();
         match (self.dry_run, count, begun) {
-            (true, 0, _) => format!("nothing would move, as {node} knows it"),
-            (false, 0, _) => format!("nothing to move, as {node} knows it"),
+            (true, 0, _) => format!("nothing would move, as far as {node} sees"),
+            (false, 0, _) => format!("nothing to move, as far as {node} sees"),
             (true, ..) => format!(
                 "this is the plan as far as {node} sees; nothing was begun. Without --dry-run {node} begins \
                  the moves that it takes part in"

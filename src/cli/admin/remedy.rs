@@ -10,7 +10,7 @@ use super::books::{Books, NodeBooks, Shortfall};
 use super::desk::Node;
 use super::item;
 use super::node::{Members, listed, own_name};
-use super::problem::{Problem, shortfall_advice};
+use super::problem::Problem;
 use crate::cli::client::Answer;
 use crate::types::Sku;
 
@@ -33,7 +33,7 @@ async fn found(node: &Node, problem: &Problem) -> Option<String> {
     let short = shorts.iter().find(|short| short.verdict != "sold_out")?;
     let books = item::books(node, &Sku::new(&short.sku).ok()?).await.ok()??;
     let who = own_name(node).await.ok()?;
-    kept(&books, &who, short).map(|kept| format!("{kept}; {}", shortfall_advice(shorts, false)))
+    kept(&books, &who, short)
 }
 
 /// Who keeps the units that `who` lacked, and what an admin can do; `None`: nobody does so by a setting.
@@ -43,17 +43,20 @@ fn kept(books: &Books, who: &str, short: &Shortfall) -> Option<String> {
     let lacks = short.requested.saturating_sub(short.available_here).max(1);
     let transfer = |from: &NodeBooks| {
         let units = lacks.min(from.available);
-        format!("`stockade transfer {sku} --from {} --to {who} {units}`", from.node)
+        format!("stockade transfer {sku} --from {} --to {who} {units}", from.node)
+    };
+    // Commands stand in lines of their own, to be copied.
+    let advice = |why: String, one: String, other: String| {
+        format!(
+            "a longer wait is of no use: {why}.\n  Take less of it; or, for an admin:\n    {one}\n    {other}\n  \
+             `stockade explain {sku}` tells where every unit is"
+        )
     };
     if books.policy.rebalance() == "manual" {
         let most = others().max_by_key(|at| at.available)?;
         let has: Vec<String> = others().map(|at| format!("{} has {}", at.node, at.available)).collect();
-        return Some(format!(
-            "a longer wait brings none: nodes do not move {sku} by themselves (rebalance manual), and {}. An \
-             admin can move units with {}, or let nodes do it with `stockade item set {sku} --rebalance auto`",
-            has.join(", "),
-            transfer(most)
-        ));
+        let why = format!("nodes do not move {sku} by themselves (rebalance manual), and {}", has.join(", "));
+        return Some(advice(why, transfer(most), format!("stockade item set {sku} --rebalance auto")));
     }
     let reserve = |at: &NodeBooks| {
         let quota = books.policy.quotas.get(&at.node);
@@ -68,13 +71,8 @@ fn kept(books: &Books, who: &str, short: &Shortfall) -> Option<String> {
         .filter(|at| reserve(at) > 0)
         .map(|at| format!("{} keeps {} of {sku}", at.node, reserve(at)))
         .collect();
-    Some(format!(
-        "a longer wait brings too few: {} by quota. An admin can move units all the same with {}, or take \
-         the quota back with `stockade quota clear {sku} {}`",
-        keep.join(", "),
-        transfer(most),
-        most.node
-    ))
+    let why = format!("too few come, as {} by quota", keep.join(", "));
+    Some(advice(why, transfer(most), format!("stockade quota clear {sku} {}", most.node)))
 }
 
 #[cfg(test)]
@@ -98,8 +96,8 @@ mod tests {
         for wanted in [
             "rebalance manual",
             "ap-1 has 3, us-1 has 40",
-            "`stockade transfer MUG --from us-1 --to eu-1 5`",
-            "`stockade item set MUG --rebalance auto`",
+            "\n    stockade transfer MUG --from us-1 --to eu-1 5\n",
+            "\n    stockade item set MUG --rebalance auto\n",
         ] {
             assert!(text.contains(wanted), "{wanted}: {text}");
         }
@@ -107,8 +105,8 @@ mod tests {
         let text = said(&quotas, 7).unwrap();
         for wanted in [
             "ap-1 keeps 3 of MUG, us-1 keeps 38 of MUG by quota",
-            "`stockade transfer MUG --from us-1 --to eu-1 5`",
-            "`stockade quota clear MUG us-1`",
+            "\n    stockade transfer MUG --from us-1 --to eu-1 5\n",
+            "\n    stockade quota clear MUG us-1\n",
         ] {
             assert!(text.contains(wanted), "{wanted}: {text}");
         }

@@ -93,8 +93,7 @@ impl Rows {
     fn left_for_last(&self, width: usize) -> Option<usize> {
         let last = self.columns.len().checked_sub(1)?;
         let others: usize = (0..last).map(|place| self.width_of(place) + GAP).sum();
-        let left = width.checked_sub(others).filter(|left| *left >= NARROWEST_TEXT);
-        left.filter(|_| !self.columns[last].is_number && last > 0)
+        width.checked_sub(others).filter(|_| !self.columns[last].is_number && last > 0)
     }
 
     fn last_width(&self) -> usize {
@@ -275,6 +274,9 @@ mod tests {
         );
         assert!(widest(&wide) <= 120 && wide.lines().count() == 5, "{wide}");
         assert_eq!(rows.table(200).lines().count(), 4, "nothing is broken where there is room");
+        let narrow = rows.table(60);
+        assert!(narrow.contains("10:00:00  give_for_balance_of_buyers    +5\n    us-1 sells"), "{narrow}");
+        assert!(widest(&narrow) <= 60, "{narrow}");
     }
 
     #[test]
