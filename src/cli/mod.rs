@@ -81,7 +81,11 @@ enum Output {
 
 /// Reads the command line and does what it says.
 pub fn main() -> ExitCode {
-    let result = match Cli::parse().command {
+    let cli = match parsed() {
+        Ok(cli) => cli,
+        Err(status) => return status,
+    };
+    let result = match cli.command {
         Command::Dev(args) => dev::run(args),
         Command::Serve(args) => serve::run(args),
         Command::Init(args) => init::run(&args),
@@ -104,22 +108,47 @@ pub fn main() -> ExitCode {
     }
 }
 
-/// Tells an error; on a terminal, in lines of at most [`WIDTH`] columns.
+/// Tells an error; on a terminal, in lines that fit it.
 fn complain(text: &str) {
-    match std::io::stderr().is_terminal() {
-        true => text.lines().for_each(|line| terminal::note(wrapped(line))),
+    let stream = std::io::stderr();
+    match stream.is_terminal() {
+        true => terminal::note(broken(text, terminal::columns(&stream).unwrap_or(WIDTH))),
         false => terminal::note(text),
     }
 }
 
+/// Breaks the lines that are too long; the others stay as they are, down to each blank.
+fn broken(text: &str, width: usize) -> String {
+    let fitting = |line: &str| match line.chars().count() > width {
+        true => wrapped(line, width),
+        false => line.to_owned(),
+    };
+    text.lines().map(fitting).collect::<Vec<_>>().join("\n")
+}
+
+/// Reads the command line. A mistake in it that is too long for the terminal is broken between
+/// words, which costs it its colours.
+fn parsed() -> Result<Cli, ExitCode> {
+    Cli::try_parse().map_err(|error| {
+        let text = error.to_string();
+        let width = terminal::columns(std::io::stderr()).filter(|_| error.use_stderr());
+        match width.filter(|width| text.lines().any(|line| line.chars().count() > *width)) {
+            Some(_) => complain(text.trim_end()),
+            // Nobody reads it any more, or it was told.
+            None => drop(error.print()),
+        }
+        ExitCode::from(u8::try_from(error.exit_code()).unwrap_or(2))
+    })
+}
+
 /// Breaks a line between words; what follows the first line is indented.
-fn wrapped(line: &str) -> String {
+fn wrapped(line: &str, width: usize) -> String {
     let indent = " ".repeat(line.len() - line.trim_start().len());
     let mut text = indent.clone();
     let mut column = indent.len();
     for (place, word) in line.split_whitespace().enumerate() {
         let length = word.chars().count();
-        if place > 0 && column + 1 + length > WIDTH {
+        if place > 0 && column + 1 + length > width {
             text += &format!("\n{indent}  {word}");
             column = indent.len() + 2 + length;
         } else {
@@ -183,10 +212,19 @@ mod tests {
 
     #[test]
     fn long_complaints_are_broken_between_words() {
-        let text = wrapped(&format!("  {}", "word ".repeat(40)));
+        let text = wrapped(&format!("  {}", "word ".repeat(40)), WIDTH);
         assert!(text.lines().count() == 3 && text.lines().all(|line| line.len() <= WIDTH), "{text}");
         assert!(text.lines().skip(1).all(|line| line.starts_with("    word")), "{text}");
-        assert_eq!(wrapped("short"), "short");
+        assert_eq!(wrapped("short", WIDTH), "short");
+    }
+
+    #[test]
+    fn lines_that_fit_keep_their_blanks() {
+        let text = format!("  |\n1 | a = 1\n  | ^\nunknown {}", "field ".repeat(8).trim_end());
+        assert_eq!(broken(&text, 60), text);
+        let narrow = broken(&text, 40);
+        assert!(narrow.starts_with("  |\n1 | a = 1\n  | ^\nunknown field"), "{narrow}");
+        assert!(narrow.lines().all(|line| line.len() <= 40) && narrow.lines().count() == 5, "{narrow}");
     }
 
     /// Each command with the words that call it, subcommands included.

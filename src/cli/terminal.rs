@@ -6,6 +6,16 @@
 
 use std::fmt;
 use std::io::{self, Write};
+use std::os::fd::AsFd;
+
+/// A terminal that says it has fewer columns is not believed.
+const NARROWEST: u16 = 40;
+
+/// Columns of a terminal. `None`: it is none, or does not say.
+pub fn columns(stream: impl AsFd) -> Option<usize> {
+    let columns = rustix::termios::tcgetwinsize(stream).ok()?.ws_col;
+    (columns >= NARROWEST).then_some(columns.into())
+}
 
 /// Writes a line to standard error, if anybody reads it.
 pub fn note(line: impl fmt::Display) {

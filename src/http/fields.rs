@@ -65,6 +65,8 @@ pub(super) struct Fields<'v, 'p> {
     object: Object<'v>,
     path: &'p Path<'p>,
     errors: &'p mut Errors,
+    /// Required, and not there. They are noted last: a misspelt field says more than the lack of it.
+    missing: Vec<String>,
 }
 
 impl<'v, 'p> Fields<'v, 'p> {
@@ -82,11 +84,14 @@ impl<'v, 'p> Fields<'v, 'p> {
         for name in &object.repeated {
             errors.add(Path::Field(path, name), "is given more than once");
         }
-        let mut fields = Fields { object, path, errors };
+        let mut fields = Fields { object, path, errors, missing: Vec::new() };
         let value = read(&mut fields);
-        let Fields { object, path, errors } = fields;
+        let Fields { object, path, errors, missing } = fields;
         for (name, _) in &object.members {
             errors.add(Path::Field(path, name), "is not a field of this request");
+        }
+        for name in &missing {
+            errors.add(Path::Field(path, name), "is required");
         }
         value
     }
@@ -94,10 +99,6 @@ impl<'v, 'p> Fields<'v, 'p> {
     /// Notes that something is wrong with a field of this object.
     pub(super) fn wrong(&mut self, name: &str, message: impl fmt::Display) {
         self.errors.add(Path::Field(self.path, name), message);
-    }
-
-    fn missing(&mut self, name: &str) {
-        self.wrong(name, "is required");
     }
 
     fn take(&mut self, name: &str) -> Option<Value<'v>> {
@@ -109,7 +110,7 @@ impl<'v, 'p> Fields<'v, 'p> {
     fn demand(&mut self, name: &str) -> Option<Value<'v>> {
         let value = self.take(name);
         if value.is_none() {
-            self.missing(name);
+            self.missing.push(name.to_owned());
         }
         value
     }

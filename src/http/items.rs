@@ -6,25 +6,24 @@ use axum::extract::State;
 use axum::response::Response;
 use hyper::StatusCode;
 
-use super::call::{Answered, Api, Call};
+use super::call::{Answered, Api, Call, Failure};
 use super::fields::{Fields, read_body};
 use super::model::{BooksView, Page, created_or_ok, plain};
 use super::openapi::{parameters, requests, responses};
-use super::problem::Errors;
-use super::{reservations, sales};
+use super::problem::{Errors, Problem};
+use super::{reservations, sales, time};
+use crate::types::item::MAX_WEIGHT;
 use crate::types::units::MAX_QUANTITY;
 use crate::types::{
-    Answer, Command, Launch, Movement, NodeName, Policy, Quota, Rebalance, Sku, Transfer, Units,
+    Answer, Command, Launch, Movement, NodeName, Policy, Quota, Rebalance, Refusal, Sku, Transfer, Units,
 };
-
-/// Largest weight of a node's quota.
-pub(super) const MAX_WEIGHT: u64 = 1_000;
 
 const REBALANCE: [(&str, Rebalance); 2] = [("auto", Rebalance::Auto), ("manual", Rebalance::Manual)];
 
 /// Create an item, or set what is said about it
 ///
-/// Connected nodes know within a second. Of two admins at once, the later one's settings hold, whole.
+/// Connected nodes know within a second. Of two admins at once, the later one's settings hold, whole. A
+/// `launch` that has run out is refused, unless it is the one that is set: what was read may be put back.
 #[utoipa::path(
     put, path = "/v1/items/{sku}", operation_id = "put_item", tag = "items",
     params(parameters::Item, parameters::Key),
@@ -38,8 +37,24 @@ pub(super) async fn put(State(api): State<Api>, call: Call) -> Answered {
     let sku = call.path_id("sku", Sku::new, &mut errors);
     let key = call.key(&mut errors);
     let (sku, policy) = read_body(body, errors, |fields| sku.zip(policy(fields)))?;
+    refuse_launch_that_is_over(&api, &sku, policy.launch.as_ref()).await?;
     let show = |answer| books(answer, created_or_ok);
     api.decide(Command::SetItem { sku, policy }, key, &[], show).await
+}
+
+/// A launch in the past counts for nothing: whoever sets one has mistaken the time. The one that is set
+/// already may come back, as clients read an item, change something else, and put all of it back.
+async fn refuse_launch_that_is_over(api: &Api, sku: &Sku, launch: Option<&Launch>) -> Result<(), Failure> {
+    let now = api.handle.now();
+    let Some(launch) = launch.filter(|launch| launch.until <= now) else { return Ok(()) };
+    let reply = api.ask(Command::Books { sku: sku.clone() }, None).await?;
+    match reply.outcome {
+        Ok(Answer::Books { books, .. }) if books.policy.launch.as_ref() == Some(launch) => return Ok(()),
+        Ok(_) | Err(Refusal::UnknownSku { .. }) => {}
+        Err(refusal) => return Err(Problem::refused(refusal, &[]).into()),
+    }
+    let message = format!("must be later than now, {}; leave the launch out if it is over", time::text(now));
+    Err(Problem::field("launch.until", message).into())
 }
 
 fn policy(fields: &mut Fields<'_, '_>) -> Option<Policy> {
@@ -68,7 +83,30 @@ fn quota(fields: &mut Fields<'_, '_>) -> Option<Quota> {
     let min = fields.integer("min", 0..=MAX_QUANTITY).map(Units);
     let max = fields.integer("max", 0..=MAX_QUANTITY).map(Units);
     let pinned = fields.integer("pinned", 0..=MAX_QUANTITY).map(Units);
+    if let Some((field, message)) = contradiction(min, max, pinned) {
+        fields.wrong(field, message);
+        return None;
+    }
     Some(Quota { weight, min, max, pinned })
+}
+
+/// Which field of a quota cannot hold beside the others, and why.
+fn contradiction(
+    min: Option<Units>,
+    max: Option<Units>,
+    pinned: Option<Units>,
+) -> Option<(&'static str, String)> {
+    let instead = "pinned counts in place of min and max, so leave them out";
+    match (min, max, pinned) {
+        (Some(min), Some(max), _) if min > max => Some(("min", format!("must not be above max, {max}"))),
+        (_, Some(max), Some(pinned)) if pinned > max => {
+            Some(("pinned", format!("must not be above max, {max}; {instead}")))
+        }
+        (Some(min), _, Some(pinned)) if pinned < min => {
+            Some(("pinned", format!("must not be below min, {min}; {instead}")))
+        }
+        _ => None,
+    }
 }
 
 /// Read an item's books

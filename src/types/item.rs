@@ -31,10 +31,13 @@ impl Rebalance {
     }
 }
 
+/// Largest weight of a quota.
+pub const MAX_WEIGHT: u64 = 1_000;
+
 /// How much of an item a node should hold. A wish that binds the moving of rights; never itself a right.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Encode, Decode)]
 pub struct Quota {
-    /// Scales the node's share; 1 when absent.
+    /// Scales the node's share, up to [`MAX_WEIGHT`]; 1 when absent.
     #[n(0)]
     pub weight: Option<u64>,
     /// Rights that others may not ask away.

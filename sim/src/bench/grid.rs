@@ -156,6 +156,27 @@ pub fn grid(corner: &Corner) -> Vec<Point> {
     all().into_iter().filter(|point| is_chosen(point) && corner.holds(point)).collect()
 }
 
+/// Which of the corner's numbers the grid has not, and what it has in their place; for a corner without points.
+pub fn nothing_there(corner: &Corner) -> String {
+    let shapes = if corner.shapes.is_empty() { Shape::value_variants() } else { &corner.shapes };
+    let listed = |numbers: &[u64]| numbers.iter().map(u64::to_string).collect::<Vec<_>>().join(", ");
+    let units: Vec<&[u64]> = shapes.iter().map(|shape| units_of(*shape)).collect();
+    let has = |asked: &[u64], there: &[u64]| asked.is_empty() || asked.iter().any(|n| there.contains(n));
+    if !has(&corner.units, &units.concat()) {
+        let each = shapes.iter().zip(units).map(|(shape, units)| match units {
+            [0] => format!("{} takes them from its file", name(*shape)),
+            units => format!("{} has {}", name(*shape), listed(units)),
+        });
+        let each: Vec<String> = each.collect();
+        return format!("--units {}: choose what there is; {}", listed(&corner.units), each.join("; "));
+    }
+    if !has(&corner.patience_ms, &PATIENCE_MS) {
+        let (asked, there) = (listed(&corner.patience_ms), listed(&PATIENCE_MS));
+        return format!("--patience {asked}: choose what there is; {there}");
+    }
+    "the grid has each of these, but no point with all of them; leave one out".to_owned()
+}
+
 /// Every combination that can be had.
 fn all() -> Vec<Point> {
     let mut points = Vec::new();

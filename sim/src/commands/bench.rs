@@ -80,7 +80,7 @@ fn prepare(asked: &Bench) -> Result<(Plan, Option<File>), String> {
     let inputs = Inputs { trace: load(&asked.trace, Pace::TRACE)?, drop: load(&asked.drop, Pace::DROP)? };
     let points = if asked.headline { grid::headline::ALL.to_vec() } else { grid::grid(&asked.corner()) };
     if points.is_empty() {
-        return Err("the grid has no such point; `stockade-sim bench --help` says what it has".into());
+        return Err(grid::nothing_there(&asked.corner()));
     }
     let (points, missing): (Vec<Point>, Vec<Point>) = points.into_iter().partition(|point| inputs.has(point));
     let mut left_out: Vec<String> = missing.iter().map(|point| left_out(point.shape)).collect();
@@ -278,7 +278,13 @@ mod tests {
     fn what_cannot_be_run_is_said_before_anything_is() {
         let complaint = |words: &str| prepare(&asked(words)).err().unwrap();
         assert!(complaint("--headline --seeds 3").contains("at least 20 seeds"));
-        assert!(complaint("--units 7").contains("no such point"));
+        let said = complaint("--units 7");
+        assert!(said.starts_with("--units 7: choose what there is; steady has 5, 100, 10000; "), "{said}");
+        assert!(said.contains("flash has 1000; ") && said.contains("trace takes them"), "{said}");
+        let said = complaint("--shape flash --units 100");
+        assert_eq!(said, "--units 100: choose what there is; flash has 1000");
+        assert_eq!(complaint("--patience 5"), "--patience 5: choose what there is; 0, 300, 1000");
+        assert!(complaint("--shape hot --patience 0").ends_with("leave one out"));
         assert!(complaint("--shape trace").contains("--trace ORDERS.csv"));
         assert!(complaint("--shape trace --trace /no/such/file").contains("cannot read /no/such/file"));
         assert!(complaint("--report /no/such/place").ends_with("nothing was run"));

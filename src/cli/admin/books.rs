@@ -285,13 +285,13 @@ mod tests {
     #[test]
     fn a_policy_is_sent_back_as_it_came() {
         let text = r#"{"name":"Mug","rebalance":"manual","quotas":{"eu-1":{"min":1}},"#.to_owned()
-            + r#""launch":{"until":"2026-11-27T09:00:00.000Z","expected":{"eu-1":500,"us-1":300}}}"#;
+            + r#""launch":{"until":"2030-11-29T09:00:00.000Z","expected":{"eu-1":500,"us-1":300}}}"#;
         let policy: Policy = serde_json::from_str(&text).unwrap();
         assert_eq!(serde_json::to_string(&policy).unwrap(), text);
         assert_eq!(
             policy.words_with_name(),
             "name \"Mug\"; rebalance manual; quota of eu-1: min 1; \
-             launch until 2026-11-27 09:00:00: eu-1 500, us-1 300"
+             launch until 2030-11-29 09:00:00: eu-1 500, us-1 300"
         );
         assert_eq!(Policy::default().words_with_name(), "nothing");
     }

@@ -14,6 +14,7 @@ use serde_json::{Map, Value};
 use super::books::Page;
 use super::outcome;
 use super::problem::{self, Refused};
+use super::remedy::remedy;
 use super::show::{Format, Rows};
 use super::target::{Side, Surroundings, Target, TargetArgs};
 use crate::cli::client::{Answer, Call, Client, NoAnswer};
@@ -35,6 +36,8 @@ pub struct Desk<'a> {
     pub input: &'a mut dyn BufRead,
     /// Somebody sits there and can be asked.
     pub has_person: bool,
+    /// Columns that tables may take.
+    pub width: usize,
 }
 
 impl std::fmt::Debug for Desk<'_> {
@@ -59,7 +62,7 @@ impl Desk<'_> {
             Format::Json => writeln!(self.out, "{}", raw.trim_end())?,
             Format::Csv => rows.write_csv(self.out, true)?,
             Format::Table => {
-                let table = if rows.is_empty() { String::new() } else { rows.table() };
+                let table = if rows.is_empty() { String::new() } else { rows.table(self.width) };
                 let closing = super::show::folded(closing);
                 let feed = if closing.is_empty() { "" } else { "\n" };
                 write!(self.out, "{table}{closing}{feed}")?;
@@ -181,7 +184,8 @@ impl Node {
             true => Ok(answer),
             false => {
                 let called = self.target.called(change.side).to_string();
-                Err(Refused(problem::story_of(&called, &change.path, &answer) + &repeat).into())
+                let remedy = remedy(self, &answer).await;
+                Err(Refused(problem::story_of(&called, &change.path, &answer, remedy) + &repeat).into())
             }
         }
     }
@@ -293,7 +297,7 @@ pub async fn show_list<T: DeserializeOwned>(
     }
     match format {
         Format::Json => writeln!(desk.out, "]")?,
-        Format::Table if !shown.is_empty() => write!(desk.out, "{}", shown.table())?,
+        Format::Table if !shown.is_empty() => write!(desk.out, "{}", shown.table(desk.width))?,
         Format::Table | Format::Csv => {}
     }
     listed.missing_nodes.sort();

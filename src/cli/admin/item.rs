@@ -47,7 +47,7 @@ Examples:
   stockade item set MUG --name \"Mug, white\"
   stockade item set MUG --low-stock 10 --max-per-order 5
   stockade item set MUG --rebalance manual --unset low-stock
-  stockade item set MUG --launch-until 2026-11-27T09:00:00Z \
+  stockade item set MUG --launch-until 2030-11-29T09:00:00Z \
     --expect eu-1=500 --expect us-1=300
   stockade item set MUG --unset launch
 
@@ -99,10 +99,10 @@ struct SetArgs {
     #[arg(long)]
     name: Option<String>,
     /// At so many free units or fewer it is low in stock
-    #[arg(long, value_name = "N", value_parser = quantity_or_zero)]
+    #[arg(long, value_name = "N", value_parser = quantity_or_zero, allow_negative_numbers = true)]
     low_stock: Option<u64>,
     /// Most units in one order
-    #[arg(long, value_name = "N", value_parser = quantity)]
+    #[arg(long, value_name = "N", value_parser = quantity, allow_negative_numbers = true)]
     max_per_order: Option<u64>,
     /// Whether nodes move its units as demand moves
     #[arg(long, value_enum)]
@@ -120,11 +120,11 @@ struct SetArgs {
     care: TryArgs,
 }
 
-/// Reads a point in time, such as `2026-11-27T09:00:00Z`.
+/// Reads a point in time, such as `2030-11-29T09:00:00Z`.
 fn time(text: &str) -> Result<String, String> {
     let is_utc = text.ends_with('Z') && text.contains('T');
     let known = text.parse::<jiff::Timestamp>().ok().filter(|_| is_utc);
-    let form = "must be a time in UTC such as 2026-11-27T09:00:00Z";
+    let form = "must be a time in UTC such as 2030-11-29T09:00:00Z";
     known.map(|time| format!("{time:.3}")).ok_or_else(|| form.to_owned())
 }
 
@@ -208,12 +208,13 @@ pub fn show_books(
     node: &Node,
     answer: &crate::cli::client::Answer,
     format: Format,
-) -> anyhow::Result<()> {
+) -> anyhow::Result<Books> {
     let books: Books = node.understood(Side::Admin, answer)?;
     if format == Format::Table {
         writeln!(desk.out, "{}", folded(&books.title()))?;
     }
-    desk.show(format, &String::from_utf8_lossy(&answer.body), &books.rows(), &books.summary())
+    desk.show(format, &String::from_utf8_lossy(&answer.body), &books.rows(), &books.summary())?;
+    Ok(books)
 }
 
 /// An item's books; `None`: there is no such item.
@@ -234,7 +235,7 @@ impl SetArgs {
         let before = books(node, &self.sku).await?.map(|books| books.policy);
         let mut policy = before.clone().unwrap_or_default();
         self.apply(&mut policy)?;
-        put_policy(desk, node, &self.sku, (before, policy), self.care, format).await
+        Ok(put_policy(desk, node, &self.sku, (before, policy), self.care, format).await?.0)
     }
 
     fn apply(&self, policy: &mut Policy) -> anyhow::Result<()> {
@@ -281,7 +282,7 @@ impl SetArgs {
     }
 }
 
-/// Puts back a policy that was read and changed.
+/// Puts back a policy that was read and changed. The books are those after it, if it was sent.
 ///
 /// # Errors
 /// When the node is silent or refuses.
@@ -292,18 +293,18 @@ pub async fn put_policy(
     (before, after): (Option<Policy>, Policy),
     care: TryArgs,
     format: Format,
-) -> anyhow::Result<Ending> {
+) -> anyhow::Result<(Ending, Option<Books>)> {
     let change = Change::put(Side::Admin, path(sku), serde_json::to_value(&after)?);
     let effects = async { differences(sku, before.as_ref(), &after) };
     if let Some(ending) = hold_back(desk, node, &change, (care.into(), format), "Set it", effects).await? {
-        return Ok(ending);
+        return Ok((ending, None));
     }
     let answer = node.change(&change).await?;
     if answer.status == 201 {
         outcome::after(&change, tell_late_nodes(desk, node, sku).await)?;
     }
-    outcome::after(&change, show_books(desk, node, &answer, format))?;
-    Ok(Ending::Good)
+    let books = outcome::after(&change, show_books(desk, node, &answer, format))?;
+    Ok((Ending::Good, Some(books)))
 }
 
 /// Waits until the other nodes know a new item too, so that the next command may go to any of

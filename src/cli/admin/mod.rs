@@ -19,6 +19,7 @@ mod outcome;
 mod problem;
 mod quota;
 mod rebalance;
+mod remedy;
 mod reserve;
 #[cfg(test)]
 mod script;
@@ -33,8 +34,8 @@ use std::io::{self, IsTerminal};
 
 use clap::{Args, Subcommand};
 
-use super::Ending;
-use super::terminal::{Notes, Results, is_unread};
+use super::terminal::{self, Notes, Results, is_unread};
+use super::{Ending, WIDTH};
 use crate::types::units::MAX_QUANTITY;
 use desk::Desk;
 pub use problem::Refused;
@@ -79,6 +80,7 @@ pub fn run(command: Admin) -> anyhow::Result<Ending> {
         notes: &mut notes,
         input: &mut input,
         has_person: io::stdin().is_terminal() && io::stderr().is_terminal(),
+        width: terminal::columns(io::stdout()).unwrap_or(WIDTH),
     };
     match super::runtime()?.block_on(command.run(&mut desk)) {
         // Whoever reads has seen enough, such as `head`.

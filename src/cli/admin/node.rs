@@ -124,6 +124,12 @@ impl Members {
     }
 }
 
+/// All names, each with its region: whoever names a region by mistake sees what was meant.
+pub fn listed(members: &[Member]) -> String {
+    let names = members.iter().map(|member| format!("{} (region {})", member.name, member.region));
+    names.collect::<Vec<_>>().join(", ")
+}
+
 /// The name of the node that a command talks to.
 ///
 /// # Errors

@@ -13,12 +13,12 @@ pub struct Refused(pub String);
 /// The members of a problem that are told.
 #[derive(Debug, Default, Deserialize)]
 #[serde(default)]
-struct Problem {
+pub struct Problem {
     title: Option<String>,
-    code: Option<String>,
+    pub code: Option<String>,
     detail: Option<String>,
     errors: Vec<FieldError>,
-    shortfalls: Vec<Shortfall>,
+    pub shortfalls: Vec<Shortfall>,
     unreachable: Vec<String>,
     reasons: Vec<String>,
     current_version: Option<u64>,
@@ -38,11 +38,12 @@ pub fn has_code(answer: &Answer) -> bool {
 
 /// The whole story of a refusal, its first line without an indent. `node` is who refused.
 pub fn story(node: &str, answer: &Answer) -> String {
-    story_of(node, "", answer)
+    story_of(node, "", answer, None)
 }
 
-/// The same of a request for `path`, which some advice depends on.
-pub fn story_of(node: &str, path: &str, answer: &Answer) -> String {
+/// The same of a request for `path`, which some advice depends on; `remedy` is better advice than
+/// what the code has.
+pub fn story_of(node: &str, path: &str, answer: &Answer, remedy: Option<String>) -> String {
     let Ok(problem) = answer.json::<Problem>() else {
         return format!("{node} answered {} without saying why", answer.status);
     };
@@ -79,6 +80,7 @@ pub fn story_of(node: &str, path: &str, answer: &Answer) -> String {
     } else {
         Some(shortfall_advice(&problem.shortfalls))
     };
+    let advice = remedy.or(advice);
     lines.extend(advice.map(|advice| match advice.strip_prefix("try again") {
         Some(rest) => format!("What to do: try again{wait}{rest}."),
         None => format!("What to do: {advice}."),
@@ -185,9 +187,9 @@ mod tests {
             "{text}"
         );
         let sold = answer(409, &json!({"code": "already_confirmed"}));
-        let text = story_of("us-1", "/v1/reservations/A/extend", &sold);
+        let text = story_of("us-1", "/v1/reservations/A/extend", &sold, None);
         assert!(text.ends_with("What to do: it is sold; there is nothing to extend."), "{text}");
-        assert!(story_of("us-1", "/v1/reservations/A/cancel", &sold).contains("stock return"));
+        assert!(story_of("us-1", "/v1/reservations/A/cancel", &sold, None).contains("stock return"));
         let text = story("us-1", &answer(409, &json!({"code": "not_free_here", "free": 3})));
         assert!(text.contains("free there now: 3"), "{text}");
         let text = story("us-1", &answer(503, &json!({"code": "node_unreachable", "unreachable": ["eu-1"]})));

@@ -1,16 +1,19 @@
 //! `stockade quota`: how an item's units should be shared among nodes.
 
+use anyhow::ensure;
 use clap::{Args, Subcommand, ValueEnum};
 
 use super::books::{Books, Policy, Quota};
 use super::care::TryArgs;
 use super::desk::{Desk, Node};
 use super::item::{books, path, put_policy};
+use super::node::Members;
 use super::problem::Refused;
-use super::show::{Column, Format, Rows};
+use super::show::{Column, Format, Rows, folded};
 use super::target::Side;
 use super::{Common, quantity_or_zero};
 use crate::cli::Ending;
+use crate::types::item::MAX_WEIGHT;
 use crate::types::{NodeName, Sku};
 
 const EXAMPLE: &str = "\
@@ -32,7 +35,8 @@ Examples:
   stockade quota set MUG us-1 --weight 3 --max 500
   stockade quota set MUG us-1 --pinned 50 --unset max
 
-What is not named stays as it is, also the quotas of other nodes.";
+What is not named stays as it is, also the quotas of other nodes. `pinned`
+counts in place of `min` and `max`: leave it between them, or them out.";
 
 const CLEAR_EXAMPLE: &str = "\
 Examples:
@@ -83,23 +87,29 @@ struct SetArgs {
     /// Whose quota
     #[arg(value_name = "NODE", value_parser = NodeName::new)]
     of: NodeName,
-    /// Multiplies its demand when units are shared; 1 if not set
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(0..=1_000))]
+    /// Multiplies its demand when units are shared, 0 to 1000; 1 if not set
+    #[arg(long, value_name = "N", value_parser = weight, allow_negative_numbers = true)]
     weight: Option<u64>,
     /// So many free units cannot be asked away by others
-    #[arg(long, value_name = "N", value_parser = quantity_or_zero)]
+    #[arg(long, value_name = "N", value_parser = quantity_or_zero, allow_negative_numbers = true)]
     min: Option<u64>,
     /// With so many free units it asks others for no more
-    #[arg(long, value_name = "N", value_parser = quantity_or_zero)]
+    #[arg(long, value_name = "N", value_parser = quantity_or_zero, allow_negative_numbers = true)]
     max: Option<u64>,
     /// Min and max at once
-    #[arg(long, value_name = "N", value_parser = quantity_or_zero)]
+    #[arg(long, value_name = "N", value_parser = quantity_or_zero, allow_negative_numbers = true)]
     pinned: Option<u64>,
     /// Take back what was set; repeat for more
     #[arg(long, value_enum, value_name = "FIELD")]
     unset: Vec<Field>,
     #[command(flatten)]
     care: TryArgs,
+}
+
+/// Reads a weight.
+fn weight(text: &str) -> Result<u64, String> {
+    let weight = text.parse().ok().filter(|weight| *weight <= MAX_WEIGHT);
+    weight.ok_or_else(|| format!("must be a whole number from 0 to {MAX_WEIGHT}"))
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -117,22 +127,52 @@ impl QuotaArgs {
         match self.command {
             QuotaCommand::Show { sku } => show(desk, &node, &sku, format).await,
             QuotaCommand::Set(args) => {
+                args.check()?;
                 let before = policy(&node, &args.sku).await?;
                 let mut after = before.clone();
                 args.apply(&mut after);
-                put_policy(desk, &node, &args.sku, (Some(before), after), args.care, format).await
+                let put = put_policy(desk, &node, &args.sku, (Some(before), after), args.care, format);
+                let (ending, books) = put.await?;
+                if let Some(books) = books.filter(|_| format == Format::Table) {
+                    tell_next(desk, &books, &args.of)?;
+                }
+                Ok(ending)
             }
             QuotaCommand::Clear { sku, of, care } => {
                 let before = policy(&node, &sku).await?;
+                if let Some(of) = of.as_ref().filter(|of| !before.quotas.contains_key(of.as_str())) {
+                    demand_member(&node, of).await?;
+                }
                 let mut after = before.clone();
                 after.quotas.retain(|name, _| of.as_ref().is_some_and(|of| of.as_str() != name));
-                put_policy(desk, &node, &sku, (Some(before), after), care, format).await
+                Ok(put_policy(desk, &node, &sku, (Some(before), after), care, format).await?.0)
             }
         }
     }
 }
 
 impl SetArgs {
+    /// # Errors
+    /// When it says nothing, or a thing and its opposite.
+    fn check(&self) -> anyhow::Result<()> {
+        let set = [
+            ("weight", Field::Weight, self.weight),
+            ("min", Field::Min, self.min),
+            ("max", Field::Max, self.max),
+            ("pinned", Field::Pinned, self.pinned),
+        ];
+        ensure!(
+            !self.unset.is_empty() || set.iter().any(|(_, _, value)| value.is_some()),
+            "nothing to set: add --weight, --min, --max or --pinned with a number, or --unset FIELD"
+        );
+        for (name, field, value) in set {
+            if let Some(value) = value.filter(|_| self.unset.contains(&field)) {
+                anyhow::bail!("--{name} {value} and --unset {name} contradict each other: write one of them");
+            }
+        }
+        Ok(())
+    }
+
     fn apply(&self, policy: &mut Policy) {
         let quota = policy.quotas.entry(self.of.to_string()).or_default();
         for field in &self.unset {
@@ -164,6 +204,54 @@ async fn policy(node: &Node, sku: &Sku) -> anyhow::Result<Policy> {
     }
 }
 
+/// # Errors
+/// When there is no such node, and the cluster can be asked which there are.
+async fn demand_member(node: &Node, wanted: &NodeName) -> anyhow::Result<()> {
+    let members = Members::read(node).await?.all()?;
+    let is_there = members.iter().any(|member| member.name == wanted.as_str());
+    let error = || {
+        let all = super::node::listed(&members);
+        Refused(format!("there is no node {wanted}\n  What to do: name one of the nodes: {all}."))
+    };
+    if is_there { Ok(()) } else { Err(error().into()) }
+}
+
+/// After a quota was set: what of it may surprise, and how to see what comes of it.
+fn tell_next(desk: &mut Desk<'_>, books: &Books, of: &NodeName) -> anyhow::Result<()> {
+    let Books { sku, policy, .. } = books;
+    for text in over_ceiling(books, Some(of.as_str())) {
+        writeln!(desk.notes, "{}", folded(&text))?;
+    }
+    let next = match policy.rebalance() {
+        "manual" => format!(
+            "It counts for nothing while rebalance is manual. To end that:\n  \
+             stockade item set {sku} --rebalance auto"
+        ),
+        _ => format!(
+            "To see what would move now, and what has moved and why:\n  \
+             stockade rebalance --dry-run --sku {sku}\n  stockade explain {sku}"
+        ),
+    };
+    writeln!(desk.notes, "{}", folded(&next))?;
+    Ok(())
+}
+
+/// Nodes that have more than they shall ask for, of these or all.
+fn over_ceiling(books: &Books, only: Option<&str>) -> Vec<String> {
+    let told = |(node, quota): (&String, &Quota)| {
+        let (word, most) = match (quota.pinned, quota.max) {
+            (Some(pinned), _) => ("pinned", pinned),
+            (None, max) => ("max", max?),
+        };
+        let free = books.at(node)?.available;
+        (free > most).then(|| {
+            format!("{node} has {free} free, more than {word} {most}: it asks for no more, but keeps these until others ask.")
+        })
+    };
+    let of = books.policy.quotas.iter().filter(|(node, _)| only.is_none_or(|only| only == *node));
+    of.filter_map(told).collect()
+}
+
 async fn show(desk: &mut Desk<'_>, node: &Node, sku: &Sku, format: Format) -> anyhow::Result<Ending> {
     let answer = node.get(Side::Admin, &path(sku)).await?;
     let books: Books = node.understood(Side::Admin, &answer)?;
@@ -184,12 +272,25 @@ async fn show(desk: &mut Desk<'_>, node: &Node, sku: &Sku, format: Format) -> an
     for (node, quota) in &quotas {
         rows.add(quota_row(node, None, quota));
     }
-    let closing = match books.policy.quotas.is_empty() {
-        true => "no quotas: any free unit can be sold anywhere",
-        false => "",
-    };
-    desk.show(format, &String::from_utf8_lossy(&answer.body), &rows, closing)?;
+    desk.show(format, &String::from_utf8_lossy(&answer.body), &rows, &closing(&books).join("\n"))?;
     Ok(Ending::Good)
+}
+
+/// All that is set about where units should be, but for the numbers in the table.
+fn closing(books: &Books) -> Vec<String> {
+    let policy = &books.policy;
+    let mut lines = over_ceiling(books, None);
+    lines.extend(policy.launch.as_ref().map(|launch| format!("launch {}", launch.words())));
+    if policy.rebalance() == "manual" {
+        let sku = &books.sku;
+        lines.push(format!(
+            "rebalance manual: quotas and a launch count for nothing, only `stockade transfer {sku}` moves units"
+        ));
+    }
+    if lines.is_empty() && policy.quotas.is_empty() {
+        lines.push("nothing set: any free unit can be sold anywhere".to_owned());
+    }
+    lines
 }
 
 fn quota_row(node: &str, has: Option<(u64, u64)>, quota: &Quota) -> Vec<String> {

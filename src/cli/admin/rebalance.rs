@@ -1,5 +1,7 @@
 //! `stockade rebalance`: what the policy would move between nodes, and to have it moved now.
 
+use std::convert::Infallible;
+
 use anyhow::ensure;
 use clap::Args;
 use serde::{Deserialize, Serialize};
@@ -7,6 +9,7 @@ use serde_json::{json, value::RawValue};
 
 use super::Common;
 use super::desk::{Change, Desk, Node, body};
+use super::item::books;
 use super::outcome;
 use super::show::{Column, Format, Rows};
 use super::target::Side;
@@ -20,10 +23,11 @@ Examples:
   stockade rebalance --sku MUG
 
 Nodes move units to where buyers ask for them all the time, by themselves. This
-tells what the node that is asked would have moved now, and why. Without
---dry-run it begins at once what it can: it gives what it should give, and asks
-for what it should get; the other moves are for the nodes they name. Items with
-`rebalance manual` are left alone: `stockade transfer` moves their units.";
+tells what the node that is asked would have moved now, as far as it sees, and
+why. Without --dry-run it begins at once what it can: it gives what it should
+give, and asks for what it should get; the other moves are for the nodes they
+name: ask those with --node. Items with `rebalance manual` are left alone:
+`stockade transfer` moves their units.";
 
 /// Move units to where they are needed, or tell what would move and why
 #[derive(Debug, Args)]
@@ -35,8 +39,15 @@ pub struct RebalanceArgs {
     /// Only this item
     #[arg(long, value_parser = Sku::new)]
     sku: Option<Sku>,
+    /// Only there to tell those who write the item as other commands take it
+    #[arg(hide = true, value_name = "SKU", value_parser = misplaced)]
+    misplaced: Option<Infallible>,
     #[command(flatten)]
     common: Common,
+}
+
+fn misplaced(text: &str) -> Result<Infallible, String> {
+    Err(format!("it is an option here, --sku {text}; without one all items are meant"))
 }
 
 /// A page of the answer.
@@ -71,7 +82,8 @@ impl RebalanceArgs {
             all.moves.extend(page.moves);
             all.next = page.next;
         }
-        outcome::after(&self.change(None), self.tell(desk, &all))
+        let is_manual = all.moves.is_empty() && self.is_manual(&node).await;
+        outcome::after(&self.change(None), self.tell(desk, &node, &all, is_manual))
     }
 
     fn change(&self, cursor: Option<&str>) -> Change {
@@ -89,7 +101,15 @@ impl RebalanceArgs {
         outcome::after(&change, node.understood(Side::Admin, &answer))
     }
 
-    fn tell(&self, desk: &mut Desk<'_>, all: &Moves) -> anyhow::Result<Ending> {
+    /// Whether the one item that was asked for is left alone; no, if that cannot be found out.
+    async fn is_manual(&self, node: &Node) -> bool {
+        let Some(sku) = self.sku.as_ref().filter(|_| self.common.format.output == Format::Table) else {
+            return false;
+        };
+        matches!(books(node, sku).await, Ok(Some(books)) if books.policy.rebalance() == "manual")
+    }
+
+    fn tell(&self, desk: &mut Desk<'_>, node: &Node, all: &Moves, is_manual: bool) -> anyhow::Result<Ending> {
         let format = self.common.format.output;
         if format == Format::Json {
             writeln!(desk.out, "{}", serde_json::to_string(all)?)?;
@@ -99,7 +119,14 @@ impl RebalanceArgs {
             serde_json::from_str::<Move>(raw.get()).map_err(|e| anyhow::anyhow!("{}: a move: {e}", all.node))
         };
         let moves: Vec<Move> = all.moves.iter().map(|raw| read(raw)).collect::<anyhow::Result<_>>()?;
-        let closing = self.closing(&all.node, &moves);
+        let closing = match self.sku.as_ref().filter(|_| is_manual) {
+            Some(sku) => format!(
+                "nothing moves by itself: {sku} is set to rebalance manual. To move units:\n  \
+                 stockade transfer {sku} --from NODE --to NODE UNITS\n  \
+                 (POST /v1/items/{sku}/transfers does the same)"
+            ),
+            None => self.closing(node, &all.node, &moves),
+        };
         desk.show(format, "", &self.rows(&moves, format), &closing)?;
         Ok(Ending::Good)
     }
@@ -120,14 +147,26 @@ impl RebalanceArgs {
         rows
     }
 
-    fn closing(&self, node: &str, moves: &[Move]) -> String {
+    fn closing(&self, target: &Node, node: &str, moves: &[Move]) -> String {
         let begun = moves.iter().filter(|planned| planned.begun).count();
         let count = moves.len();
         match (self.dry_run, count, begun) {
-            (true, 0, _) => format!("nothing would move, as {node} knows it"),
-            (false, 0, _) => format!("nothing to move, as {node} knows it"),
-            (true, ..) => "nothing was begun; without --dry-run the node begins what it can".to_owned(),
-            (false, _, 0) => format!("{node} has begun none of them: they are for other nodes"),
+            (true, 0, _) => format!("nothing would move, as far as {node} sees"),
+            (false, 0, _) => format!("nothing to move, as far as {node} sees"),
+            (true, ..) => format!(
+                "this is the plan as far as {node} sees; nothing was begun. Without --dry-run {node} begins \
+                 the moves that it takes part in"
+            ),
+            (false, _, 0) => {
+                let one = moves.first().map_or("NODE", |planned| planned.from.as_str());
+                let way = match target.target.all_admins() {
+                    [] => format!("--admin with the address of {one}"),
+                    _ => format!("--node {one}"),
+                };
+                format!(
+                    "{node} has begun none of them: they are between other nodes. Ask one of those: {way}"
+                )
+            }
             (false, ..) if begun == count => format!("{node} has begun all of them"),
             (false, ..) => {
                 format!("{node} has begun {begun} of {count}; the others are for the nodes they name")

@@ -221,7 +221,7 @@ pub async fn run_to(cli: Cli, out: &mut dyn Write, around: Surroundings, typed: 
     let Command::Admin(command) = cli.command else { panic!("not one of these commands: {cli:?}") };
     let mut input = typed.unwrap_or_default().as_bytes();
     let has_person = typed.is_some();
-    let mut desk = Desk { around, out, notes: &mut notes, input: &mut input, has_person };
+    let mut desk = Desk { around, out, notes: &mut notes, input: &mut input, has_person, width: WIDTH };
     let result = match command {
         Admin::Import(args) => {
             let patience = Patience { tries: 3, first_pause: std::time::Duration::ZERO };

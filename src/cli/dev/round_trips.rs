@@ -87,9 +87,17 @@ struct Raw {
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct RawLink {
-    between: [String; 2],
+    /// Two, which is checked later: whoever gave another number hears it in words.
+    between: Vec<String>,
     ms: f64,
 }
+
+/// What a file may hold, for those whose file holds something else.
+const FORM: &str = "\
+it may hold `default_ms = 80`; `[aws]` with lines such as `NODE = \"virginia\"`; and for two nodes
+  [[link]]
+  between = [\"NODE\", \"NODE\"]
+  ms = 80";
 
 /// Between any two nodes of a cluster.
 #[derive(Clone, Debug, PartialEq)]
@@ -119,7 +127,8 @@ impl RoundTrips {
     /// # Errors
     /// Names the field, what is wrong with it, and what would be right.
     pub fn parse(text: &str, nodes: &[NodeName]) -> anyhow::Result<RoundTrips> {
-        let raw: Raw = toml::from_str(text).map_err(|e| anyhow::anyhow!("{}", e.to_string().trim_end()))?;
+        let raw: Raw =
+            toml::from_str(text).map_err(|e| anyhow::anyhow!("{}\n{FORM}", e.to_string().trim_end()))?;
         let node = |field: &str, name: &str| {
             let place = nodes.iter().position(|node| node.as_str() == name);
             place.with_context(|| format!("{field}: no node is called {name:?}; there are {}", listed(nodes)))
@@ -138,8 +147,12 @@ impl RoundTrips {
         }
         for (number, link) in raw.link.iter().enumerate() {
             let field = format!("link[{number}].between");
-            let (a, b) = (node(&field, &link.between[0])?, node(&field, &link.between[1])?);
-            ensure!(a != b, "{field}: name two nodes, not {:?} twice", link.between[0]);
+            let [one, other] = link.between.as_slice() else {
+                let count = link.between.len();
+                bail!("{field}: name two nodes, not {count}; there are {}", listed(nodes));
+            };
+            let (a, b) = (node(&field, one)?, node(&field, other)?);
+            ensure!(a != b, "{field}: name two nodes, not {one:?} twice");
             let ms = checked(&format!("link[{number}].ms"), link.ms)?;
             let is_new = found.links.insert((a.min(b), a.max(b)), ms).is_none();
             ensure!(is_new, "{field}: these two have a link above; remove one");
@@ -316,14 +329,19 @@ mod tests {
             (link("[\"a-1\", \"a-1\"]", "80"), "link[0].between: name two nodes, not \"a-1\" twice"),
             (link("[\"a-1\", \"b-1\"]", "-1"), "link[0].ms: -1 is not from 0 to 2000 ms"),
             (link("[\"a-1\", \"b-1\"]", "nan"), "link[0].ms: NaN is not from 0 to 2000 ms"),
-            (link("[\"a-1\"]", "80"), "between"),
+            (link("[\"a-1\"]", "80"), "link[0].between: name two nodes, not 1; there are a-1, b-1"),
+            (link("[\"a-1\", \"b-1\", \"c-1\"]", "80"), "link[0].between: name two nodes, not 3"),
             (link("[\"a-1\", \"b-1\"]", "\"far\""), "ms = \"far\""),
             (
                 link("[\"a-1\", \"b-1\"]", "1") + &link("[\"b-1\", \"a-1\"]", "2"),
                 "link[1].between: these two",
             ),
             ("default_ms = 5000".to_owned(), "default_ms: 5000 is not from 0 to 2000 ms"),
-            ("defaults = 1".to_owned(), "unknown field `defaults`"),
+            (
+                "defaults = 1".to_owned(),
+                "unknown field `defaults`, expected one of `default_ms`, `aws`, `link`\nit may",
+            ),
+            (link("[\"a-1\", \"b-1\"]", "80\nloss = 1"), "unknown field `loss`"),
             ("[aws]\na-1 = \"mars\"".to_owned(), "aws.a-1: \"mars\" is none of virginia"),
             ("[aws]\nx-1 = \"tokyo\"".to_owned(), "aws: no node is called \"x-1\""),
         ] {

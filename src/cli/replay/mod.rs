@@ -58,8 +58,10 @@ stays open is asked about before the report.
 `oversold` counts units confirmed to this client beyond those whose receipt or
 return was confirmed to it. Latencies are those of the attempt that got the
 answer; of the reservations, `local` were held at once from what their node had,
-`waited` after it had waited for other nodes. `central` is what one counter per
-item would serve of the same file, an order after the other.
+`waited` after it had waited for other nodes. Refused is `sold out` (proved),
+`elsewhere` (others had units that did not come in time) or `unknown`: nodes
+were silent or units on their way, so nothing was proved. `central` is what one
+counter per item would serve of the same file, an order after the other.
 Exit status: 0 if ok, 1 if not, 2 if it could not be run.";
 
 /// Replay a trace of orders against a cluster, and judge the result

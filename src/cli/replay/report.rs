@@ -183,10 +183,7 @@ impl Report {
                 "one counter would serve {} orders, {} units; {share:.2} % of these orders",
                 central.orders, central.units
             ),
-            format!(
-                "refused             {} sold out, {} elsewhere, {} unknown",
-                refused_by.sold_out, refused_by.elsewhere, refused_by.unknown
-            ),
+            refused_by.words(),
             format!("units               {} received, {} asked for", self.units.received, self.units.asked),
             format!("time                {:.1} s, {:.0} orders/s", self.seconds, self.rate),
             format!("reserve p50/99/99.9 {}", latency(&latency_ms.reserve)),
@@ -206,6 +203,18 @@ impl Report {
             if self.ok { "ok".to_owned() } else { "FAILED".to_owned() },
         ]
         .join("\n")
+    }
+}
+
+impl RefusedBy {
+    fn words(&self) -> String {
+        let RefusedBy { sold_out, elsewhere, unknown } = self;
+        let counts =
+            format!("refused             {sold_out} sold out, {elsewhere} elsewhere, {unknown} unknown");
+        match unknown {
+            0 => counts,
+            _ => counts + "\n  unknown: nothing proved, as nodes were silent or units on their way",
+        }
     }
 }
 
@@ -248,4 +257,20 @@ impl Latency {
 /// To thousandths.
 fn rounded(value: f64) -> f64 {
     (value * 1_000.0).round() / 1_000.0
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_unknown_means_is_said_when_there_is_some() {
+        let words = |unknown| RefusedBy { sold_out: 2, elsewhere: 1, unknown }.words();
+        assert_eq!(words(0), "refused             2 sold out, 1 elsewhere, 0 unknown");
+        assert!(
+            words(3).ends_with(
+                "3 unknown\n  unknown: nothing proved, as nodes were silent or units on their way"
+            )
+        );
+    }
 }

@@ -9,9 +9,9 @@ use utoipa::openapi::schema::ObjectBuilder;
 
 use super::shape;
 use crate::http::batch::MAX_OPERATIONS;
-use crate::http::items::MAX_WEIGHT;
 use crate::http::rebalance::MAX_MOVES;
 use crate::http::reservations::{DEFAULT_TTL_SECONDS, DEFAULT_WAIT_MS, MAX_TTL_SECONDS, MAX_WAIT_MS};
+use crate::types::item::MAX_WEIGHT;
 use crate::types::units::MAX_QUANTITY;
 
 fn ttl_seconds() -> ObjectBuilder {
@@ -232,9 +232,9 @@ fn quotas() -> ObjectBuilder {
 }
 
 fn weight() -> ObjectBuilder {
-    shape::integer(0, MAX_WEIGHT).description(Some(
-        "Scales the node's share; 1 when left out, and with 0 it gets none of its own accord.",
-    ))
+    shape::integer(0, MAX_WEIGHT).description(Some(format!(
+        "Scales the node's share, from 0 to {MAX_WEIGHT}; 1 when left out, and with 0 it gets none of its own accord.",
+    )))
 }
 
 fn min() -> ObjectBuilder {
@@ -246,7 +246,7 @@ fn max() -> ObjectBuilder {
 }
 
 fn pinned() -> ObjectBuilder {
-    quantity_setting(0, "Exactly so many, in place of `min` and `max`.")
+    quantity_setting(0, "Exactly so many, in place of `min` and `max`. Not above `max` nor below `min`.")
 }
 
 /// What an admin sets about an item. It replaces what was set before, as a whole: a field that is left
@@ -259,7 +259,7 @@ fn pinned() -> ObjectBuilder {
     "max_per_order": 5,
     "rebalance": "auto",
     "quotas": {"eu-1": {"weight": 3, "min": 10, "max": 500}},
-    "launch": {"until": "2026-11-27T09:00:00Z", "expected": {"eu-1": 500}}
+    "launch": {"until": "2030-11-29T09:00:00Z", "expected": {"eu-1": 500}}
 })))]
 pub struct ItemRequest {
     #[schema(required = false, value_type = shape::Text)]
@@ -288,7 +288,8 @@ fn expected() -> ObjectBuilder {
 #[derive(Debug, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Launch {
-    /// It counts until then; afterwards it is as if it were not set.
+    /// It counts until then; afterwards it is as if it were not set. A time in the past is refused, unless this
+    /// launch is the one that is set.
     #[schema(value_type = shape::TimeGiven)]
     until: String,
     #[schema(schema_with = expected)]

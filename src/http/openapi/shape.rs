@@ -107,7 +107,7 @@ shapes! {
         .examples(["2026-02-02T02:40:00.000Z"]);
 
     /// A point in time: RFC 3339, UTC, with milliseconds or without. A 29 February is taken, too.
-    TimeGiven = text(TIME_GIVEN_PATTERN, 24, &["2026-11-27T09:00:00Z"]);
+    TimeGiven = text(TIME_GIVEN_PATTERN, 24, &["2030-11-29T09:00:00Z"]);
 
     /// A number of units.
     Quantity = integer(1, MAX_QUANTITY).examples([1, 2]);

@@ -318,7 +318,7 @@ async fn a_transfer_names_giver_and_receiver() {
 async fn an_items_policy_can_be_put_back_as_it_is_shown() {
     let body = r#"{"name":"Mug","low_stock":0,"max_per_order":9,"rebalance":"manual",
                    "quotas":{"eu-1":{"weight":3,"min":10,"max":500,"pinned":50},"us-1":{}},
-                   "launch":{"until":"2026-02-02T02:40:00Z","expected":{"us-1":300,"eu-1":1}}}"#;
+                   "launch":{"until":"2999-01-01T00:00:00Z","expected":{"us-1":300,"eu-1":1}}}"#;
     let quota =
         Quota { weight: Some(3), min: Some(Units(10)), max: Some(Units(500)), pinned: Some(Units(50)) };
     let policy = Policy {
@@ -328,7 +328,7 @@ async fn an_items_policy_can_be_put_back_as_it_is_shown() {
         rebalance: Rebalance::Manual,
         quotas: [(node("eu-1"), quota), (node("us-1"), Quota::default())].into(),
         launch: Some(crate::types::Launch {
-            until: NOW,
+            until: Timestamp(32_472_144_000_000),
             expected: [(node("eu-1"), Units(1)), (node("us-1"), Units(300))].into(),
         }),
     };
@@ -343,6 +343,35 @@ async fn an_items_policy_can_be_put_back_as_it_is_shown() {
         let (again, _) = exchanged(Admin, "PUT /v1/items/MUG", "", &shown, books_answer(false)).await;
         assert_eq!(again.command, request.command);
     }
+}
+
+#[tokio::test]
+async fn a_launch_that_is_over_may_be_put_back_but_not_set() {
+    let launch = |units| crate::types::Launch { until: NOW, expected: [(node("us-1"), Units(units))].into() };
+    let of = |units, name: &str| {
+        let launch = format!(r#"{{"until":"2026-02-02T02:40:00Z","expected":{{"us-1":{units}}}}}"#);
+        format!(r#"{{"name":"{name}","launch":{launch}}}"#)
+    };
+    let set = Books { policy: Policy { launch: Some(launch(300)), ..Policy::default() }, ..books() };
+    let served = saying(Ok(Answer::Books { books: set, created: false })).await;
+    let response = served.send(Admin, "PUT /v1/items/MUG", "", &of(300, "Cup")).await;
+    assert_eq!(response.status, 200, "{response:?}");
+    let policy = Policy { name: Some("Cup".to_owned()), launch: Some(launch(300)), ..Policy::default() };
+    let commands: Vec<Command> = served.take_asked().into_iter().map(|request| request.command).collect();
+    let read = Command::Books { sku: sku("MUG") };
+    assert_eq!(commands, [read.clone(), Command::SetItem { sku: sku("MUG"), policy }]);
+
+    let response = served.send(Admin, "PUT /v1/items/MUG", "", &of(301, "Cup")).await;
+    assert_eq!((response.status, response.fields()), (400, vec!["launch.until".to_owned()]));
+    assert!(response.json()["detail"].as_str().unwrap().contains("must be later than now, 2"));
+    let commands: Vec<Command> = served.take_asked().into_iter().map(|request| request.command).collect();
+    assert_eq!(commands, [read], "nothing was set");
+
+    let unknown = saying(Err(Refusal::UnknownSku { sku: sku("MUG"), line: None })).await;
+    let response = unknown.send(Admin, "PUT /v1/items/MUG", "", &of(300, "Mug")).await;
+    assert_eq!((response.status, response.fields()), (400, vec!["launch.until".to_owned()]));
+    let full = saying(Err(Refusal::MemoryFull)).await;
+    assert_eq!(full.send(Admin, "PUT /v1/items/MUG", "", &of(300, "Mug")).await.status, 503);
 }
 
 #[tokio::test]

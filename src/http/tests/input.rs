@@ -135,8 +135,8 @@ async fn fields_are_named_by_their_path_and_all_are_told() {
                 {"op":"cancel","id":"A","lines":[]}]}"#),
             &[
                 "operations[1].lines[0].quantity",
-                "operations[2].id",
                 "operations[2].wait_ms",
+                "operations[2].id",
                 "operations[3].op",
                 "operations[4].lines",
             ],
@@ -167,13 +167,29 @@ async fn admin_fields_are_checked_too() {
             of(r#"{"quotas":{"EU":{"weight":1001,"pin":1}}}"#),
             &["quotas.EU", "quotas.EU.weight", "quotas.EU.pin"],
         ),
+        // A misspelt field comes before the lack of the one that was meant: `detail` tells the first.
+        (
+            Admin,
+            item,
+            "",
+            of(r#"{"launch":{"untill":"2999-01-01T00:00:00Z","expect":{"eu-1":5}}}"#),
+            &["launch.untill", "launch.expect", "launch.until", "launch.expected"],
+        ),
+        (Admin, item, "", of(r#"{"quotas":{"eu-1":{"wieght":3}}}"#), &["quotas.eu-1.wieght"]),
+        (
+            Admin,
+            item,
+            "",
+            of(r#"{"quotas":{"ap-1":{"min":50,"max":10},"eu-1":{"max":10,"pinned":100},"us-1":{"min":2,"pinned":1}}}"#),
+            &["quotas.ap-1.min", "quotas.eu-1.pinned", "quotas.us-1.pinned"],
+        ),
         (Admin, item, "", of(r#"{"quotas":[]}"#), &["quotas"]),
         (Admin, item, "", of(r#"{"launch":{}}"#), &["launch.until", "launch.expected"]),
         (
             Admin,
             item,
             "",
-            of(r#"{"launch":{"until":"2026-11-27","expected":{"EU":1,"us-1":0,"us-1":1},"for":1}}"#),
+            of(r#"{"launch":{"until":"2030-11-29","expected":{"EU":1,"us-1":0,"us-1":1},"for":1}}"#),
             &[
                 "launch.until",
                 "launch.expected.us-1",
@@ -186,7 +202,7 @@ async fn admin_fields_are_checked_too() {
             Admin,
             item,
             "",
-            of(r#"{"launch":{"until":"2026-11-27T09:00:00Z","expected":{}}}"#),
+            of(r#"{"launch":{"until":"2030-11-29T09:00:00Z","expected":{}}}"#),
             &["launch.expected"],
         ),
         (

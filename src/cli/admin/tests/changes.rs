@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use crate::cli::admin::script::{Script, at, books, directory, members, problem, reply, run};
+use crate::cli::admin::script::{Script, at, books, cut, directory, members, problem, reply, run};
 use crate::cli::admin::target::Surroundings;
 
 fn mug() -> Value {
@@ -125,9 +125,9 @@ async fn a_setting_is_read_changed_and_put_back() {
         ("quota clear MUG us-1", "quotas", json!({"eu-1": {"min": 10, "max": 50}})),
         ("quota clear MUG", "quotas", Value::Null),
         (
-            "item set MUG --launch-until 2026-11-27T09:00:00Z --expect eu-1=500 --expect us-1=300",
+            "item set MUG --launch-until 2030-11-29T09:00:00Z --expect eu-1=500 --expect us-1=300",
             "launch",
-            json!({"until": "2026-11-27T09:00:00.000Z", "expected": {"eu-1": 500, "us-1": 300}}),
+            json!({"until": "2030-11-29T09:00:00.000Z", "expected": {"eu-1": 500, "us-1": 300}}),
         ),
     ];
     let there = books("MUG", &[at("eu-1", 1, 0, 0, 0, 0)], &policy);
@@ -286,7 +286,9 @@ async fn a_rebalance_is_told_with_its_reasons_and_begins_only_without_dry_run() 
     let out = node.run(&["rebalance", "--dry-run"]).await.good();
     let text = out.split_whitespace().collect::<Vec<_>>().join(" ");
     assert!(text.starts_with("sku from to quantity why MUG eu-1 us-1 12 us-1 sells 3.2"), "{out}");
-    assert!(out.ends_with("nothing was begun; without --dry-run the node begins what it can\n"), "{out}");
+    let closing = "this is the plan as far as eu-1 sees; nothing was begun. Without --dry-run eu-1\n  \
+                   begins the moves that it takes part in\n";
+    assert!(out.ends_with(closing), "{out}");
     assert_eq!(node.seen()[0].body, r#"{"dry_run":true}"#);
 
     for (begun, closing) in [
@@ -295,8 +297,12 @@ async fn a_rebalance_is_told_with_its_reasons_and_begins_only_without_dry_run() 
             "eu-1 has begun 1 of 2; the others are for the nodes they name\n",
         ),
         (&[("MUG", true)], "eu-1 has begun all of them\n"),
-        (&[("MUG", false)], "eu-1 has begun none of them: they are for other nodes\n"),
-        (&[], "nothing to move, as eu-1 knows it\n"),
+        (
+            &[("MUG", false)],
+            "eu-1 has begun none of them: they are between other nodes. Ask one of those:\n  \
+             --admin with the address of eu-1\n",
+        ),
+        (&[], "nothing to move, as far as eu-1 sees\n"),
     ] {
         let node = Script::start(vec![reply("POST /v1/rebalance", 200, moves(false, begun, None))]).await;
         let out = node.run(&["rebalance", "--sku", "MUG"]).await.good();
@@ -305,9 +311,173 @@ async fn a_rebalance_is_told_with_its_reasons_and_begins_only_without_dry_run() 
         assert_eq!((seen[0].body.as_str(), &seen[0].key), (r#"{"dry_run":false,"sku":"MUG"}"#, &None));
     }
     let node = Script::start(vec![reply("POST /v1/rebalance", 200, moves(true, &[], None))]).await;
-    assert_eq!(node.run(&["rebalance", "--dry-run"]).await.good(), "nothing would move, as eu-1 knows it\n");
+    assert_eq!(
+        node.run(&["rebalance", "--dry-run"]).await.good(),
+        "nothing would move, as far as eu-1 sees\n"
+    );
     let node = Script::start(vec![reply("POST /v1/rebalance", 404, problem(404, "unknown_sku"))]).await;
     assert_eq!(node.run(&["rebalance", "--dry-run", "--sku", "NO"]).await.status(), 1);
+}
+
+#[tokio::test]
+async fn a_rebalance_that_is_for_other_nodes_names_one_of_them() {
+    let plan = json!({"node": "us-1", "dry_run": false, "next": null, "moves": [{"sku": "MUG", "from": "eu-1",
+        "to": "eu-2", "quantity": 12, "why": "it is low", "begun": false}]});
+    let node = Script::start(vec![reply("POST /v1/rebalance", 200, plan)]).await;
+    let dir = directory(&[&node]);
+    let words = ["rebalance", "--sku", "MUG", "--dev", dir.path().to_str().unwrap()];
+    let out = run(&words, Surroundings::default(), None).await.good();
+    let text = out.split_whitespace().collect::<Vec<_>>().join(" ");
+    assert!(text.ends_with("between other nodes. Ask one of those: --node eu-1"), "{out}");
+}
+
+#[tokio::test]
+async fn a_rebalance_of_a_manual_item_says_what_moves_it() {
+    let there = books("MUG", &[at("eu-1", 1, 0, 0, 0, 0)], &json!({"rebalance": "manual"}));
+    let node = Script::start(vec![
+        reply("POST /v1/rebalance", 200, moves(true, &[], None)),
+        reply("GET /v1/items/MUG", 200, there),
+    ])
+    .await;
+    for line in ["rebalance --sku MUG", "rebalance --sku MUG --dry-run"] {
+        let text = node.run(&words(line)).await.good();
+        for wanted in
+            ["rebalance manual", "\n  stockade transfer MUG --from NODE", "(POST /v1/items/MUG/transfers"]
+        {
+            assert!(text.contains(wanted), "{wanted}: {text}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_quota_of_no_node_is_refused_with_those_that_there_are() {
+    let policy = json!({"quotas": {"gone-1": {"min": 1}}});
+    let there = books("MUG", &[at("eu-1", 1, 0, 0, 0, 0)], &policy);
+    let unknown = json!({"title": "There is no such node", "code": "unknown_node",
+        "errors": [{"field": "quotas.eu", "message": "there is no node eu"}]});
+    let node = Script::start(vec![
+        reply("GET /v1/items/MUG", 200, &there),
+        reply("GET /v1/nodes", 200, members(&[("eu-1", "active", "up"), ("eu-2", "active", "down")])),
+        reply("PUT /v1/items/MUG", 404, unknown),
+    ])
+    .await;
+    for line in ["quota clear MUG mars", "quota set MUG eu --min 1"] {
+        let ran = node.run(&words(line)).await;
+        assert_eq!(ran.status(), 1, "{line}: {ran:?}");
+        let error = ran.error();
+        let name = line.split(' ').nth(3).unwrap();
+        assert!(error.contains(&format!("there is no node {name}")), "{error}");
+        assert!(error.ends_with("name one of the nodes: eu-1 (region eu), eu-2 (region eu)."), "{error}");
+    }
+    let puts = || node.seen().iter().filter(|seen| seen.target.starts_with("PUT ")).count();
+    assert_eq!(puts(), 1, "nothing was put for the clear");
+    // A quota that is there can be taken back, whatever became of its node.
+    let ran = node.run(&words("quota clear MUG gone-1 --dry-run")).await.good();
+    assert!(ran.contains("quota of gone-1  min 1 -> none"), "{ran}");
+}
+
+#[tokio::test]
+async fn a_quota_that_sets_nothing_or_the_opposite_is_refused_before_anything_is_asked() {
+    let node = Script::start(Vec::new()).await;
+    for (line, wanted) in [
+        ("quota set MUG eu-1", "nothing to set: add --weight, --min, --max or --pinned"),
+        ("quota set MUG eu-1 --min 5 --unset min", "--min 5 and --unset min contradict each other"),
+        ("quota set MUG eu-1 --max 5 --unset pinned --unset max", "--max 5 and --unset max"),
+    ] {
+        let ran = node.run(&words(line)).await;
+        assert!(ran.status() == 2 && ran.error().contains(wanted), "{line}: {}", ran.error());
+        assert!(node.seen().is_empty(), "{line}");
+    }
+}
+
+#[tokio::test]
+async fn after_a_quota_is_set_it_is_said_how_to_see_the_moves() {
+    let item =
+        |policy: Value| books("MUG", &[at("eu-1", 100, 40, 0, 10, 3), at("us-1", 0, 0, 40, 2, 0)], &policy);
+    let auto = item(json!({"quotas": {"eu-1": {"max": 10}, "us-1": {"max": 1}}}));
+    let manual = item(json!({"rebalance": "manual", "quotas": {"eu-1": {"max": 50}}}));
+    for (there, wanted, unwanted) in [
+        (
+            auto,
+            vec![
+                "eu-1 has 47 free, more than max 10: it asks for no more, but keeps these until\n  others ask.\n",
+                "\n  stockade rebalance --dry-run --sku MUG\n  stockade explain MUG\n",
+            ],
+            "us-1",
+        ),
+        (manual, vec!["counts for nothing while rebalance is manual"], "keeps these"),
+    ] {
+        let node = Script::start(vec![
+            reply("GET /v1/items/MUG", 200, &there),
+            reply("PUT /v1/items/MUG", 200, &there),
+        ])
+        .await;
+        let ran = node.run(&words("quota set MUG eu-1 --max 10")).await;
+        assert!(wanted.iter().all(|wanted| ran.notes.contains(wanted)), "{}", ran.notes);
+        assert!(!ran.notes.contains(unwanted), "{}", ran.notes);
+        assert!(ran.notes.lines().all(|line| line.chars().count() <= 80), "{}", ran.notes);
+        ran.good();
+        let ran = node.run(&words("quota set MUG eu-1 --max 10 -o json")).await;
+        assert_eq!((ran.status(), ran.notes.as_str()), (0, ""));
+    }
+}
+
+#[tokio::test]
+async fn quotas_are_shown_with_all_else_that_says_where_units_should_be() {
+    let nodes = [at("eu-1", 100, 40, 0, 10, 3), at("us-1", 0, 0, 40, 2, 0)];
+    let shown = async |policy: Value| {
+        let node = Script::start(vec![reply("GET /v1/items/MUG", 200, books("MUG", &nodes, &policy))]).await;
+        node.run(&["quota", "show", "MUG"]).await.good()
+    };
+    let table = "node  free  held  weight  min  max  pinned\n";
+    assert_eq!(
+        shown(json!({"name": "Mug"})).await,
+        format!(
+            "{table}eu-1    47     3\nus-1    38     0\nnothing set: any free unit can be sold anywhere\n"
+        )
+    );
+    let launch = json!({"until": "2030-11-29T09:00:00.000Z", "expected": {"eu-1": 500}});
+    let out =
+        shown(json!({"rebalance": "manual", "launch": launch, "quotas": {"us-1": {"pinned": 7}}})).await;
+    for wanted in [
+        "us-1 has 38 free, more than pinned 7: it asks for no more",
+        "launch until 2030-11-29 09:00:00: eu-1 500\n",
+        "rebalance manual: quotas and a launch count for nothing",
+    ] {
+        assert!(out.contains(wanted), "{wanted}: {out}");
+    }
+    assert!(!out.contains("nothing set"), "{out}");
+}
+
+#[tokio::test]
+async fn a_refusal_says_who_keeps_the_units() {
+    let short = json!({"sku": "MUG", "requested": 50, "available_here": 38, "verdict": "elsewhere",
+        "elsewhere": 47, "unreachable": []});
+    let refusal = json!({"title": "Not enough stock", "code": "insufficient_stock", "shortfalls": [short]});
+    let nodes = [at("eu-1", 100, 40, 0, 10, 3), at("us-1", 0, 0, 40, 2, 0)];
+    let kept = books("MUG", &nodes, &json!({"quotas": {"eu-1": {"min": 40}}}));
+    let members = members(&[("us-1", "active", "up"), ("eu-1", "active", "up")]);
+    let node = Script::start(vec![
+        reply("POST /v1/sales", 409, &refusal),
+        reply("GET /v1/items/MUG", 200, kept),
+        reply("GET /v1/nodes", 200, members),
+    ])
+    .await;
+    let ran = node.run(&words("reserve sell MUG=50 --key k")).await;
+    assert_eq!(ran.status(), 1);
+    let error = ran.error();
+    for wanted in [
+        "eu-1 keeps 40 of MUG by quota",
+        "\n    stockade transfer MUG --from eu-1 --to us-1 12\n    stockade quota clear MUG eu-1\n",
+        "explain MUG",
+    ] {
+        assert!(error.contains(wanted), "{wanted}: {error}");
+    }
+    assert!(!error.contains("--wait-ms"), "{error}");
+    // An admin listener that does not answer leaves the usual advice.
+    let node = Script::start(vec![reply("POST /v1/sales", 409, &refusal), cut("GET /v1/items/MUG")]).await;
+    let error = node.run(&words("reserve sell MUG=50 --key k")).await.error();
+    assert!(error.contains("or try again with a longer --wait-ms; `stockade explain MUG`"), "{error}");
 }
 
 #[tokio::test]
@@ -328,9 +498,9 @@ async fn a_rebalance_is_read_to_its_end() {
 #[tokio::test]
 async fn a_launch_is_changed_node_by_node_and_taken_back_whole() {
     let policy = json!({"rebalance": "auto",
-        "launch": {"until": "2026-11-27T09:00:00.000Z", "expected": {"eu-1": 500, "us-1": 300}}});
+        "launch": {"until": "2030-11-29T09:00:00.000Z", "expected": {"eu-1": 500, "us-1": 300}}});
     let launch = |until: &str, expected: Value| json!({"rebalance": "auto", "launch": {"until": until, "expected": expected}});
-    let was = "2026-11-27T09:00:00.000Z";
+    let was = "2030-11-29T09:00:00.000Z";
     let there = books("MUG", &[at("eu-1", 1, 0, 0, 0, 0)], &policy);
     for (line, wanted) in [
         ("--expect us-1=400", launch(was, json!({"eu-1": 500, "us-1": 400}))),
@@ -351,12 +521,12 @@ async fn a_launch_is_changed_node_by_node_and_taken_back_whole() {
         ])
         .await;
         let out = node.run(&words(&format!("item set MUG {line}"))).await.good();
-        assert!(out.contains("set: launch until 2026-11-27 09:00:00: eu-1 500, us-1 300"), "{out}");
+        assert!(out.contains("set: launch until 2030-11-29 09:00:00: eu-1 500, us-1 300"), "{out}");
         assert_eq!(serde_json::from_str::<Value>(&node.seen()[1].body).unwrap(), wanted, "{line}");
     }
     let node = Script::start(vec![reply("GET /v1/items/MUG", 200, &there)]).await;
     let out = node.run(&words("item set MUG --unset launch --dry-run")).await.good();
-    assert!(out.contains("launch  until 2026-11-27 09:00:00: eu-1 500, us-1 300 -> none"), "{out}");
+    assert!(out.contains("launch  until 2030-11-29 09:00:00: eu-1 500, us-1 300 -> none"), "{out}");
     let ran = node.run(&words("item set MUG --expect eu-1=0 --expect us-1=0")).await;
     assert!(ran.status() == 2 && ran.error().contains("--unset launch"), "{}", ran.error());
 

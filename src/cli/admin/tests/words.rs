@@ -37,7 +37,7 @@ fn what_no_node_would_take_is_refused_at_once() {
         "item set MUG --expect EU=5",
         "item set MUG --expect eu-1=1000000001",
         "item set MUG --launch-until tomorrow",
-        "item set MUG --launch-until 2026-11-27T09:00:00+01:00",
+        "item set MUG --launch-until 2030-11-29T09:00:00+01:00",
         "item list --limit 0",
         "rebalance MUG",
         "rebalance --sku a/b",
@@ -67,5 +67,23 @@ fn what_no_node_would_take_is_refused_at_once() {
         let error = parse(line).map(|cli| format!("{cli:?}")).expect_err(line);
         let is_help = matches!(error.kind(), ErrorKind::DisplayHelp | ErrorKind::DisplayVersion);
         assert!(!is_help && error.exit_code() == 2, "{line}: {error}");
+    }
+}
+
+#[test]
+fn what_is_wrong_with_a_number_or_its_place_is_said() {
+    for (line, wanted) in [
+        ("quota set MUG eu-1 --min -5", "must be a whole number from 0 to 1000000000"),
+        ("quota set MUG eu-1 --pinned=-5", "must be a whole number from 0 to 1000000000"),
+        ("quota set MUG eu-1 --weight 1.5", "must be a whole number from 0 to 1000"),
+        ("quota set MUG eu-1 --weight -1", "must be a whole number from 0 to 1000"),
+        ("quota set MUG eu-1 --weight 99999999999999999999999", "must be a whole number from 0 to 1000"),
+        ("item set MUG --low-stock -1", "must be a whole number from 0 to 1000000000"),
+        ("item set MUG --max-per-order -1", "must be a whole number from 1 to 1000000000"),
+        ("rebalance MUG", "it is an option here, --sku MUG"),
+        ("rebalance MUG --dry-run", "it is an option here, --sku MUG"),
+    ] {
+        let error = parse(line).map(|cli| format!("{cli:?}")).expect_err(line).to_string();
+        assert!(error.contains(wanted), "{line}: {error}");
     }
 }
