@@ -311,8 +311,8 @@ impl Replica {
             job.astray |= is_astray;
             return is_astray;
         }
-        // A member that drains has nothing under way of this id, makes nothing of it, drops what was
-        // sent before this, and has let go what had expired: of earlier attempts nothing is left.
+        // A member that drains makes nothing of this id, drops what was sent before this, and has let
+        // go what waited or had expired: of earlier attempts nothing is left.
         let drains = note.at == from && answer.outcome == Err(Refusal::Draining);
         let has_given_up = drains && !self.jobs.any_sent(from, |job| makes(job, &note.id));
         if !self.placing.is_sole(&note.id, answer.id) && !has_given_up {
@@ -391,10 +391,17 @@ impl Replica {
     }
 
     /// What a peer placed here is refused because this node drains, and the peer goes on without it.
-    /// Should it have expired here, it ends here for good: a confirm could take it up again.
+    /// Should it have expired here, it ends here for good: a confirm could take it up again. Should an
+    /// earlier attempt still wait here, whose sender lost sight of it, it is refused as well: it could
+    /// be served once the node drains no longer.
     pub(super) fn let_go(&mut self, now: Timestamp, job: &Job, id: &ReservationId, out: &mut Effects) {
         if !job.placed_here {
             return;
+        }
+        for earlier in self.jobs.placed_here(|job| makes(job, id)) {
+            let Some(earlier) = self.jobs.unpark(earlier) else { continue };
+            self.shortages.news(earlier.wanted.iter().map(|line| line.sku.clone()));
+            self.finish(earlier, Err(Refusal::Draining), out);
         }
         let change = self.state.decide_cancel(now, id).ok().and_then(|yes| self.sealed(yes).change);
         if let Some(change) = change {
