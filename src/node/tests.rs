@@ -1,5 +1,7 @@
 //! The driver over stores that wait, fail, fill up, and are opened again.
 
+mod lingering;
+
 use std::sync::{Arc, Condvar, Mutex};
 use std::task::Poll;
 

@@ -137,7 +137,9 @@ impl Replica {
 
     /// Decides the job's command on the own books, and applies what it comes to.
     pub(super) fn attempt(&mut self, now: Timestamp, job: &Job, out: &mut Effects) -> Attempt {
-        match job.current() {
+        let command = job.current();
+        self.note_asked(job, &command);
+        match command {
             Command::Put(put) => self.put(now, job, &put, out),
             Command::Confirm { id, if_match, .. } => {
                 let decision = self.state.decide_confirm(now, &id, if_match);
@@ -156,7 +158,7 @@ impl Replica {
                 if self.is_noted(&sell.id) {
                     return Attempt::NotMine;
                 }
-                if self.is_draining() && self.is_new(&sell.id) {
+                if self.turns_away(job, &sell.id) {
                     self.let_go(now, job, &sell.id, out);
                     return Attempt::Done(Err(Refusal::Draining));
                 }
@@ -201,7 +203,7 @@ impl Replica {
         if searches && !mine && may_be_elsewhere && self.state.others().next().is_some() {
             return Attempt::NotMine;
         }
-        if self.is_draining() && self.is_new(&put.id) {
+        if self.turns_away(job, &put.id) {
             self.let_go(now, job, &put.id, out);
             return Attempt::Done(Err(Refusal::Draining));
         }

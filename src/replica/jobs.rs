@@ -217,6 +217,12 @@ impl Jobs {
         self.parked.values().any(|job| sent(job) && kind(job))
     }
 
+    /// Jobs of such a kind that peers placed here.
+    pub fn placed_here(&self, kind: impl Fn(&Job) -> bool) -> Vec<JobId> {
+        let placed = self.parked.iter().filter(|(_, job)| job.placed_here && kind(job));
+        placed.map(|(id, _)| *id).collect()
+    }
+
     /// Jobs that were sent to `owner`, or ask it.
     pub fn sent_to(&self, owner: ReplicaId) -> Vec<JobId> {
         let concerns = |job: &Job| match &job.stage {

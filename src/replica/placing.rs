@@ -20,7 +20,7 @@
 //! The receiver decides on its own books alone, what quotas reserve for it left aside; it never
 //! sends the request on.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::Replica;
 use super::decide::No;
@@ -48,6 +48,9 @@ pub struct Placing {
     wanted: BTreeMap<(ReplicaId, Sku), Units>,
     /// The highest number that each member placed something here under, and its session then.
     heard: BTreeMap<ReplicaId, (u64, u64)>,
+    /// What was let go here while draining, and nobody else has asked for since: whose sender did not
+    /// hear that is told again.
+    let_go: BTreeSet<ReservationId>,
 }
 
 /// One attempt under way.
@@ -107,6 +110,9 @@ impl Placing {
         self.sole.len()
     }
 }
+
+/// Of so many that were let go it is known, at most; retries of others are told `already_cancelled`.
+const MAX_LET_GO: usize = 10_000;
 
 /// By how much a note may be forgotten before its reservation: clocks differ.
 const CLOSE_ENOUGH: Millis = Millis::from_secs(60);
@@ -311,8 +317,8 @@ impl Replica {
             job.astray |= is_astray;
             return is_astray;
         }
-        // A member that drains has nothing under way of this id, makes nothing of it, drops what was
-        // sent before this, and has let go what had expired: of earlier attempts nothing is left.
+        // A member that drains makes nothing of this id, drops what was sent before this, and has let
+        // go what waited or had expired: of earlier attempts nothing is left.
         let drains = note.at == from && answer.outcome == Err(Refusal::Draining);
         let has_given_up = drains && !self.jobs.any_sent(from, |job| makes(job, &note.id));
         if !self.placing.is_sole(&note.id, answer.id) && !has_given_up {
@@ -390,14 +396,41 @@ impl Replica {
         self.placing.is_next(from, session, number)
     }
 
+    /// Whether a reservation of this id would be new here, and this node drains.
+    pub(super) fn turns_away(&self, job: &Job, id: &ReservationId) -> bool {
+        let is_let_go = || job.placed_here && self.placing.let_go.contains(id);
+        self.is_draining() && (self.is_new(id) || is_let_go())
+    }
+
+    /// From its own answer on, everybody is told that what was let go is cancelled.
+    pub(super) fn note_asked(&mut self, job: &Job, command: &Command) {
+        if !job.placed_here
+            && !self.placing.let_go.is_empty()
+            && !matches!(command, Command::Read { .. })
+            && let Some(id) = reservation_of(command)
+        {
+            self.placing.let_go.remove(id);
+        }
+    }
+
     /// What a peer placed here is refused because this node drains, and the peer goes on without it.
-    /// Should it have expired here, it ends here for good: a confirm could take it up again.
+    /// Should it have expired here, it ends here for good: a confirm could take it up again. Should an
+    /// earlier attempt still wait here, whose sender lost sight of it, it is refused as well: it could
+    /// be served once the node drains no longer.
     pub(super) fn let_go(&mut self, now: Timestamp, job: &Job, id: &ReservationId, out: &mut Effects) {
         if !job.placed_here {
             return;
         }
+        for earlier in self.jobs.placed_here(|job| makes(job, id)) {
+            let Some(earlier) = self.jobs.unpark(earlier) else { continue };
+            self.shortages.news(earlier.wanted.iter().map(|line| line.sku.clone()));
+            self.finish(earlier, Err(Refusal::Draining), out);
+        }
         let change = self.state.decide_cancel(now, id).ok().and_then(|yes| self.sealed(yes).change);
         if let Some(change) = change {
+            if self.placing.let_go.len() < MAX_LET_GO {
+                self.placing.let_go.insert(id.clone());
+            }
             let (cause, actor) = (Cause::Withdraw, Some(job.actor()));
             self.commit(now, Change { cause, actor, ..change }, out);
         }

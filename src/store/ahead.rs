@@ -38,12 +38,17 @@ impl<B: StorageBackend> Ahead<B> {
             let length = (upto - fresh.start).min(ZEROS.len() as u64);
             match self.inner.write(fresh.start, &ZEROS[..usize::try_from(length).unwrap_or(0)]) {
                 // What is not filled reads as zeros, too; what is to be written may still fit.
-                Err(error) if error.kind() != io::ErrorKind::StorageFull => return Err(error),
+                Err(error) if !is_full(&error) => return Err(error),
                 _ => fresh.start += length,
             }
         }
         Ok(())
     }
+}
+
+/// The disk, or what its owner may have of it.
+fn is_full(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded)
 }
 
 impl<B: StorageBackend> StorageBackend for Ahead<B> {
@@ -114,6 +119,45 @@ mod tests {
         assert_eq!(read, [0, 0, 9, 9, 8, 8, 8, 8]);
         ahead.read(AHEAD + 20, &mut read).unwrap();
         assert_eq!(read, [5; 8]);
+    }
+
+    /// Has room for so many bytes, and says so in this way.
+    #[derive(Debug)]
+    struct Tight(InMemoryBackend, u64, io::ErrorKind);
+
+    impl StorageBackend for Tight {
+        fn len(&self) -> io::Result<u64> {
+            self.0.len()
+        }
+
+        fn read(&self, offset: u64, out: &mut [u8]) -> io::Result<()> {
+            self.0.read(offset, out)
+        }
+
+        fn set_len(&self, len: u64) -> io::Result<()> {
+            self.0.set_len(len)
+        }
+
+        fn sync_data(&self) -> io::Result<()> {
+            self.0.sync_data()
+        }
+
+        fn write(&self, offset: u64, data: &[u8]) -> io::Result<()> {
+            let fits = offset + data.len() as u64 <= self.1;
+            if fits { self.0.write(offset, data) } else { Err(self.2.into()) }
+        }
+    }
+
+    #[test]
+    fn what_fits_is_written_though_zeros_ahead_of_it_do_not_fit() {
+        use io::ErrorKind::{Other, QuotaExceeded, StorageFull};
+        for (kind, goes_on) in [(StorageFull, true), (QuotaExceeded, true), (Other, false)] {
+            let ahead = Ahead::new(Tight(InMemoryBackend::new(), 100 << 10, kind));
+            ahead.set_len(1 << 20).unwrap();
+            assert_eq!(ahead.write(70 << 10, &[7; 8]).is_ok(), goes_on, "{kind}");
+            let beyond = ahead.write(200 << 10, &[7; 8]);
+            assert!(beyond.is_err_and(|error| error.kind() == kind), "{kind}");
+        }
     }
 
     #[test]

@@ -11,6 +11,7 @@ use proptest::prelude::*;
 use rand::{Rng, RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
+use super::ahead::Ahead;
 use super::conformance::{Found, Place, checkpoint, conforms, head, load};
 use super::directory::{self, Lock};
 use super::journal::Journal;
@@ -165,6 +166,36 @@ impl StorageBackend for FaultyDisk {
     }
 }
 
+/// A disk as the store has it, with zeros written ahead; the test keeps the disk itself.
+#[derive(Debug)]
+struct Lent(Arc<FaultyDisk>);
+
+impl StorageBackend for Lent {
+    fn len(&self) -> io::Result<u64> {
+        self.0.len()
+    }
+
+    fn read(&self, offset: u64, out: &mut [u8]) -> io::Result<()> {
+        self.0.read(offset, out)
+    }
+
+    fn set_len(&self, length: u64) -> io::Result<()> {
+        self.0.set_len(length)
+    }
+
+    fn sync_data(&self) -> io::Result<()> {
+        self.0.sync_data()
+    }
+
+    fn write(&self, offset: u64, bytes: &[u8]) -> io::Result<()> {
+        self.0.write(offset, bytes)
+    }
+}
+
+fn ahead(disk: &Arc<FaultyDisk>) -> Arc<dyn StorageBackend> {
+    Arc::new(Ahead::new(Lent(disk.clone())))
+}
+
 /// Wraps a faulty disk as a place, with the directory for lock and checkpoints.
 struct FaultyPlace {
     dir: tempfile::TempDir,
@@ -185,7 +216,7 @@ impl Place for FaultyPlace {
             return Err(StoreError::Exists { path: PathBuf::new() });
         }
         let new = Arc::new(FaultyDisk::default());
-        Journal::create(new.clone(), self.dir.path(), head, genesis)?;
+        Journal::create(ahead(&new), self.dir.path(), head, genesis)?;
         *disk = Some(new);
         Ok(())
     }
@@ -199,7 +230,8 @@ impl Place for FaultyPlace {
         *disk = Some(opened.clone());
         let full = self.full.clone();
         let free = FreeSpace::new(move || Ok(if full.load(Ordering::Relaxed) { 0 } else { u64::MAX }));
-        let store = RedbStore::assemble(self.dir.path(), StoreOptions::default(), lock, opened, free)?;
+        let store =
+            RedbStore::assemble(self.dir.path(), StoreOptions::default(), lock, ahead(&opened), free)?;
         Ok(Box::new(store))
     }
 
@@ -220,13 +252,13 @@ fn the_embedded_store_conforms() {
 
 fn new_disk() -> Arc<FaultyDisk> {
     let disk = Arc::new(FaultyDisk::default());
-    Journal::create(disk.clone(), &PathBuf::from("faulty"), head("eu-1"), b"genesis").unwrap();
+    Journal::create(ahead(&disk), &PathBuf::from("faulty"), head("eu-1"), b"genesis").unwrap();
     disk
 }
 
 pub(super) fn open_on(disk: Arc<FaultyDisk>, dir: &std::path::Path) -> Result<RedbStore, StoreError> {
     let lock = Lock::exclusive(dir)?;
-    RedbStore::assemble(dir, StoreOptions::default(), lock, disk, FreeSpace::new(|| Ok(u64::MAX)))
+    RedbStore::assemble(dir, StoreOptions::default(), lock, ahead(&disk), FreeSpace::new(|| Ok(u64::MAX)))
 }
 
 fn body(number: u64) -> Vec<u8> {
@@ -398,7 +430,7 @@ fn the_journal_may_not_outgrow_its_limit_but_a_checkpoint_makes_room() {
     let lock = Lock::exclusive(dir.path()).unwrap();
     let free = FreeSpace::new(|| Ok(u64::MAX));
     let disk = new_disk();
-    let mut store = RedbStore::assemble(dir.path(), options, lock, disk.clone(), free).unwrap();
+    let mut store = RedbStore::assemble(dir.path(), options, lock, ahead(&disk), free).unwrap();
     load(&mut store).unwrap();
     for _ in 0..4 {
         while store.append(&[3; 1_000]).is_ok() {}

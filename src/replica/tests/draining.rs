@@ -103,3 +103,86 @@ fn two_that_drain_do_not_give_to_each_other() {
     assert_eq!(bed.available(0, "TEE") + bed.available(1, "TEE"), 4);
     assert_eq!(bed.available(0, "TEE"), before.0);
 }
+
+#[test]
+fn what_waits_at_a_node_that_drains_is_not_made_once_its_sender_went_on_without_it() {
+    let mut bed = Bed::new(3);
+    bed.item(0, "TEE", 1);
+    bed.run(1_000);
+    let patient = |wait| match put("A", &[("TEE", 1)]) {
+        Command::Put(put) => Command::Put(Put { wait: Millis(wait), ..put }),
+        other => other,
+    };
+    // Placed, but the unit is gone by then, and the refusal is lost.
+    bed.send(2, Request::plain(patient(500)));
+    bed.send(0, Request::plain(sell("X")));
+    bed.cut.insert((0, 2));
+    bed.run(4_000);
+    bed.cut.clear();
+    // A retry waits there for units of the third node, and its sender loses sight of it.
+    bed.cut.insert((1, 0));
+    bed.send(2, Request::plain(patient(10_000)));
+    bed.deliver_between(2, 0);
+    bed.unlink(0, 2);
+    assert_eq!(bed.hosts[0].replica.jobs.len(), 1, "it waits");
+    bed.link(0, 2);
+    bed.run(20);
+    let command = drain(&bed, 0);
+    bed.call(0, command).unwrap();
+    bed.call(2, Command::Receive(movement("TEE", 5))).unwrap();
+    bed.call(2, patient(500)).unwrap();
+    let command = resume(&bed, 0);
+    bed.call(0, command).unwrap();
+    bed.run(12_000);
+    let has = |n: usize| bed.hosts[n].replica.reservations().any(|reservation| reservation.id == id("A"));
+    assert_eq!([has(0), has(2)], [false, true], "one id, one effect");
+}
+
+/// A reservation that node 2 placed at node 0 and that has expired there. Node 0 drains, node 2 has units.
+fn expired_at_a_node_that_drains() -> Bed {
+    let mut bed = Bed::new(3);
+    bed.item(0, "TEE", 2);
+    bed.run(1_000);
+    bed.call(2, put("A", &[("TEE", 1)])).unwrap();
+    bed.run(700_000);
+    let command = drain(&bed, 0);
+    bed.call(0, command).unwrap();
+    bed.run(2_000);
+    bed.call(2, Command::Receive(movement("TEE", 5))).unwrap();
+    bed
+}
+
+fn held_at_2(outcome: &Outcome) -> bool {
+    matches!(outcome, Ok(Answer::Reservation(claimed)) if claimed.node.as_str() == "n-2")
+}
+
+#[test]
+fn an_id_that_was_let_go_is_made_elsewhere_also_when_it_is_asked_for_twice_at_once() {
+    let mut bed = expired_at_a_node_that_drains();
+    let tokens = [0, 1].map(|_| bed.send(2, Request::plain(put("A", &[("TEE", 1)]))));
+    bed.run(4_000);
+    let [first, second] = tokens.map(|token| bed.replies[&token].outcome.clone());
+    assert_eq!(first, Err(Refusal::Draining), "the other one is on its way still");
+    assert!(held_at_2(&second), "{second:?}");
+}
+
+#[test]
+fn an_id_that_was_let_go_is_made_elsewhere_also_when_that_was_not_heard() {
+    for is_cancelled in [false, true] {
+        let mut bed = expired_at_a_node_that_drains();
+        bed.cut.insert((0, 2));
+        let token = bed.send(2, Request::plain(put("A", &[("TEE", 1)])));
+        bed.run(4_000);
+        bed.cut.clear();
+        assert_eq!(bed.replies[&token].outcome, Err(Refusal::OutcomeUnknown));
+        if is_cancelled {
+            bed.call(2, cancel("A")).unwrap();
+        }
+        let again = bed.call(2, put("A", &[("TEE", 1)]));
+        if is_cancelled {
+            assert_eq!(again, Err(Refusal::AlreadyCancelled), "as the buyer was told");
+        } else {
+            assert!(held_at_2(&again), "{again:?}");
+        }
+    }
+}
