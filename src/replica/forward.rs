@@ -159,9 +159,10 @@ impl Replica {
         out: &mut Effects,
     ) {
         let asker = Asker::Peer(from, forward.id);
+        let is_once = forward.placing || matches!(forward.request.command, Command::Transfer(_));
         match check_forwarded(&forward.request.command) {
             // As if it had been lost.
-            Ok(()) if forward.placing && !self.takes_placed(from, forward.id) => {}
+            Ok(()) if is_once && !self.takes_in_order(from, forward.id) => {}
             Ok(()) => self.take_request(now, asker, forward.request, forward.placing, out),
             Err(message) => {
                 let name = self.state.name_of(from);

@@ -390,8 +390,9 @@ impl Replica {
         self.resume(now, id, job, Err(refusal), out);
     }
 
-    /// Whether what a peer placed here is no repeat, and was not overtaken.
-    pub(super) fn takes_placed(&mut self, from: ReplicaId, number: u64) -> bool {
+    /// Whether what a peer sent to be done here, and would be done again, is no repeat and was not
+    /// overtaken.
+    pub(super) fn takes_in_order(&mut self, from: ReplicaId, number: u64) -> bool {
         let session = self.links.session(from);
         self.placing.is_next(from, session, number)
     }

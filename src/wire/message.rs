@@ -194,8 +194,8 @@ pub struct Forward {
     #[n(1)]
     pub request: Request,
     /// A reservation or sale for which the sender lacks units: to be decided on what no quota
-    /// reserves for the receiver, if the receiver does not know the id. Of several on one link the
-    /// sender's numbers rise; one that was overtaken counts as lost.
+    /// reserves for the receiver, if the receiver does not know the id. Of these, and of transfers,
+    /// on one link the sender's numbers rise; one that was overtaken counts as lost.
     #[n(2)]
     #[cbor(default)]
     pub placing: bool,

@@ -576,3 +576,24 @@ fn a_node_whose_disk_is_not_proven_proves_no_item_sold_out() {
     assert!(!bed.hosts[2].ready);
     assert_eq!(verdict(&outcome), Some(Verdict::Unknown));
 }
+
+#[test]
+fn a_transfer_that_was_refused_is_not_done_by_a_repeat_of_its_message() {
+    let mut bed = Bed::new(2);
+    bed.call(0, Command::SetItem { sku: sku("TEE"), policy: Policy::default() }).unwrap();
+    bed.run(500);
+    let (from, to) = (bed.name(0), bed.name(1));
+    let transfer = Transfer { sku: sku("TEE"), from, to, quantity: Units(3), reference: None };
+    let request = Request::plain(Command::Transfer(transfer.clone()));
+    let node = bed.name(1);
+    let forward = Input::Message {
+        node,
+        message: Message::Forward(Forward { id: 7_000_000, request, placing: false }),
+    };
+    bed.step(0, forward.clone());
+    bed.run(100);
+    bed.call(0, Command::Receive(movement("TEE", 5))).unwrap();
+    bed.step(0, forward);
+    bed.run(500);
+    assert_eq!(bed.available(0, "TEE"), 5);
+}
