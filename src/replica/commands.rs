@@ -303,8 +303,6 @@ impl Replica {
                 let created = !matches!(job.request.command, Command::Transfer(_));
                 let outcome = self.books_after(now, sku, &change, created);
                 self.commit_answer(now, job, Some(change), &outcome, out);
-                // What a quota reserves here may have gone.
-                self.shortages.stir(now, sku, Stir::ASKED);
                 Attempt::Done(outcome)
             }
             Err(no) => self.refused(now, job, no, out),
@@ -377,13 +375,13 @@ impl Replica {
         }
     }
 
-    /// What is free again here may be what a quota or a launch wants elsewhere.
-    pub(super) fn note_released(&mut self, now: Timestamp, change: &Change) {
+    /// What is free again here may be what a quota or a launch wants elsewhere; and with any other
+    /// change what a quota reserves here may have gone.
+    pub(super) fn note_change(&mut self, now: Timestamp, change: &Change) {
         for raise in &change.rows {
-            if raise.cells.iter().any(|cell| cell.new.cell == Cell::Released)
-                && self.state.policy(&raise.sku).is_some_and(Policy::names_nodes)
-            {
-                self.shortages.stir(now, &raise.sku, Stir::SUPPLIED);
+            if self.state.policy(&raise.sku).is_some_and(Policy::names_nodes) {
+                let supplied = raise.cells.iter().any(|cell| cell.new.cell == Cell::Released);
+                self.shortages.stir(now, &raise.sku, Stir { supplied, ..Stir::ASKED });
             }
         }
     }

@@ -229,7 +229,7 @@ impl Replica {
 
     /// Applies a change that was just decided, and notes it for the journal.
     fn commit(&mut self, now: Timestamp, change: Change, out: &mut Effects) {
-        self.note_released(now, &change);
+        self.note_change(now, &change);
         self.note(now, Record::Change(Box::new(change)), out);
     }
 

@@ -134,6 +134,23 @@ fn a_floor_is_filled_after_a_write_off_too() {
 }
 
 #[test]
+fn a_floor_is_filled_after_a_confirm_took_up_what_had_expired() {
+    let mut bed = Bed::new(2);
+    bed.item(0, "TEE", 90);
+    quota(&mut bed, 1, floor(20));
+    bed.run(1_000);
+    bed.call(1, put("A", &[("TEE", 20)])).unwrap();
+    bed.run(601_000);
+    let before = bed.available(1, "TEE");
+    assert!(before >= 20, "what expired is free again");
+    bed.call(1, put("B", &[("TEE", before - 20)])).unwrap();
+    bed.call(1, confirm("A")).unwrap();
+    assert_eq!(bed.available(1, "TEE"), 0);
+    bed.run(500);
+    assert_eq!(bed.available(1, "TEE"), 20);
+}
+
+#[test]
 fn a_restarted_node_asks_for_the_floor_that_it_lacks() {
     let mut bed = Bed::new(2);
     bed.item(0, "TEE", 90);
