@@ -122,6 +122,7 @@ bugs! {
     AskLivelock "ask-livelock" "two that want each other's units both give";
     QuotasIgnored "quotas-ignored" "rights that a quota reserves are given away";
     FloorGivenUnasked "floor-given-unasked" "who gives unasked does not mind what a quota reserves here";
+    UnseenGiftsRepeated "unseen-gifts-repeated" "an ask is met as if nothing had been given since it was sent";
     DryRunMoves "dry-run-moves" "a dry run of a rebalance begins what it tells";
     DrainLeavesUnits "drain-leaves-units" "what comes free while draining is not handed over";
     DrainedTooEarly "drained-too-early" "a node says it is drained while it holds units";

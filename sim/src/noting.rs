@@ -4,12 +4,13 @@ use std::collections::BTreeMap;
 
 use stockade::limits::ASK_TIMEOUT;
 use stockade::types::{
-    Answer, Applied, Command, IdempotencyKey, Reply, ReservationState, Sku, Timestamp, Units,
+    Answer, Applied, Cell, Command, IdempotencyKey, Reply, ReservationState, Sku, Timestamp, Units,
 };
+use stockade::wire::message::AskLine;
 use stockade::wire::{Body, Cause, Change, Key, Message};
 
 use crate::checks::donors::Donor;
-use crate::checks::{Checked, placed, sizes};
+use crate::checks::{Checked, gifts, placed, sizes};
 use crate::claims::{claims, makes, refusals, shortfalls};
 use crate::coverage::Kind;
 use crate::host::Open;
@@ -232,6 +233,29 @@ impl Oracle {
             round_trip: round_trips[from * self.watches.len() + to],
         };
         self.donors.asked(from, stamp, line.0, donor)
+    }
+
+    /// What an ask wants, and all that the receiver ever gave the sender of it.
+    pub(crate) fn gifts_before(&self, from: usize, to: usize, message: &Message) -> Vec<(AskLine, u64)> {
+        let Message::Ask(ask) = message else { return Vec::new() };
+        let first = |n: usize| !ask.lines[..n].iter().any(|line| line.sku == ask.lines[n].sku);
+        let lines = ask.lines.iter().enumerate().filter(|(n, _)| first(*n));
+        lines.map(|(_, line)| (line.clone(), self.given(to, from, &line.sku))).collect()
+    }
+
+    /// The ask was answered.
+    ///
+    /// # Errors
+    /// When units went twice.
+    pub(crate) fn check_gifts(&self, from: usize, to: usize, asked: &[(AskLine, u64)]) -> Checked {
+        asked
+            .iter()
+            .try_for_each(|(line, before)| gifts::check(line, *before, self.given(to, from, &line.sku)))
+    }
+
+    fn given(&self, giver: usize, taker: usize, sku: &Sku) -> u64 {
+        let row = self.books[giver].memory.rows.get(sku);
+        row.and_then(|row| row.0.get(&Cell::Sent(self.member(taker)))).copied().unwrap_or(0)
     }
 
     /// A message arrives; `clock` is the receiver's.

@@ -581,7 +581,9 @@ impl World {
         match codec::decode(&parcel.bytes) {
             Ok(message) => {
                 self.watch_message(parcel.from, parcel.to, &message);
-                self.step(parcel.to, Input::Message { node: node(parcel.from), message })
+                let asked = self.oracle.gifts_before(parcel.from, parcel.to, &message);
+                self.step(parcel.to, Input::Message { node: node(parcel.from), message })?;
+                self.oracle.check_gifts(parcel.from, parcel.to, &asked)
             }
             Err(e) => Err(Violation::of(Property::Recovery, format!("a message cannot be read: {e}"))),
         }

@@ -13,6 +13,7 @@ pub mod donors;
 pub mod drained;
 pub mod expiry;
 pub mod floors;
+pub mod gifts;
 pub mod keys;
 pub mod makers;
 pub mod moves;
@@ -67,6 +68,7 @@ pub enum Property {
     PlannedMoves,
     Donors,
     Floors,
+    Gifts,
     /// The replica's own assertions.
     Panic,
 }
