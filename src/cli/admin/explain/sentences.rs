@@ -33,7 +33,7 @@ fn move_sentence(entry: &Entry) -> String {
 fn cause_words(cause: &str) -> &str {
     match cause {
         "give_for_buyer" => "for a buyer there",
-        "give_for_balance" => "to where more is asked for",
+        "give_for_balance" => "to where more of it should be",
         "give_unasked" => "ahead of its buyers",
         "give_for_drain" => "because it is drained",
         "transfer" => "because an admin said so",

@@ -144,7 +144,7 @@ fn each_move_is_told_with_its_cause_and_reason() {
     assert_eq!(
         told.sentences,
         [
-            "2026-05-03 10:00:00 eu-1 gave 12 to us-1, to where more is asked for: us-1 sells 3 a minute and \
+            "2026-05-03 10:00:00 eu-1 gave 12 to us-1, to where more of it should be: us-1 sells 3 a minute and \
              has 4 free.",
             "2026-05-03 10:00:00 eu-1 gave 12 to us-1, for a buyer there.",
             "2026-05-03 10:00:00 eu-1 gave 12 to us-1, give_for_reasons_of_another_release.",
