@@ -379,8 +379,12 @@ impl Replica {
     /// change what a quota reserves here may have gone.
     pub(super) fn note_change(&mut self, now: Timestamp, change: &Change) {
         for raise in &change.rows {
-            if self.state.policy(&raise.sku).is_some_and(Policy::names_nodes) {
-                let supplied = raise.cells.iter().any(|cell| cell.new.cell == Cell::Released);
+            let Some(policy) = self.state.policy(&raise.sku).filter(|policy| policy.names_nodes()) else {
+                continue;
+            };
+            let has_floor = policy.quotas.get(self.name()).is_some_and(|quota| !quota.floor().is_zero());
+            let supplied = raise.cells.iter().any(|cell| cell.new.cell == Cell::Released);
+            if supplied || has_floor {
                 self.shortages.stir(now, &raise.sku, Stir { supplied, ..Stir::ASKED });
             }
         }

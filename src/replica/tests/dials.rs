@@ -219,7 +219,7 @@ fn each_move_says_why_in_the_words_of_the_dial() {
     bed.run(1_000);
     let reasons = bed.reasons(0);
     assert!(
-        reasons.iter().any(|why| why.contains("n-2 lacked 20 that a quota reserves towards its target of")
+        reasons.iter().any(|why| why.contains("n-2 lacked 20 that a quota reserves, and should hold")
             && why.contains("(min 20)")),
         "{reasons:?}"
     );
