@@ -66,6 +66,13 @@ def map_body(context, body):
     return sensible(written_as_integers(body))
 
 
+@schemathesis.hook
+def before_call(context, case, kwargs):
+    """Bodies that are made from examples and bounds of the schema come by here alone."""
+    if isinstance(case.body, dict) and "launch" in case.body:
+        case.body = sensible(case.body)
+
+
 def as_line(value):
     return value if isinstance(value, str) else json.dumps(value)
 
