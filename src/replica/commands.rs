@@ -267,7 +267,9 @@ impl Replica {
     ) -> Attempt {
         let decision = self.state.decide_arrival(now, movement, cause).map(|draft| self.seal(draft));
         if decision.is_ok() {
-            self.shortages.stir(now, &movement.sku, Stir::SUPPLIED);
+            // A launch is supplied before its buyers come, whether or not anybody is low.
+            let set = self.state.policy(&movement.sku).is_some_and(|policy| policy.is_launched(now));
+            self.shortages.stir(now, &movement.sku, Stir { set, ..Stir::SUPPLIED });
         }
         if cause != Cause::Return {
             return self.moved(now, job, &movement.sku, decision, out);
@@ -349,21 +351,10 @@ impl Replica {
         }
         let before = self.state.policy(sku).cloned();
         let (draft, created) = self.state.decide_set_item(now, sku, policy);
-        let outcome = match draft.map(|draft| self.seal(draft)) {
-            Some(change) => {
-                let outcome = self.books_after(now, sku, &change, created);
-                self.commit_answer(now, job, Some(change), &outcome, out);
-                self.note_policy(now, sku, before.as_ref());
-                outcome
-            }
-            None => {
-                let books = self.state.books(sku, |replica| self.as_of(now, replica));
-                let outcome = books.map(|books| Answer::Books { books, created: false });
-                let outcome = outcome.ok_or(Refusal::UnknownSku { sku: sku.clone(), line: None });
-                self.commit_answer(now, job, None, &outcome, out);
-                outcome
-            }
-        };
+        let change = self.seal(draft);
+        let outcome = self.books_after(now, sku, &change, created);
+        self.commit_answer(now, job, Some(change), &outcome, out);
+        self.note_policy(now, sku, before.as_ref());
         Attempt::Done(outcome)
     }
 

@@ -327,15 +327,13 @@ impl State {
         Ok(draft)
     }
 
-    /// What an admin sets; `None` when it is so already. The flag: the item is new.
-    pub fn decide_set_item(&self, now: Timestamp, sku: &Sku, policy: &Policy) -> (Option<Draft<'_>>, bool) {
-        let current = self.items.get(sku).and_then(|item| item.setting.as_ref());
-        if current.is_some_and(|(_, _, known)| known == policy) {
-            return (None, false);
-        }
+    /// What an admin sets, also when it is so already by what is known here: it may have been
+    /// changed elsewhere, and the last writer counts. The flag: the item is new.
+    pub fn decide_set_item(&self, now: Timestamp, sku: &Sku, policy: &Policy) -> (Draft<'_>, bool) {
+        let is_new = self.policy(sku).is_none();
         let mut draft = Draft::new(self, now, Cause::SetItem);
         self.write_setting(&mut draft, now, sku, policy);
-        (Some(draft), current.is_none())
+        (draft, is_new)
     }
 
     pub(super) fn write_setting(&self, draft: &mut Draft<'_>, now: Timestamp, sku: &Sku, policy: &Policy) {

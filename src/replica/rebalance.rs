@@ -121,6 +121,8 @@ pub enum Owed {
     Nothing,
     /// It has little of what a launch expects to be asked for.
     Launch,
+    /// It has less than it wishes for since an admin changed what is wanted.
+    Setting,
     /// It has less than half of what a quota reserves for it.
     Floor,
 }
@@ -462,6 +464,8 @@ impl Situation {
             Owed::Nothing
         } else if self.here.lacks_floor() {
             Owed::Floor
+        } else if self.settling && self.is_worth(&self.here, self.lack(&self.here)) {
+            Owed::Setting
         } else if self.here.is_launched() && self.is_low(&self.here, Millis(0)) {
             Owed::Launch
         } else {

@@ -169,7 +169,7 @@ impl Replica {
             (false, Some(_)) => format!("needed {need} for buyers and wished for {want} more"),
         };
         let why = format!(
-            "{} {asked}, and should hold {}; here {} of {} were beyond the target",
+            "{} {asked}; as known here it should hold {}, and {} of {} here were beyond the target",
             self.state.name_of(to),
             situation.target_and_dials(to),
             situation.surplus(&situation.here),

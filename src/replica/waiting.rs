@@ -14,7 +14,7 @@ use super::rebalance::{Holder, Owed, Situation};
 use super::verdict::Prospect;
 use crate::limits::{
     ASK_PAUSE, ASK_PAUSE_MAX, ASK_TIMEOUT, BALANCE_AT_ONCE, BALANCE_INTERVAL, LOOK_PAUSE_MAX, MAX_JOBS,
-    MAX_WAITING_FOR_ITEM, PULL_PAUSE,
+    MAX_WAITING_FOR_ITEM, PULL_PAUSE, SETTLE_PAUSE_MAX,
 };
 use crate::planted::{self, Bug};
 use crate::types::{Gauge, Line, Millis, NodeName, Policy, Rebalance, ReplicaId, Sku, Timestamp, Units};
@@ -43,11 +43,13 @@ pub struct Shortages {
     looks: BTreeSet<(Timestamp, Sku)>,
 }
 
-/// The next look at a floor, and the pause before it.
+/// The next look at what is owed, and the pause before it.
 #[derive(Clone, Copy, Debug, Default)]
 struct Look {
     at: Timestamp,
     pause: Millis,
+    /// An admin changed what is wanted.
+    set: bool,
 }
 
 /// What makes an item's balance worth a look, beyond that buyers ask for it.
@@ -119,20 +121,27 @@ impl Shortages {
         self.balance_at.get_or_insert(now.after(BALANCE_INTERVAL));
     }
 
-    /// A floor is looked at until it is filled, with a growing pause. For a launch, which only
-    /// guesses at what buyers will do, the next look is theirs.
+    /// A floor is looked at until it is filled, with a growing pause; what an admin changed for a
+    /// while, for others may hear of it after the ask. For a launch, which only guesses at what
+    /// buyers will do, the next look is theirs.
     fn note_owed(&mut self, now: Timestamp, sku: &Sku, owed: Owed) {
-        if owed != Owed::Floor
-            && let Some(look) = self.owed.remove(sku)
-        {
-            self.looks.remove(&(look.at, sku.clone()));
-        }
-        if owed == Owed::Nothing {
-            return;
-        }
+        let longest = match owed {
+            Owed::Floor => LOOK_PAUSE_MAX,
+            Owed::Setting => SETTLE_PAUSE_MAX,
+            Owed::Launch | Owed::Nothing => {
+                if let Some(look) = self.owed.remove(sku) {
+                    self.looks.remove(&(look.at, sku.clone()));
+                }
+                if owed == Owed::Launch {
+                    self.owed.insert(sku.clone(), Look::default());
+                }
+                return;
+            }
+        };
         let look = self.owed.entry(sku.clone()).or_default();
-        if owed == Owed::Floor && look.at <= now {
-            look.pause = Millis((look.pause.0 * 2).clamp(PULL_PAUSE.0, LOOK_PAUSE_MAX.0));
+        look.set |= owed == Owed::Setting;
+        if look.at <= now && (owed == Owed::Floor || look.pause < longest) {
+            look.pause = Millis((look.pause.0 * 2).clamp(PULL_PAUSE.0, longest.0));
             look.at = now.after(look.pause);
             self.looks.insert((look.at, sku.clone()));
         }
@@ -140,8 +149,8 @@ impl Shortages {
 
     /// A member can be asked again: it may have what is owed.
     pub fn linked(&mut self, now: Timestamp) {
-        for sku in std::mem::take(&mut self.owed).into_keys() {
-            self.stir(now, &sku, Stir::ASKED);
+        for (sku, look) in std::mem::take(&mut self.owed) {
+            self.stir(now, &sku, Stir { set: look.set, ..Stir::ASKED });
         }
         self.looks.clear();
     }
@@ -452,7 +461,8 @@ impl Replica {
         }
         while self.shortages.looks.first().is_some_and(|(time, _)| *time <= now) {
             let Some((_, sku)) = self.shortages.looks.pop_first() else { break };
-            self.shortages.stir(now, &sku, Stir::ASKED);
+            let set = self.shortages.owed.get(&sku).is_some_and(|look| look.set);
+            self.shortages.stir(now, &sku, Stir { set, ..Stir::ASKED });
         }
         if self.shortages.balance_at.is_some_and(|time| time <= now) {
             self.shortages.balance_at = None;
@@ -465,7 +475,7 @@ impl Replica {
         let items = self.state.items.iter();
         let items = items.filter(|(_, item)| item.policy().is_some_and(Policy::names_nodes));
         let skus: Vec<Sku> = items.map(|(sku, _)| sku.clone()).collect();
-        skus.iter().for_each(|sku| self.shortages.stir(now, sku, Stir::ASKED));
+        skus.iter().for_each(|sku| self.shortages.stir(now, sku, Stir::SET));
     }
 
     /// Looks at items that were stirred: pulls rights that are low here, and gives unasked to members
@@ -476,13 +486,13 @@ impl Replica {
         for _ in 0..BALANCE_AT_ONCE {
             let Some((sku, stir)) = self.shortages.stirred.pop_first() else { break };
             let mut situation = self.situation(now, &sku);
+            situation.settling = stir.set;
+            // All who lack anything by a new quota ask for it themselves: given unasked as well, it
+            // could come from two sides.
             if stir.supplied {
                 self.give_unasked(now, &sku, &situation, out);
             }
             self.shortages.note_owed(now, &sku, situation.owed());
-            // All who lack anything by a new quota ask for it themselves: given unasked as well, it
-            // would come twice.
-            situation.settling = stir.set;
             if self.shortages.pulls.contains_key(&sku) && !stir.set || self.jobs.is_waited_for(&sku) {
                 continue;
             }

@@ -93,6 +93,11 @@ impl Policy {
         !self.quotas.is_empty() || self.launch.is_some()
     }
 
+    /// A launch is on.
+    pub fn is_launched(&self, now: Timestamp) -> bool {
+        self.launch.as_ref().is_some_and(|launch| now < launch.until)
+    }
+
     /// Whether rights move by it as by `other`.
     pub fn moves_like(&self, other: &Policy) -> bool {
         self.rebalance == other.rebalance && self.quotas == other.quotas && self.launch == other.launch

@@ -188,6 +188,70 @@ fn a_launch_is_divided_as_it_was_said_and_again_when_it_is_corrected() {
 }
 
 #[test]
+fn a_dial_that_the_giver_hears_of_after_the_ask_is_followed() {
+    let mut bed = Bed::new(3);
+    launch(&mut bed, &[300, 100, 0]);
+    bed.call(0, Command::Receive(movement("TEE", 400))).unwrap();
+    bed.run(1_000);
+    assert_eq!(all(&bed), [300, 100, 0]);
+    // Set at the node that lacks, whose ask overtakes the setting.
+    bed.cut_bulk.extend([(1, 0), (1, 2)]);
+    let expected = [(bed.name(0), Units(100)), (bed.name(1), Units(300))].into();
+    let until = bed.now.after(Millis::from_secs(3_600));
+    let policy = Policy { launch: Some(Launch { until, expected }), ..Policy::default() };
+    bed.call(1, Command::SetItem { sku: sku("TEE"), policy }).unwrap();
+    bed.run(300);
+    assert_eq!(all(&bed), [300, 100, 0]);
+    bed.cut_bulk.clear();
+    bed.run(8_000);
+    assert_eq!(all(&bed), [100, 300, 0]);
+}
+
+#[test]
+fn a_second_delivery_of_a_launch_goes_to_its_places_too() {
+    let mut bed = Bed::new(3);
+    launch(&mut bed, &[0, 50, 50]);
+    for _ in 0..2 {
+        bed.call(0, Command::Receive(movement("TEE", 50))).unwrap();
+        bed.run(1_000);
+    }
+    assert_eq!(all(&bed), [0, 50, 50]);
+}
+
+#[test]
+fn a_node_that_takes_work_again_gets_its_part_of_a_launch() {
+    let mut bed = Bed::new(3);
+    launch(&mut bed, &[100, 100, 100]);
+    bed.call(0, Command::Receive(movement("TEE", 300))).unwrap();
+    bed.run(1_000);
+    drain(&mut bed, 2, true);
+    bed.run(2_000);
+    drain(&mut bed, 2, false);
+    bed.run(8_000);
+    assert_eq!(bed.available(2, "TEE"), 100);
+}
+
+#[test]
+fn the_later_of_two_admins_counts_though_he_sets_what_his_node_has_already() {
+    let mut bed = Bed::new(2);
+    let named = |name: &str| Command::SetItem {
+        sku: sku("TEE"),
+        policy: Policy { name: Some(name.into()), ..Policy::default() },
+    };
+    bed.call(0, named("one")).unwrap();
+    bed.run(100);
+    bed.cut_bulk.insert((1, 0));
+    bed.call(1, named("two")).unwrap();
+    bed.now = bed.now.after(Millis(10));
+    bed.call(0, named("one")).unwrap();
+    bed.cut_bulk.clear();
+    bed.run(2_000);
+    for n in 0..2 {
+        assert_eq!(bed.books(n, "TEE").policy.name.as_deref(), Some("one"));
+    }
+}
+
+#[test]
 fn a_changed_weight_moves_units_at_once_and_a_changed_name_does_not() {
     let mut bed = Bed::new(2);
     bed.item(0, "TEE", 50);
@@ -219,8 +283,10 @@ fn each_move_says_why_in_the_words_of_the_dial() {
     bed.run(1_000);
     let reasons = bed.reasons(0);
     assert!(
-        reasons.iter().any(|why| why.contains("n-2 lacked 20 that a quota reserves, and should hold")
-            && why.contains("(min 20)")),
+        reasons
+            .iter()
+            .any(|why| why.contains("n-2 lacked 20 that a quota reserves; as known here it should hold")
+                && why.contains("(min 20)")),
         "{reasons:?}"
     );
     quota(&mut bed, 2, floor(90));
