@@ -4,7 +4,7 @@
 
 use std::rc::Rc;
 
-use stockade::limits::LOOK_PAUSE_MAX;
+use stockade::limits::{LOOK_PAUSE_MAX, SETTLE_PAUSE_MAX};
 use stockade::types::{
     Caller, Command, IdempotencyKey, Line, Millis, Movement, Outcome, Policy, Rebalance, Request,
     ReservationId, Sell, Sku, Units,
@@ -24,6 +24,8 @@ const CONVERGE: Span = Span::seconds(10);
 /// How long what quotas reserve may take to get there: the longest pause before a node looks again
 /// whether it can be had, and time for the moves.
 const FLOORS: Span = Span::millis(LOOK_PAUSE_MAX.0 + 5_000);
+/// So long after a start, a link or a change of what is wanted a node looks again for what it lacks.
+const SETTLE: Span = Span::millis(2 * SETTLE_PAUSE_MAX.0);
 /// Longer than a world lasts.
 const FOREVER: Span = Span::seconds(100_000);
 /// How often a request is tried while faults rage. None of them lasts so long.
@@ -48,6 +50,7 @@ impl World {
         self.check_drained()?;
         self.wait(FLOORS, |world| world.check_floors().is_ok())?;
         self.check_floors()?;
+        self.run_until(self.now.after(SETTLE))?;
         self.be_quiet()?;
         self.mend_bridge()?;
         self.settle_all()?;

@@ -26,6 +26,15 @@ pub struct Books {
     pub last_refusal: Option<Option<Refusal>>,
 }
 
+impl Books {
+    /// Whether that time had come when these books were written.
+    pub fn is_past(&self, text: &str) -> bool {
+        let time = |text: &str| text.parse::<jiff::Timestamp>().ok();
+        let newest = self.nodes.iter().filter_map(|at| time(&at.as_of)).max();
+        newest.zip(time(text)).is_some_and(|(newest, time)| time <= newest)
+    }
+}
+
 /// A member that is there, also when it is null.
 fn told<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Option<Option<Refusal>>, D::Error> {
     Option::<Refusal>::deserialize(deserializer).map(Some)

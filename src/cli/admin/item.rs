@@ -232,10 +232,33 @@ pub async fn books(node: &Node, sku: &Sku) -> anyhow::Result<Option<Books>> {
 
 impl SetArgs {
     async fn run(self, desk: &mut Desk<'_>, node: &Node, format: Format) -> anyhow::Result<Ending> {
+        self.check()?;
         let before = books(node, &self.sku).await?.map(|books| books.policy);
         let mut policy = before.clone().unwrap_or_default();
         self.apply(&mut policy)?;
         Ok(put_policy(desk, node, &self.sku, (before, policy), self.care, format).await?.0)
+    }
+
+    /// (With `--unset launch` what is expected besides begins anew.)
+    ///
+    /// # Errors
+    /// When two options say different things.
+    fn check(&self) -> anyhow::Result<()> {
+        let set = [
+            ("name", self.name.is_some(), Field::Name),
+            ("low-stock", self.low_stock.is_some(), Field::LowStock),
+            ("max-per-order", self.max_per_order.is_some(), Field::MaxPerOrder),
+        ];
+        let both = set.iter().find(|(_, is_set, field)| *is_set && self.unset.contains(field));
+        if let Some((option, ..)) = both {
+            anyhow::bail!("--{option} and --unset {option} contradict each other: write one of them");
+        }
+        for (place, (node, units)) in self.expect.iter().enumerate() {
+            if let Some((_, other)) = self.expect[..place].iter().find(|(name, _)| name == node) {
+                anyhow::bail!("--expect {node}={other} and --expect {node}={units}: write one of them");
+            }
+        }
+        Ok(())
     }
 
     fn apply(&self, policy: &mut Policy) -> anyhow::Result<()> {

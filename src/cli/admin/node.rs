@@ -259,13 +259,17 @@ async fn drain_effects(node: &Node, drained: &NodeName) -> anyhow::Result<Effect
     }
     let then = if member.state == "drained" { "drained, as it is already" } else { "draining, then drained" };
     effects.add(format!("state of {drained}"), &member.state, then);
-    effects.add(format!("free units at {drained}"), format!("{free} (of {items} items)"), 0);
     effects.add(format!("held units at {drained}"), held, format!("{held}, until their reservations end"));
     let others =
         members.iter().filter(|m| m.name != drained.as_str() && m.state == "active" && m.link == "up");
-    if others.count() == 0 && free > 0 {
-        effects.concern = Some("no other active node is linked that could take the units".to_owned());
+    if !member.is_self && member.link != "up" {
+        effects.concern = Some(format!("{drained} cannot be reached from this node: ask {drained} itself"));
+    } else if others.count() == 0 {
+        let alone = "stay there: no other active node is linked to take them, and none would sell";
+        effects.add(format!("free units at {drained}"), format!("{free} (of {items} items)"), alone);
+        return Ok(effects);
     }
+    effects.add(format!("free units at {drained}"), format!("{free} (of {items} items)"), 0);
     Ok(effects)
 }
 

@@ -280,7 +280,10 @@ async fn show(desk: &mut Desk<'_>, node: &Node, sku: &Sku, format: Format) -> an
 fn closing(books: &Books) -> Vec<String> {
     let policy = &books.policy;
     let mut lines = over_ceiling(books, None);
-    lines.extend(policy.launch.as_ref().map(|launch| format!("launch {}", launch.words())));
+    lines.extend(policy.launch.as_ref().map(|launch| {
+        let over = if books.is_past(&launch.until) { ", which is over: it counts for nothing" } else { "" };
+        format!("launch {}{over}", launch.words())
+    }));
     if policy.rebalance() == "manual" {
         let sku = &books.sku;
         lines.push(format!(

@@ -192,19 +192,13 @@ fn launch_sentence(launch: &Launch, facts: &Facts) -> String {
     let each = launch.expected.iter().map(|(node, units)| format!("{units} at {node}"));
     let each = each.collect::<Vec<_>>().join(", ");
     let until = short_time(&launch.until);
-    if is_over(&launch.until, facts) {
+    if facts.books.is_past(&launch.until) {
         return format!("What was expected of its launch ({each}) counts for nothing since {until}.");
     }
     format!("Until {until} its units are shared as if buyers will ask for {each} (launch).")
 }
 
 /// Whether a time is past, by the newest numbers in these books.
-fn is_over(text: &str, facts: &Facts) -> bool {
-    let time = |text: &str| text.parse::<jiff::Timestamp>().ok();
-    let newest = facts.books.nodes.iter().filter_map(|at| time(&at.as_of)).max();
-    newest.zip(time(text)).is_some_and(|(newest, time)| time <= newest)
-}
-
 /// Free units that quotas keep from buyers at other nodes.
 fn kept(facts: &Facts) -> u64 {
     let reserve = |at: &NodeBooks| {

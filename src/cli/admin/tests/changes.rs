@@ -377,12 +377,34 @@ async fn a_quota_of_no_node_is_refused_with_those_that_there_are() {
 }
 
 #[tokio::test]
+async fn a_drain_is_foreseen_also_of_the_last_node_and_of_one_that_is_cut_off() {
+    let list = json!({"items": [mug()], "next": null});
+    for (states, drained, wanted, status) in [
+        ([("eu-1", "active", "up"), ("us-1", "drained", "up")], "eu-1", "no other active node is linked", 0),
+        ([("eu-1", "active", "up"), ("us-1", "active", "down")], "us-1", "us-1 cannot be reached", 1),
+    ] {
+        let node = Script::start(vec![
+            reply("GET /v1/nodes", 200, members(&states)),
+            reply("GET /v1/items?limit=500", 200, &list),
+        ])
+        .await;
+        let ran = node.run(&["node", "drain", drained, "--dry-run"]).await;
+        assert_eq!(ran.status(), status, "{ran:?}");
+        let out = ran.fitting().replace('\n', " ");
+        let out = out.split_whitespace().collect::<Vec<_>>().join(" ");
+        assert!(out.contains(wanted), "{out}");
+    }
+}
+
+#[tokio::test]
 async fn a_quota_that_sets_nothing_or_the_opposite_is_refused_before_anything_is_asked() {
     let node = Script::start(Vec::new()).await;
     for (line, wanted) in [
         ("quota set MUG eu-1", "nothing to set: add --weight, --min, --max or --pinned"),
         ("quota set MUG eu-1 --min 5 --unset min", "--min 5 and --unset min contradict each other"),
         ("quota set MUG eu-1 --max 5 --unset pinned --unset max", "--max 5 and --unset max"),
+        ("item set MUG --name Mug --unset name", "--name and --unset name contradict each other"),
+        ("item set MUG --expect us-1=5 --expect us-1=6", "--expect us-1=5 and --expect us-1=6"),
     ] {
         let ran = node.run(&words(line)).await;
         assert!(ran.status() == 2 && ran.error().contains(wanted), "{line}: {}", ran.error());
@@ -436,6 +458,9 @@ async fn quotas_are_shown_with_all_else_that_says_where_units_should_be() {
             "{table}eu-1    47     3\nus-1    38     0\nnothing set: any free unit can be sold anywhere\n"
         )
     );
+    let over = json!({"until": "2020-11-29T09:00:00.000Z", "expected": {"eu-1": 500}});
+    let out = shown(json!({"launch": over})).await;
+    assert!(out.contains("launch until 2020-11-29 09:00:00: eu-1 500, which is over"), "{out}");
     let launch = json!({"until": "2030-11-29T09:00:00.000Z", "expected": {"eu-1": 500}});
     let out =
         shown(json!({"rebalance": "manual", "launch": launch, "quotas": {"us-1": {"pinned": 7}}})).await;
