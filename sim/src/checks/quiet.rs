@@ -3,8 +3,9 @@
 //!
 //! What each may send to each over a link that stands: a digest every 500 ms, so one more than
 //! fit the span; and, because what was recorded just before is pushed 20 ms later, one pass for
-//! it. No asks: there is nobody who waits, and a pull ahead of need is only looked at after a buyer
-//! asked.
+//! it. No asks: there is nobody who waits, a pull ahead of need is only looked at after a buyer
+//! asked, floors are filled, and what a changed dial lacks is looked for only for some seconds, which
+//! are over.
 
 use stockade::limits::{DIGEST_INTERVAL, PASS_INTERVAL};
 
