@@ -11,7 +11,7 @@
 use std::collections::VecDeque;
 
 use stockade::limits::Limits;
-use stockade::replica::{Barrier, Effects, Input, Output, Replica, Token};
+use stockade::replica::{Barrier, Effects, Evidence, Input, Output, Replica, Token};
 use stockade::types::*;
 use stockade::wire::{Batch, Genesis, Member, Message, Record, codec};
 use uuid::Uuid;
@@ -113,7 +113,7 @@ impl Shop {
         node.starts += 1;
         // A real node takes it from the operating system: no two starts share one.
         let nonce = (who as u64 + 1) * 1_000_000 + node.starts;
-        self.step(who, Input::Start { nonce });
+        self.step(who, Input::Start { nonce, evidence: Evidence::Proven });
     }
 
     /// Builds the replica anew from its journal.
@@ -167,6 +167,7 @@ impl Shop {
             Output::Send { .. }
             | Output::View(_)
             | Output::Heard(_)
+            | Output::Awaits(_)
             | Output::Ready
             | Output::Draining(_) => {}
         }

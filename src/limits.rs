@@ -84,9 +84,9 @@ pub struct Limits {
     pub remember_max_bytes: u64,
     /// Nothing younger is forgotten for want of room: new keyed writes are refused instead.
     pub min_horizon: Millis,
-    /// After a start, how long to wait for every member to say what it knows of this
-    /// replica's log, before serving without having heard.
-    pub start_wait: Millis,
+    /// After an unproven start, how long to wait for every member to say what it knows of this
+    /// replica's log, before serving without having heard. `None`: until all of them did.
+    pub start_wait: Option<Millis>,
 }
 
 impl Default for Limits {
@@ -95,7 +95,7 @@ impl Default for Limits {
             remember_for: Millis::from_secs(86_400),
             remember_max_bytes: 1 << 30,
             min_horizon: Millis::from_secs(300),
-            start_wait: Millis(3_000),
+            start_wait: Some(Millis(3_000)),
         }
     }
 }

@@ -134,6 +134,8 @@ bugs! {
     ChecksumSkipped "checksum-skipped" "what is read at a start is not held against its checksum";
     TornCheckpointTrusted "torn-checkpoint-trusted" "a start takes a checkpoint that has no end";
     OldDiskBelieved "old-disk-believed" "what peers hold of the own log is no proof of an old disk";
+    WitnessBeforeSync "witness-before-sync" "the witness is told of a batch before it is durable";
+    WitnessIgnored "witness-ignored" "a journal that is behind its witness starts as if it had none";
     ReplaySkipsBatch "replay-skips-batch" "the first batch after a checkpoint is not replayed";
 
     // Clocks, and the simulator itself.

@@ -70,7 +70,7 @@ mod tests {
             let plan = Plan {
                 chaos: Span::seconds(10),
                 fault_every: Span::millis(500),
-                start_wait: Millis(3_000),
+                start_wait: Some(Millis(3_000)),
                 deeds: 0,
                 ..Plan::draw(seed)
             };

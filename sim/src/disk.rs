@@ -16,7 +16,7 @@ use std::collections::BTreeMap;
 
 use stockade::limits::Limits;
 use stockade::planted::{self, Bug};
-use stockade::replica::{Cursor, Replica};
+use stockade::replica::{Cursor, FileId, Note, Replica};
 use stockade::types::{Position, Timestamp};
 use stockade::wire::{Batch, Genesis, Record, codec};
 
@@ -28,6 +28,8 @@ const KEPT: usize = 2;
 
 #[derive(Clone, Debug)]
 pub struct Disk {
+    /// Which file the journal is.
+    pub file: FileId,
     batches: BTreeMap<u64, Summed>,
     last: u64,
     /// By the last batch each covers.
@@ -59,6 +61,8 @@ struct Checkpoint {
 pub struct InFlight {
     pub batch: Batch,
     pub position: Position,
+    /// What the witness is to hear of it.
+    pub note: Note,
     bytes: Vec<u8>,
 }
 
@@ -115,6 +119,7 @@ impl Disk {
     pub fn prepared(genesis: &Genesis) -> Disk {
         let batch = Batch { time: Timestamp::ZERO, records: vec![Record::Genesis(genesis.clone())] };
         Disk {
+            file: FileId::default(),
             batches: BTreeMap::from([(1, Summed::new(codec::encode(&batch)))]),
             last: 1,
             checkpoints: BTreeMap::new(),
@@ -123,6 +128,11 @@ impl Disk {
             torn: None,
             rot: None,
         }
+    }
+
+    /// The number of the last batch that is durable.
+    pub fn last(&self) -> u64 {
+        self.last
     }
 
     pub fn is_idle(&self) -> bool {
@@ -138,9 +148,9 @@ impl Disk {
         self.writing.is_some()
     }
 
-    pub fn begin(&mut self, batch: Batch, position: Position) {
+    pub fn begin(&mut self, batch: Batch, position: Position, note: Note) {
         let bytes = codec::encode(&batch);
-        self.in_flight = Some(InFlight { batch, position, bytes });
+        self.in_flight = Some(InFlight { batch, position, note, bytes });
     }
 
     /// The batch in flight is durable now.
@@ -297,7 +307,7 @@ fn sum(bytes: &[u8]) -> u64 {
 
 #[cfg(test)]
 mod tests {
-    use stockade::replica::{Effects, Input};
+    use stockade::replica::{Effects, Evidence, Input};
     use stockade::types::{ClusterId, NodeName, Region, ReplicaId};
     use stockade::wire::Member;
     use uuid::Uuid;
@@ -319,8 +329,17 @@ mod tests {
         for nonce in 1..=times {
             let (mut replica, _) = disk.recover(&genesis(), Limits::default()).unwrap();
             let mut effects = Effects::default();
-            replica.handle(Timestamp(nonce), Input::Start { nonce }, &mut effects);
-            disk.begin(Batch { time: Timestamp(nonce), records: effects.take_records() }, replica.position());
+            replica.handle(
+                Timestamp(nonce),
+                Input::Start { nonce, evidence: Evidence::Proven },
+                &mut effects,
+            );
+            let note = replica.note_at(1, disk.file, disk.last() + 1);
+            disk.begin(
+                Batch { time: Timestamp(nonce), records: effects.take_records() },
+                replica.position(),
+                note,
+            );
             disk.synced().unwrap();
             newest = Some(replica);
         }
@@ -341,7 +360,8 @@ mod tests {
         let (mut disk, replica) = started(3);
         disk.begin_checkpoint();
         assert!(disk.go_on(&replica, 1, Timestamp(99), Position(99)));
-        disk.begin(Batch { time: Timestamp(77), records: Vec::new() }, replica.position());
+        let note = replica.note_at(1, disk.file, disk.last() + 1);
+        disk.begin(Batch { time: Timestamp(77), records: Vec::new() }, replica.position(), note);
         assert!(disk.crash(Fate::Torn).is_none() && disk.torn.is_some());
         assert_eq!(time(&disk), Ok(Timestamp(3)));
     }

@@ -6,7 +6,7 @@ use std::rc::Rc;
 
 use stockade::limits::Limits;
 use stockade::planted::{self, Bug};
-use stockade::replica::{Barrier, Effects, Input, Output, Replica, Token};
+use stockade::replica::{Barrier, Effects, Evidence, FileId, Input, Note, Output, Replica, Token, judge};
 use stockade::types::{Position, Request, Timestamp};
 use stockade::wire::{Batch, Cause, Genesis, Record};
 
@@ -38,6 +38,10 @@ pub struct Host {
     pub limits: Limits,
     pub clock: Clock,
     pub disk: Disk,
+    /// What is kept beside the disk until the machine starts anew.
+    pub witness: Option<Note>,
+    /// Runs of the machine so far.
+    pub boots: u128,
     /// `None` while it is down.
     pub process: Option<Process>,
     /// Starts so far: what was meant for an earlier life is void.
@@ -65,12 +69,20 @@ pub struct Process {
     pending: Vec<Record>,
     /// Only without the barrier: outputs that leave at once.
     loose: Vec<Output>,
+    /// How far the journal is durable.
+    noted: Note,
+    /// The disk is known to be the newest: the witness is told of every batch.
+    vouched: bool,
 }
 
 impl Host {
     pub fn new(genesis: Genesis, limits: Limits, clock: Clock, hosts: usize, barrier_on: bool) -> Host {
+        let disk = Disk::prepared(&genesis);
         Host {
-            disk: Disk::prepared(&genesis),
+            // Whoever prepares a disk leaves a witness of it.
+            witness: Some(prepared_note(&genesis, limits, disk.file)),
+            boots: 1,
+            disk,
             genesis,
             limits,
             clock,
@@ -91,10 +103,15 @@ impl Host {
     ///
     /// # Errors
     /// When the disk cannot be read back.
-    pub fn boot(&mut self, now: Time) -> Result<(), String> {
+    pub fn boot(&mut self, now: Time) -> Result<Evidence, String> {
         let (replica, time) = self.disk.recover(&self.genesis, self.limits)?;
+        let evidence = self.evidence(&replica, &self.disk);
+        if let (Some(noted), Evidence::Unproven(_)) = (&mut self.witness, &evidence) {
+            noted.vouched = false;
+        }
         self.clock.start(now, time);
         self.life += 1;
+        let noted = replica.note_at(self.boots, self.disk.file, self.disk.last());
         let durable = replica.position();
         let mut barrier = Barrier::default();
         barrier.durable(durable);
@@ -108,8 +125,21 @@ impl Host {
             barrier,
             pending: Vec::new(),
             loose: Vec::new(),
+            noted,
+            vouched: evidence == Evidence::Proven,
         });
-        Ok(())
+        Ok(evidence)
+    }
+
+    /// What the witness says of a disk and what is on it.
+    pub fn evidence(&self, replica: &Replica, disk: &Disk) -> Evidence {
+        judge(self.witness.as_ref(), &replica.note_at(self.boots, disk.file, disk.last()))
+    }
+
+    /// The machine starts anew.
+    pub fn reboot(&mut self) {
+        self.boots += 1;
+        self.witness = None;
     }
 
     /// The process and what it had not made durable are gone. The batch in flight is given back if
@@ -161,7 +191,15 @@ impl Host {
         let rest = process.pending.split_off(whole(&process.pending));
         let records = std::mem::replace(&mut process.pending, rest);
         let position = Position(process.replica.position().0 - process.pending.len() as u64);
-        self.disk.begin(Batch { time, records }, position);
+        let mut note = process.replica.note_at(self.boots, self.disk.file, self.disk.last() + 1);
+        if !process.pending.is_empty() {
+            // Only part of what was decided is in this batch.
+            note.sequence = process.noted.sequence;
+        }
+        self.disk.begin(Batch { time, records }, position, note);
+        if planted::is_on(Bug::WitnessBeforeSync) && process.vouched {
+            self.witness = Some(note);
+        }
         if planted::is_on(Bug::SyncNotAwaited) {
             process.barrier.durable(position);
         }
@@ -183,6 +221,10 @@ impl Host {
 
     fn written(&mut self, done: &InFlight) -> Option<()> {
         let process = self.process.as_mut()?;
+        process.noted = done.note;
+        if process.vouched {
+            self.witness = Some(done.note);
+        }
         process.durable = done.position;
         process.barrier.durable(done.position);
         Some(())
@@ -191,11 +233,18 @@ impl Host {
     /// The next output that may leave.
     pub fn release(&mut self) -> Option<Output> {
         let process = self.process.as_mut()?;
-        if process.loose.is_empty() {
-            return process.barrier.release();
+        let output =
+            if process.loose.is_empty() { process.barrier.release() } else { Some(process.loose.remove(0)) };
+        if matches!(output, Some(Output::Ready)) && !process.vouched {
+            process.vouched = true;
+            self.witness = Some(process.noted);
         }
-        Some(process.loose.remove(0))
+        output
     }
+}
+
+fn prepared_note(genesis: &Genesis, limits: Limits, file: FileId) -> Note {
+    Replica::new(genesis.clone(), limits).note_at(1, file, 1)
 }
 
 /// How many of the pending records go into one batch: all, so that no step is torn.

@@ -118,6 +118,9 @@ marks! {
     EarlyEntry: "an entry came before its session",
     PassUnclaimed: "a pass lifted nothing, one before it was lost",
     StartedUnheard: "a start ended by time",
+    StartProven: "a witness proved a start",
+    StartUnproven: "a start had no witness",
+    StartBehind: "a witness knew more than the disk",
     // Crashes.
     CrashIdle: "a crash met an idle disk",
     BatchKept: "a batch in flight at a crash was kept",

@@ -57,7 +57,10 @@ pub struct Plan {
     pub lost_replies: u64,
     /// A request comes once more long after it was answered.
     pub late_repeats: u64,
-    pub start_wait: Millis,
+    /// How long a start waits for its peers that no witness proves; `None`: for all of them.
+    pub start_wait: Option<Millis>,
+    /// A crash takes the whole machine down, and the witness with it.
+    pub reboots: u64,
     pub quotas: bool,
     /// Nearly everybody wants one item.
     pub hot_item: bool,
@@ -116,7 +119,8 @@ impl Plan {
             lost_requests,
             lost_replies,
             late_repeats: some(400, dice, 50),
-            start_wait: Millis([0, 500, 3_000][dice.place(3)]),
+            start_wait: [Some(0), Some(500), Some(3_000), None, None][dice.place(5)].map(Millis),
+            reboots: some(600, dice, 1_000),
             quotas: dice.chance(400),
             hot_item: dice.chance(200),
             mass_expiry: dice.chance(200),
@@ -125,6 +129,10 @@ impl Plan {
             barrier: true,
             inert: false,
         };
+        if plan.bridge && plan.start_wait.is_none() {
+            // Two that never hear each other would wait for ever.
+            plan.start_wait = Some(Millis(3_000));
+        }
         if dice.chance(60) {
             // More than 32 bits hold.
             plan.most_units = 1 << 34;

@@ -80,6 +80,8 @@ pub enum Toggle {
     LateRepeats,
     /// The wait for peers at a start.
     StartWait,
+    /// Crashes that take the witness with them.
+    Reboots,
     /// Policies with quotas.
     Quotas,
     /// One item that nearly everybody wants.
@@ -94,7 +96,7 @@ pub enum Toggle {
 
 impl Toggle {
     /// All that may be left out without breaking a host.
-    pub const HARMLESS: [Toggle; 22] = [
+    pub const HARMLESS: [Toggle; 23] = [
         Toggle::Datagrams,
         Toggle::Loss,
         Toggle::Duplicates,
@@ -113,6 +115,7 @@ impl Toggle {
         Toggle::LostReplies,
         Toggle::LateRepeats,
         Toggle::StartWait,
+        Toggle::Reboots,
         Toggle::Quotas,
         Toggle::HotItem,
         Toggle::MassExpiry,
@@ -142,7 +145,8 @@ impl Toggle {
             Toggle::LostRequests => plan.lost_requests > 0,
             Toggle::LostReplies => plan.lost_replies > 0,
             Toggle::LateRepeats => plan.late_repeats > 0,
-            Toggle::StartWait => plan.start_wait > Millis(0),
+            Toggle::StartWait => plan.start_wait != Some(Millis(0)),
+            Toggle::Reboots => plan.reboots > 0,
             Toggle::Quotas => plan.quotas,
             Toggle::HotItem => plan.hot_item,
             Toggle::MassExpiry => plan.mass_expiry,
@@ -171,7 +175,8 @@ impl Toggle {
             (Toggle::LostRequests, _) => plan.lost_requests = 0,
             (Toggle::LostReplies, _) => plan.lost_replies = 0,
             (Toggle::LateRepeats, _) => plan.late_repeats = 0,
-            (Toggle::StartWait, _) => plan.start_wait = Millis(0),
+            (Toggle::StartWait, _) => plan.start_wait = Some(Millis(0)),
+            (Toggle::Reboots, _) => plan.reboots = 0,
             (Toggle::Quotas, _) => plan.quotas = false,
             (Toggle::HotItem, _) => plan.hot_item = false,
             (Toggle::MassExpiry, _) => plan.mass_expiry = false,

@@ -116,7 +116,8 @@ mod tests {
     fn an_old_disk_is_noticed_before_it_does_harm() {
         let mistakes = |seed| Plan {
             chaos: Span::seconds(15),
-            start_wait: Millis(3_000),
+            start_wait: Some(Millis(3_000)),
+            reboots: 500,
             fault_every: Span::seconds(1),
             faults: vec![Fault::StaleDisk],
             ..quick(seed)

@@ -7,8 +7,6 @@
 
 use std::fmt;
 
-use stockade::types::Millis;
-
 use crate::dice::{Dice, Stream};
 use crate::plan::{Plan, Transport};
 use crate::time::{Span, Time};
@@ -118,8 +116,6 @@ impl Fault {
             Fault::LossBurst | Fault::OldMessages => datagrams,
             Fault::Bridge | Fault::Partial => plan.hosts > 2,
             Fault::Ring => plan.hosts > 3,
-            // Without the wait nothing is promised.
-            Fault::StaleDisk => plan.start_wait >= Millis(3_000),
             _ => true,
         }
     }

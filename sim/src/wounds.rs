@@ -106,6 +106,8 @@ pub struct Stale {
     pub right: Disk,
     /// The own log on the old disk ended here.
     pub ended: Seq,
+    /// Its witness knows more.
+    pub is_seen: bool,
     /// It has said so.
     pub noticed: bool,
 }

@@ -26,7 +26,7 @@ use super::readiness::{NotReadyReason, Readiness};
 use super::recalls::Recalls;
 use super::recovery::Recovered;
 use super::shelf::Shelf;
-use crate::replica::{Barrier, Cursor, Effects, Input, Output, Replica, Token};
+use crate::replica::{Barrier, Cursor, Effects, Evidence, Input, Output, Replica, Token};
 use crate::store::{History, Store, StoreError};
 use crate::types::{Millis, NodeName, Position, Reply};
 use crate::wire::message::Recalled;
@@ -188,7 +188,8 @@ impl Driver {
         self.readiness.set(NotReadyReason::WaitingForPeers, true);
         self.durable = self.replica.position();
         self.barrier.durable(self.durable);
-        self.step(Input::Start { nonce: super::entropy::nonce() });
+        let evidence = Evidence::Unproven("it has no witness".into());
+        self.step(Input::Start { nonce: super::entropy::nonce(), evidence });
         loop {
             self.flush()?;
             self.let_out();
@@ -472,6 +473,7 @@ impl Driver {
                         self.metrics.update(|numbers| numbers.dropped_messages += 1);
                     }
                 }
+                Output::Awaits(_) => {}
                 Output::Ready => {
                     info!("ready");
                     self.readiness.set(NotReadyReason::WaitingForPeers, false);

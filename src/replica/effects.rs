@@ -34,6 +34,8 @@ pub enum Output {
     View(ItemView),
     /// How fresh the other members' rows are.
     Heard(Vec<Heard>),
+    /// The replica takes no requests before these members were heard, or the wait at its start is over.
+    Awaits(Vec<NodeName>),
     /// The replica takes requests from now on.
     Ready,
     /// Whether it drains.

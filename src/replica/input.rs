@@ -5,11 +5,24 @@ use crate::limits::Limits;
 use crate::types::{Millis, NodeName, Request};
 use crate::wire::Message;
 
+/// What speaks for or against the journal's being the newest there was of this replica, besides
+/// its peers: the witness, which is kept outside the data directory.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Evidence {
+    /// The witness saw the journal end where it ends now.
+    Proven,
+    /// No witness can tell, for this reason.
+    Unproven(String),
+    /// The witness saw more than the journal holds: the proof that the disk went back in time.
+    Behind(String),
+}
+
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Input {
     /// Once, after the journal was loaded: begins a session under a fresh random nonce.
     Start {
         nonce: u64,
+        evidence: Evidence,
     },
     /// A client asks; the reply bears the token.
     Request {

@@ -5,8 +5,10 @@ use std::collections::BTreeSet;
 use super::Replica;
 use super::draft::Draft;
 use super::effects::{Effects, Output};
+use super::input::Evidence;
 use super::log::Log;
 use super::placing::Placing;
+use crate::planted::{self, Bug};
 use crate::types::{NodeName, NodeStatus, Refusal, ReplicaId, Seq, Timestamp};
 use crate::wire::message::{Hello, PROTOCOL};
 use crate::wire::{Body, Cause, Key, Session};
@@ -19,7 +21,8 @@ pub enum Standing {
     /// Waits for every member to say what it knows of this replica's log: one that knows more
     /// than the disk does proves that the disk went back in time.
     Unproven {
-        until: Timestamp,
+        /// When it serves all the same; `None`: not before everyone was heard.
+        until: Option<Timestamp>,
         silent: BTreeSet<ReplicaId>,
     },
     Ready,
@@ -41,17 +44,26 @@ impl Standing {
 
     pub fn deadline(&self) -> Option<Timestamp> {
         match self {
-            Standing::Unproven { until, .. } => Some(*until),
+            Standing::Unproven { until, .. } => *until,
             _ => None,
         }
     }
 }
 
 impl Replica {
-    pub(super) fn start(&mut self, now: Timestamp, nonce: u64, out: &mut Effects) {
+    pub(super) fn start(&mut self, now: Timestamp, nonce: u64, evidence: Evidence, out: &mut Effects) {
         assert!(matches!(self.standing, Standing::Loading), "a replica starts once");
         self.next_number = nonce;
-        let silent: BTreeSet<_> = self.state.others().map(|member| member.replica).collect();
+        let is_proven = match evidence {
+            // Without a session: nothing is written, and no member is told anything.
+            Evidence::Behind(proof) if !planted::is_on(Bug::WitnessIgnored) => {
+                return self.rolled_back(proof, out);
+            }
+            Evidence::Behind(_) | Evidence::Unproven(_) => false,
+            Evidence::Proven => true,
+        };
+        let others = self.state.others().filter(|_| !is_proven);
+        let silent: BTreeSet<_> = others.map(|member| member.replica).collect();
         let first = self.state.own_watermark().next();
         let mut draft = Draft::new(&self.state, now, Cause::Start);
         draft.write(Key::Session, Body::Session(Session { nonce, first }));
@@ -60,9 +72,18 @@ impl Replica {
         self.views.extend(self.state.items.keys().cloned());
         self.tell_draining(out);
         self.links.tell_heard();
-        let until = now.after(self.state.limits().start_wait);
+        let until = self.state.limits().start_wait.map(|wait| now.after(wait));
         self.standing = Standing::Unproven { until, silent };
         self.stand(now, out);
+        self.tell_awaited(out);
+    }
+
+    /// Who must be heard before this replica is ready.
+    fn tell_awaited(&mut self, out: &mut Effects) {
+        if let Standing::Unproven { silent, .. } = &self.standing {
+            let name = |replica: &ReplicaId| self.state.roster.get(replica).map(|member| member.name.clone());
+            self.emit(Output::Awaits(silent.iter().filter_map(name).collect()), out);
+        }
     }
 
     pub(super) fn stop(&mut self, now: Timestamp, out: &mut Effects) {
@@ -78,7 +99,7 @@ impl Replica {
     /// Goes from unproven to ready when everyone was heard or the wait is over.
     pub(super) fn stand(&mut self, now: Timestamp, out: &mut Effects) {
         if let Standing::Unproven { until, silent } = &self.standing
-            && (silent.is_empty() || now >= *until)
+            && (silent.is_empty() || until.is_some_and(|until| now >= until))
         {
             self.stats.started_unheard = u64::from(!silent.is_empty());
             self.standing = Standing::Ready;
@@ -90,10 +111,12 @@ impl Replica {
 
     /// A member said what it knows of this replica's log, and it was no more than is here.
     pub(super) fn vouched(&mut self, now: Timestamp, by: ReplicaId, out: &mut Effects) {
-        if let Standing::Unproven { silent, .. } = &mut self.standing {
-            silent.remove(&by);
-        }
+        let Standing::Unproven { silent, .. } = &mut self.standing else { return };
+        let is_news = silent.remove(&by);
         self.stand(now, out);
+        if is_news {
+            self.tell_awaited(out);
+        }
     }
 
     /// Proof that this disk is older than what it once told others: stop, for good.

@@ -44,14 +44,16 @@ mod tests;
 mod transfers;
 mod verdict;
 mod waiting;
+mod witness;
 
 use std::collections::{BTreeMap, BTreeSet};
 
 pub use effects::{Barrier, Effects, Gated, Output, Token};
 pub use escrow::Row;
-pub use input::Input;
+pub use input::{Evidence, Input};
 pub use snapshot::Cursor;
 pub use stats::{Sizes, Stats};
+pub use witness::{FileId, Note, judge};
 
 use self::demand::Demand;
 use self::drain::HandOver;
@@ -127,7 +129,7 @@ impl Replica {
         let now = now.max(self.state.time);
         self.budget = LINES_AT_ONCE;
         match input {
-            Input::Start { nonce } => self.start(now, nonce, out),
+            Input::Start { nonce, evidence } => self.start(now, nonce, evidence, out),
             Input::Request { token, request } => self.request(now, token, request, out),
             Input::LinkUp { node } => self.link_up(now, &node, out),
             Input::LinkDown { node } => self.link_down(now, &node, out),
@@ -276,6 +278,9 @@ impl Replica {
     /// The end of each step: buyers whose units came are served, what is still missing is asked
     /// for, and what changed is published.
     fn settle(&mut self, now: Timestamp, out: &mut Effects) {
+        if self.is_rolled_back() {
+            return;
+        }
         loop {
             let touched = self.state.take_touched();
             if touched.is_empty() && !self.shortages.has_news() {

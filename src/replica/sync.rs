@@ -188,6 +188,10 @@ impl Links {
 impl Replica {
     pub(super) fn link_up(&mut self, now: Timestamp, node: &NodeName, out: &mut Effects) {
         self.link_down(now, node, out);
+        // What a disk that went back knows of itself is of no use to anybody.
+        if self.is_rolled_back() {
+            return;
+        }
         // The link counts as up once the other side's hello is in.
         if let Some(hello) = self.hello(now, node) {
             let output = super::Output::Send { node: node.clone(), message: Message::Hello(hello) };

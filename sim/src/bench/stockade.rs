@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, VecDeque};
 use std::rc::Rc;
 
 use stockade::limits::Limits;
-use stockade::replica::{Barrier, Effects, Input, Output, Replica, Token};
+use stockade::replica::{Barrier, Effects, Evidence, Input, Output, Replica, Token};
 use stockade::types::{
     Answer, Caller, Cell, ClusterId, Command, Line, Millis, Movement, NodeName, Outcome, Policy, Refusal,
     Region, ReplicaId, Request, ReservationId, Sell, Sku, Timestamp, Units, Verdict,
@@ -84,7 +84,9 @@ impl Stockade {
         let mut acts = Said::new();
         let (start, stocking) = (BASE.before(WARM_UP), BASE.before(Millis(WARM_UP.0 / 2)));
         for at in 0..self.nodes.len() {
-            self.set_up_step(start, at, Input::Start { nonce: course.seed ^ (at as u64 + 1) }, &mut acts);
+            let nonce = course.seed ^ (at as u64 + 1);
+            let input = Input::Start { nonce, evidence: Evidence::Proven };
+            self.set_up_step(start, at, input, &mut acts);
         }
         self.set_up_links(start, true, &mut acts);
         self.settle(start, stocking, &mut acts);
@@ -210,7 +212,7 @@ impl Stockade {
                 }
             }
             Output::RolledBack(text) | Output::Alarm(text) => panic!("{}: {text}", self.nodes[at].name),
-            Output::Heard(_) | Output::Ready | Output::Draining(_) => {}
+            Output::Heard(_) | Output::Awaits(_) | Output::Ready | Output::Draining(_) => {}
         }
     }
 

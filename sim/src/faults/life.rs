@@ -1,14 +1,15 @@
 //! Hosts die, start, and are started on the wrong disk.
 
 use stockade::planted::{self, Bug};
-use stockade::replica::{Input, Output};
-use stockade::types::{Refusal, ReplicaId};
+use stockade::replica::{Evidence, Input, Output};
+use stockade::types::{Millis, Refusal, ReplicaId, Seq};
 use stockade::wire::Message;
 
 use crate::checks::{Checked, Property, Violation, ensure};
 use crate::dice::Dice;
 use crate::disk::{Disk, Fate};
 use crate::host::{Host, Process};
+use crate::marks::Mark;
 use crate::network::IDLE;
 use crate::schedule::Strike;
 use crate::time::{Span, Time};
@@ -19,6 +20,8 @@ use crate::wounds::{BootDeath, Doom, Stale};
 /// A host that runs on an old disk is stopped after this: just before the wait at its start ends,
 /// from when on nothing is promised.
 const MISTAKE: Span = Span::millis(2_900);
+/// A wait at a start in which everybody who can be reached is heard.
+const HEARD_WITHIN: Millis = Millis(3_000);
 /// How long after a greeting its alarm may leave: two syncs of the slowest disk, and a stalled
 /// process.
 const ALARM: Span = Span::seconds(13);
@@ -32,7 +35,16 @@ impl World {
             (_, true) => Fate::Torn,
             _ => Fate::Lost,
         };
-        self.die(host, fate, dice)
+        self.die(host, fate, dice)?;
+        self.perhaps_reboot(host);
+        Ok(())
+    }
+
+    /// The whole machine may have gone down with the process.
+    fn perhaps_reboot(&mut self, host: usize) {
+        if self.dice.chance(self.plan.reboots) {
+            self.hosts[host].reboot();
+        }
     }
 
     /// The process ends, and is started again some time later.
@@ -115,11 +127,16 @@ impl World {
         if self.hosts[host].process.is_some() {
             return Ok(());
         }
-        if !self.read_disk(host)? {
+        let Some(evidence) = self.read_disk(host)? else {
             let again = Span::millis(self.dice.between(50, 1_000));
             self.push_in(again, Event::Boot { host });
             return Ok(());
-        }
+        };
+        self.oracle.coverage.hit(match evidence {
+            Evidence::Proven => Mark::StartProven,
+            Evidence::Unproven(_) => Mark::StartUnproven,
+            Evidence::Behind(_) => Mark::StartBehind,
+        });
         self.hosts[host].wounds.at_sync = None;
         self.hosts[host].wounds.awaits_room = false;
         let death = self.hosts[host].wounds.boots.pop();
@@ -132,7 +149,7 @@ impl World {
             let position = stockade::types::Position(0);
             self.hosts[host].wounds.at_sync = Some(Doom { position, outputs: 0, dice: dice.clone() });
         }
-        self.step(host, Input::Start { nonce })?;
+        self.step(host, Input::Start { nonce, evidence })?;
         if let Some(BootDeath::Recorded(fate)) = death {
             return self.die(host, fate, &mut dice);
         }
@@ -143,8 +160,8 @@ impl World {
         Ok(())
     }
 
-    /// A life begins with what the disk says. False when a damaged one was refused, as it must be.
-    fn read_disk(&mut self, host: usize) -> Result<bool, Violation> {
+    /// A life begins with what the disk says. `None` when a damaged one was refused, as it must be.
+    fn read_disk(&mut self, host: usize) -> Result<Option<Evidence>, Violation> {
         let read = self.hosts[host].boot(self.now);
         let wounds = &mut self.hosts[host].wounds;
         let rot = wounds.rot;
@@ -156,19 +173,19 @@ impl World {
             }
         }
         let failed = |what: &str| Violation::of(Property::Recovery, format!("n-{host}: {what}"));
-        match (read, rot) {
-            (Ok(()), Some((_, true))) => return Err(failed("a damaged disk was taken for a good one")),
-            (Ok(()), _) => {}
+        let evidence = match (read, rot) {
+            (Ok(_), Some((_, true))) => return Err(failed("a damaged disk was taken for a good one")),
+            (Ok(evidence), _) => evidence,
             (Err(_), Some((_, true))) => {
                 self.counts.refused_starts += 1;
-                return Ok(false);
+                return Ok(None);
             }
             (Err(what), _) => return Err(failed(&what)),
-        }
+        };
         if self.hosts[host].wounds.stale.is_none() {
             self.watch_boot(host)?;
         }
-        Ok(true)
+        Ok(Some(evidence))
     }
 
     pub(super) fn rot(&mut self, host: usize, dice: &mut Dice) -> Checked {
@@ -193,6 +210,10 @@ impl World {
         }
         let mut copy = if dice.chance(200) { Disk::prepared(&host.genesis) } else { host.disk.clone() };
         copy.crash(Fate::Lost);
+        // A volume that was put back is the same file, a copy is another.
+        if dice.chance(500) {
+            copy.file.inode = dice.any().max(1);
+        }
         host.wounds.copy = Some(copy);
         self.push_in(strike.span, Event::WrongDisk { host: strike.host });
     }
@@ -203,18 +224,25 @@ impl World {
         if !self.chaos || wounds.stale.is_some() || wounds.rot.is_some() {
             return Ok(());
         }
-        let me = self.hosts[host].genesis.replica;
-        let old = copy.recover(&self.hosts[host].genesis, self.hosts[host].limits);
-        let (old, _) = old.map_err(|what| Violation::of(Property::Recovery, what))?;
-        let ended = old.watermark(me);
-        // Without one who knows more it could not be noticed.
-        if !self.is_known_past(host, ended) || !self.end_life(host, Fate::Lost)? {
+        let (old, _) = copy
+            .recover(&self.hosts[host].genesis, self.hosts[host].limits)
+            .map_err(|what| Violation::of(Property::Recovery, what))?;
+        let ended = old.watermark(old.replica_id());
+        if !self.is_past(host, ended) || !self.end_life(host, Fate::Lost)? {
+            return Ok(());
+        }
+        self.perhaps_reboot(host);
+        let is_seen = matches!(self.hosts[host].evidence(&old, &copy), Evidence::Behind(_));
+        // Without a witness, and without one who knows more, it could not be noticed.
+        if !is_seen && !self.is_known_past(host, ended) {
+            let soon = self.some(Span::seconds(1));
+            self.push_in(soon, Event::Boot { host });
             return Ok(());
         }
         let Host { disk, wounds, .. } = &mut self.hosts[host];
         wounds.heal();
         let right = std::mem::replace(disk, copy);
-        wounds.stale = Some(Stale { right, ended, noticed: false });
+        wounds.stale = Some(Stale { right, ended, is_seen, noticed: false });
         wounds.mistakes += 1;
         let mistake = wounds.mistakes;
         self.trace.note(self.now, &[], &[], || format!("n-{host} starts on a disk that ends at {ended}"));
@@ -231,13 +259,23 @@ impl World {
         self.die(host, Fate::Lost, &mut dice)
     }
 
-    /// Whether a host that it can reach has more of its log than this.
-    fn is_known_past(&self, host: usize, ended: stockade::types::Seq) -> bool {
+    /// Whether a running host has written more of its log than this.
+    fn is_past(&self, host: usize, ended: Seq) -> bool {
+        let Host { process, genesis, .. } = &self.hosts[host];
+        process.as_ref().is_some_and(|process| process.replica.watermark(genesis.replica) > ended)
+    }
+
+    /// Whether a host that it will hear before it is ready has more of its log than this.
+    fn is_known_past(&self, host: usize, ended: Seq) -> bool {
         let me = self.hosts[host].genesis.replica;
+        let waits_for_all = match self.plan.start_wait {
+            Some(wait) if wait < HEARD_WITHIN => return false,
+            wait => wait.is_none(),
+        };
         (0..self.plan.hosts).any(|peer| {
             let knows = |process: &Process| process.replica.watermark(me) > ended;
             peer != host
-                && !self.network.is_cut(host, peer)
+                && (waits_for_all || !self.network.is_cut(host, peer))
                 && self.hosts[peer].wounds.stale.is_none()
                 && self.hosts[peer].process.as_ref().is_some_and(knows)
         })
@@ -247,7 +285,7 @@ impl World {
     pub(crate) fn end_unseen_mistakes(&mut self) -> Checked {
         for host in 0..self.plan.hosts {
             let Some(stale) = &self.hosts[host].wounds.stale else { continue };
-            if !stale.noticed && !self.is_known_past(host, stale.ended) {
+            if !stale.is_seen && !stale.noticed && !self.is_known_past(host, stale.ended) {
                 let mut dice = self.luck();
                 self.die(host, Fate::Lost, &mut dice)?;
             }
@@ -259,6 +297,7 @@ impl World {
     pub(crate) fn stale_output(&mut self, host: usize, output: &Output) -> Checked {
         let Host { wounds, genesis, .. } = &mut self.hosts[host];
         let Some(stale) = &mut wounds.stale else { return Ok(()) };
+        let is_seen = stale.is_seen;
         let fine = match output {
             Output::RolledBack(_) => {
                 self.counts.noticed += u64::from(!stale.noticed);
@@ -270,6 +309,8 @@ impl World {
                 use Refusal::{NotReady, OutcomeUnknown, RolledBack};
                 matches!(reply.outcome, Err(NotReady | RolledBack | OutcomeUnknown))
             }
+            // Its witness has told it before it could say anything.
+            Output::Send { .. } | Output::View(_) | Output::Heard(_) if is_seen => false,
             Output::Send { message, .. } => !tells_of(message, genesis.replica),
             _ => true,
         };

@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use super::*;
 use crate::node::link::OutboxReader;
-use crate::replica::{Barrier, Effects, Input, Output, Replica, Token};
+use crate::replica::{Barrier, Effects, Evidence, Input, Output, Replica, Token};
 use crate::wire::Message;
 
 /// As long as records linger; and a time that is well below the half second between two digests, each
@@ -63,7 +63,7 @@ impl Peer {
             claimed: Seq::ZERO,
             last_token: 0,
         };
-        peer.step(Input::Start { nonce: 77 }).await;
+        peer.step(Input::Start { nonce: 77, evidence: Evidence::Proven }).await;
         assert!(node.handle.link_up(NodeName::new("n-2").unwrap(), LINK, outbox).await);
         peer.step(Input::LinkUp { node: NodeName::new("n-1").unwrap() }).await;
         while !peer.ready || peer.claimed < peer.replica.watermark(peer.replica.replica_id()) {

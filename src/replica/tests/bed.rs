@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use uuid::Uuid;
 
 use crate::limits::Limits;
-use crate::replica::{Barrier, Cursor, Effects, Input, Output, Replica, Token};
+use crate::replica::{Barrier, Cursor, Effects, Evidence, Input, Output, Replica, Token};
 use crate::types::*;
 use crate::wire::{Batch, Genesis, Member, Message, Record, codec};
 
@@ -23,6 +23,9 @@ pub struct Bed {
     /// Do not check every invariant after every step.
     pub forgiving: bool,
     next_token: u64,
+    /// What a start is told of its disk.
+    pub evidence: Evidence,
+    limits: Limits,
 }
 
 pub struct Host {
@@ -33,6 +36,7 @@ pub struct Host {
     pub views: BTreeMap<Sku, ItemView>,
     pub ready: bool,
     pub rolled_back: Option<String>,
+    pub awaits: Vec<NodeName>,
     starts: u64,
 }
 
@@ -112,6 +116,7 @@ impl Bed {
                 views: BTreeMap::new(),
                 ready: false,
                 rolled_back: None,
+                awaits: Vec::new(),
                 starts: 0,
             }
         };
@@ -125,6 +130,8 @@ impl Bed {
             alarms: Vec::new(),
             forgiving: false,
             next_token: 0,
+            evidence: Evidence::Unproven(String::new()),
+            limits,
         };
         (0..count).for_each(|n| bed.start(n));
         bed
@@ -133,7 +140,8 @@ impl Bed {
     fn start(&mut self, n: usize) {
         self.hosts[n].starts += 1;
         let nonce = (n as u64 + 1) * 1_000_000_007 + self.hosts[n].starts * 1_000_003;
-        self.step(n, Input::Start { nonce });
+        let evidence = self.evidence.clone();
+        self.step(n, Input::Start { nonce, evidence });
     }
 
     pub fn link(&mut self, a: usize, b: usize) {
@@ -201,7 +209,11 @@ impl Bed {
                 self.hosts[n].views.insert(view.sku.clone(), view);
             }
             Output::Heard(_) | Output::Draining(_) => {}
-            Output::Ready => self.hosts[n].ready = true,
+            Output::Ready => {
+                self.hosts[n].ready = true;
+                self.hosts[n].awaits.clear();
+            }
+            Output::Awaits(members) => self.hosts[n].awaits = members,
             Output::RolledBack(why) => self.hosts[n].rolled_back = Some(why),
             Output::Alarm(text) => self.alarms.push(text),
         }
@@ -317,7 +329,7 @@ impl Bed {
 
     /// A replica restored from the journal of `n`.
     pub fn replayed(&self, n: usize) -> Replica {
-        let mut replica = Replica::new(self.hosts[n].genesis.clone(), Limits::default());
+        let mut replica = Replica::new(self.hosts[n].genesis.clone(), self.limits);
         for batch in &self.hosts[n].journal {
             let batch: Batch = codec::decode(batch).unwrap();
             batch.records.iter().for_each(|record| replica.restore(record));

@@ -524,7 +524,7 @@ fn a_start_tells_the_page_that_nobody_was_heard_yet() {
     bed.item(0, "TEE", 1);
     let mut replica = bed.replayed(1);
     let mut effects = Effects::default();
-    replica.handle(bed.now, Input::Start { nonce: 77 }, &mut effects);
+    replica.handle(bed.now, Input::Start { nonce: 77, evidence: Evidence::Proven }, &mut effects);
     let mut barrier = Barrier::default();
     barrier.durable(replica.position());
     barrier.hold(effects.take_outputs());

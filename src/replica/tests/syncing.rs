@@ -1,7 +1,7 @@
 //! Logs travel by any path, twice or not at all, and an old disk is found out.
 
 use super::bed::*;
-use crate::limits::USUAL_ROUND_TRIP;
+use crate::limits::{Limits, USUAL_ROUND_TRIP};
 use crate::replica::*;
 use crate::types::*;
 use crate::wire::Message;
@@ -129,6 +129,56 @@ fn a_restarted_node_that_nobody_answers_serves_after_a_while() {
     bed.run(3_100);
     assert!(bed.hosts[0].ready);
     assert!(bed.call(0, put("A", &[("TEE", 5)])).is_ok());
+}
+
+#[test]
+fn a_start_that_its_witness_proves_waits_for_nobody() {
+    let mut bed = Bed::new(2);
+    bed.item(0, "TEE", 30);
+    bed.evidence = Evidence::Proven;
+    bed.restart(0);
+    assert!(bed.hosts[0].ready && bed.hosts[0].awaits.is_empty());
+    assert!(bed.call(0, put("A", &[("TEE", 5)])).is_ok());
+    assert_eq!(bed.hosts[0].replica.stats().started_unheard, 0);
+}
+
+#[test]
+fn without_an_end_to_its_wait_a_start_waits_for_everybody() {
+    let mut bed = Bed::with_limits(3, Limits { start_wait: None, ..Limits::default() });
+    bed.item(0, "TEE", 30);
+    bed.restart(0);
+    assert_eq!(bed.hosts[0].awaits, [bed.name(1), bed.name(2)]);
+    bed.run(60_000);
+    bed.link(0, 2);
+    bed.run(60_000);
+    assert_eq!(bed.hosts[0].awaits, [bed.name(1)]);
+    assert_eq!(bed.call(0, put("A", &[("TEE", 5)])), Err(Refusal::NotReady));
+    bed.link(0, 1);
+    bed.run(100);
+    assert!(bed.hosts[0].ready);
+    assert!(bed.call(0, put("A", &[("TEE", 5)])).is_ok());
+}
+
+/// 60 units are sold that nobody hears of, and the disk goes back to before: no peer can tell.
+#[test]
+fn a_disk_behind_its_witness_says_nothing_to_anybody() {
+    let mut bed = Bed::new(2);
+    bed.item(0, "TEE", 100);
+    bed.run(1_000);
+    let old = bed.hosts[0].journal.len();
+    bed.isolate(0);
+    bed.call(0, put("A", &[("TEE", 60)])).unwrap();
+    bed.hosts[0].journal.truncate(old);
+    bed.evidence = Evidence::Behind("its witness saw more".into());
+    bed.restart(0);
+    assert_eq!(bed.hosts[0].rolled_back.as_deref(), Some("its witness saw more"));
+    assert_eq!(bed.call(0, put("B", &[("TEE", 1)])), Err(Refusal::RolledBack));
+    bed.link(0, 1);
+    assert!(bed.wire.iter().all(|(from, _, _)| *from != 0), "a hello would tell of the old disk");
+    bed.run(60_000);
+    assert!(!bed.hosts[0].ready);
+    assert_eq!(bed.hosts[0].journal.len(), old, "nothing is written, not even a session");
+    assert_eq!(bed.alarms, Vec::<String>::new());
 }
 
 #[test]
