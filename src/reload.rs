@@ -185,7 +185,7 @@ impl Reloader {
             }
             self.http.send_replace(server::http_limits(limits, room));
             self.disk_headroom.send_replace(limits.disk_headroom_bytes);
-            self.handle.tune(server::tuning(limits));
+            self.handle.tune(server::tuning(&self.config));
         }
         if log.level != before.log.level
             && let Err(problem) = (self.set_log_level)(&log.level)

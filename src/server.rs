@@ -18,22 +18,27 @@ use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tracing::{info, warn};
 
-use crate::config::{self, Config};
+use crate::config::{self, Config, OnUnprovenStart};
 use crate::http::{self, HttpCounters, HttpLimits, LiveLimits, Service};
 use crate::limits::Limits;
+use crate::node::witness::{self, Durable, Witness};
 use crate::node::{
-    self, DriverOptions, Handle, NodeError, NotReadyReason, Readiness, Recovered, Recovery, Tuning,
+    self, DriverOptions, Handle, NodeError, NotReadyReason, Opening, Readiness, Recovered, Recovery, Tuning,
 };
 use crate::open_files::{self, Connections};
 use crate::peer::{PeerAddress, PeerOptions, Peers, TlsFiles};
 use crate::reload::{Reloader, Reloads, SetLogLevel};
-use crate::store::{BatchNumber, History, HistoryOptions, RedbStore, Store, StoreError, StoreOptions};
+use crate::store::{
+    BatchNumber, History, HistoryOptions, RedbStore, Store, StoreError, StoreOptions, journal_path,
+};
 use crate::types::Millis;
 use crate::wire::Batch;
 
 /// Connections that the system keeps until they are accepted; the system may keep fewer. What
 /// comes in a burst beyond that is dropped, and tries again a second later.
 const BACKLOG: u32 = 4_096;
+/// So long a start that nothing proves waits for its peers if it is told to resume.
+const RESUME_AFTER: Millis = Millis(3_000);
 /// How often free disk space is looked at.
 const DISK_CHECK: Duration = Duration::from_secs(1);
 
@@ -57,7 +62,7 @@ pub async fn run(
     let mut told_to_stop = Box::pin(stop_signal()?);
     // From now on, so that one that comes early ends nothing.
     let hangup = signal(SignalKind::hangup())?;
-    let Loaded { store, history, recovered } = recover(&config).await?;
+    let Loaded { store, history, recovered, opening } = recover(&config).await?;
     let identity = recovered.identity();
     check_identity(&config, &recovered)?;
     if let Some(complaint) = readable_by_others(&config.peers.key) {
@@ -85,7 +90,7 @@ pub async fn run(
     let counters = HttpCounters::default();
     let registry = Arc::new(registry(&handle, &peers, &counters));
     let mut driver: JoinHandle<Result<(), NodeError>> =
-        tokio::spawn(node::run(recovered, store, history, options, arrivals, driver_stops));
+        tokio::spawn(node::run(recovered, opening, store, history, options, arrivals, driver_stops));
     let (disk_headroom, headroom) = watch::channel(config.limits.disk_headroom_bytes);
     let watching =
         tokio::spawn(watch_disk(config.node.data_dir.clone(), headroom, handle.clone(), rest_stops.clone()));
@@ -136,16 +141,21 @@ struct Loaded {
     store: Box<dyn Store>,
     history: History,
     recovered: Recovered,
+    opening: Opening,
 }
 
 /// Opens the store and replays it, off the runtime's threads.
 async fn recover(config: &Config) -> anyhow::Result<Loaded> {
     let dir = config.node.data_dir.clone();
+    let witness_dir = config.node.witness_dir.clone();
     let options =
         StoreOptions { headroom_bytes: config.limits.disk_headroom_bytes, ..StoreOptions::default() };
-    let (limits, keep) = (tuning(&config.limits).limits, history_options(&config.limits));
-    let loading = tokio::task::spawn_blocking(move || -> Result<Loaded, StoreError> {
+    let (limits, keep) = (tuning(config).limits, history_options(&config.limits));
+    let loading = tokio::task::spawn_blocking(move || -> anyhow::Result<Loaded> {
         let mut store = RedbStore::open(&dir, options)?;
+        let witness_dir = witness_dir.map_or_else(witness::default_dir, Ok)?;
+        // Before the long replay: a second copy of a running node is refused at once.
+        let mut witness = Witness::open(&witness_dir, store.head(), &journal_path(&dir))?;
         let mut recovery = Recovery::new(limits);
         let mut history = History::open(&dir, store.head().replica, store.size().last, keep);
         store.load(&mut |loaded| {
@@ -157,7 +167,11 @@ async fn recover(config: &Config) -> anyhow::Result<Loaded> {
         })?;
         let recovered =
             recovery.finish(store.head()).map_err(|what| StoreError::Damaged { path: dir, what })?;
-        Ok(Loaded { store: Box::new(store), history, recovered })
+        let (batch, replica) = (store.size().last, &recovered.replica);
+        let sequence = replica.watermark(replica.replica_id());
+        let evidence = witness.confront(Durable { batch, sequence, session: replica.session() })?;
+        let opening = Opening { evidence, witness: Some(witness) };
+        Ok(Loaded { store: Box::new(store), history, recovered, opening })
     });
     let start = std::time::Instant::now();
     let loaded = loading.await.context("replaying the journal")??;
@@ -271,12 +285,18 @@ pub(crate) fn tls_files(config: &Config) -> TlsFiles {
 }
 
 /// What the driver and the replica take of the limits.
-pub(crate) fn tuning(limits: &config::Limits) -> Tuning {
+pub(crate) fn tuning(config: &Config) -> Tuning {
+    let limits = &config.limits;
+    let start_wait = match config.node.on_unproven_start {
+        OnUnprovenStart::Wait => None,
+        OnUnprovenStart::Resume => Some(RESUME_AFTER),
+    };
     Tuning {
         limits: Limits {
             remember_for: millis(limits.remember),
             remember_max_bytes: limits.remember_max_bytes,
             min_horizon: millis(limits.min_horizon),
+            start_wait,
             ..Limits::default()
         },
         checkpoint_every_bytes: limits.checkpoint_every_bytes,

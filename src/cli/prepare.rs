@@ -16,8 +16,9 @@ use anyhow::{Context, ensure};
 use uuid::Uuid;
 
 use super::cluster::{ClusterFile, Maker};
+use crate::node::witness::Witness;
 use crate::peer::certificates::ClusterAuthority;
-use crate::store::{Head, RedbStore};
+use crate::store::{Head, RedbStore, journal_path};
 use crate::types::{ClusterId, NodeName, Region, ReplicaId, Timestamp};
 use crate::wire::entry::Member;
 use crate::wire::{Batch, Genesis, Record, codec};
@@ -68,7 +69,7 @@ pub fn prepare_cluster(plan: &ClusterPlan) -> anyhow::Result<()> {
         plan.nodes.iter().map(|plan| Founder { plan, replica: ReplicaId(Uuid::new_v4()) }).collect();
     issue_certificates(&workshop, &founders)?;
     for founder in &founders {
-        prepare_node(&workshop, cluster, founder, &founders)?;
+        prepare_node(&workshop, cluster, plan.maker, founder, &founders)?;
     }
     fs::rename(&workshop, &plan.out)
         .with_context(|| format!("cannot rename {} into place", workshop.display()))
@@ -122,13 +123,22 @@ fn workshop(out: &Path) -> anyhow::Result<PathBuf> {
 fn prepare_node(
     dir: &Path,
     cluster: ClusterId,
+    maker: Maker,
     founder: &Founder<'_>,
     all: &[Founder<'_>],
 ) -> anyhow::Result<()> {
     let home = dir.join(founder.plan.name.as_str());
     make_directory(&home)?;
-    write_private(&home.join("stockade.toml"), &render_config(founder.plan, all))?;
-    create_journal(&home.join("data"), genesis(cluster, founder, all))
+    // Nodes of `stockade dev` run here and nowhere else, so they begin with a witness of their own.
+    let witness = (maker == Maker::Dev).then_some("witness");
+    write_private(&home.join("stockade.toml"), &render_config(founder.plan, all, witness))?;
+    let (data, genesis) = (home.join("data"), genesis(cluster, founder, all));
+    let head = Head { cluster, node: genesis.name.clone(), replica: genesis.replica };
+    create_journal(&data, &head, genesis)?;
+    if let Some(witness) = witness {
+        Witness::open(&home.join(witness), &head, &journal_path(&data))?.saw_prepared()?;
+    }
+    Ok(())
 }
 
 fn genesis(cluster: ClusterId, founder: &Founder<'_>, all: &[Founder<'_>]) -> Genesis {
@@ -148,10 +158,11 @@ fn genesis(cluster: ClusterId, founder: &Founder<'_>, all: &[Founder<'_>]) -> Ge
 
 /// The node's configuration. Names, addresses and hosts are checked to hold nothing that TOML
 /// would have to escape.
-fn render_config(node: &NodePlan, all: &[Founder<'_>]) -> String {
+fn render_config(node: &NodePlan, all: &[Founder<'_>], witness: Option<&str>) -> String {
+    let witness = witness.map(|dir| format!("witness_dir = \"{dir}\"\n")).unwrap_or_default();
     let mut text = format!(
         "# Written when the cluster was prepared; yours to edit, but for the names.\n\
-         \n[node]\nname = \"{}\"\nregion = \"{}\"\ndata_dir = \"data\"\n\
+         \n[node]\nname = \"{}\"\nregion = \"{}\"\ndata_dir = \"data\"\n{witness}\
          \n[http]\nstorefront = \"{}\"\nadmin = \"{}\"\n\
          \n[peers]\nlisten = \"{}\"\nca = \"tls/ca.crt\"\ncert = \"tls/node.crt\"\nkey = \"tls/node.key\"\n",
         node.name, node.region, node.storefront, node.admin, node.listen
@@ -178,12 +189,11 @@ fn issue_certificates(dir: &Path, founders: &[Founder<'_>]) -> anyhow::Result<()
 }
 
 /// Makes the data directory with a journal that says whose it is.
-fn create_journal(data_dir: &Path, genesis: Genesis) -> anyhow::Result<()> {
-    let head = Head { cluster: genesis.cluster, node: genesis.name.clone(), replica: genesis.replica };
+fn create_journal(data_dir: &Path, head: &Head, genesis: Genesis) -> anyhow::Result<()> {
     let now = SystemTime::now().duration_since(UNIX_EPOCH).context("the clock stands before 1970")?;
     let time = Timestamp(u64::try_from(now.as_millis()).context("the clock stands too far ahead")?);
     let first = Batch { time, records: vec![Record::Genesis(genesis)] };
-    Ok(RedbStore::create(data_dir, head, &codec::encode(&first))?)
+    Ok(RedbStore::create(data_dir, head.clone(), &codec::encode(&first))?)
 }
 
 #[cfg(test)]

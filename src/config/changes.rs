@@ -34,6 +34,8 @@ impl Config {
             ("node.name", node.name != newer.node.name),
             ("node.region", node.region != newer.node.region),
             ("node.data_dir", node.data_dir != newer.node.data_dir),
+            ("node.witness_dir", node.witness_dir != newer.node.witness_dir),
+            ("node.on_unproven_start", node.on_unproven_start != newer.node.on_unproven_start),
             ("http.storefront", http.storefront != newer.http.storefront),
             ("http.admin", http.admin != newer.http.admin),
             ("peers.listen", peers.listen != newer.peers.listen),

@@ -11,7 +11,8 @@ use toml::Spanned;
 use super::problem::{ConfigError, Problem, line_of};
 use super::raw::{RawConfig, RawHttp, RawLimits, RawLog, RawNode, RawPeer, RawPeers};
 use super::{
-    Config, HttpConfig, Limits, LogConfig, LogFormat, MAX_PEERS, NodeConfig, PeerConfig, PeersConfig,
+    Config, HttpConfig, Limits, LogConfig, LogFormat, MAX_PEERS, NodeConfig, OnUnprovenStart, PeerConfig,
+    PeersConfig,
 };
 use crate::types::{InvalidName, NodeName, Region};
 
@@ -77,7 +78,27 @@ impl<'a> Checker<'a> {
         let name = self.name("node.name", &raw.name, NodeName::new);
         let region = self.name("node.region", &raw.region, Region::new);
         let data_dir = self.path("node.data_dir", &raw.data_dir);
-        Some(NodeConfig { name: name?, region: region?, data_dir: data_dir? })
+        let witness_dir = raw.witness_dir.as_ref().and_then(|dir| self.path("node.witness_dir", dir));
+        if let (Some(raw), Some(witness), Some(data)) = (&raw.witness_dir, &witness_dir, &data_dir)
+            && witness.starts_with(data)
+        {
+            let message = "lies in data_dir, and would go back in time with it; put it elsewhere".to_owned();
+            self.complain("node.witness_dir", raw, message);
+        }
+        let on_unproven_start = self.on_unproven_start(raw);
+        Some(NodeConfig { name: name?, region: region?, data_dir: data_dir?, witness_dir, on_unproven_start })
+    }
+
+    fn on_unproven_start(&mut self, raw: &RawNode) -> OnUnprovenStart {
+        let Some(raw) = &raw.on_unproven_start else { return OnUnprovenStart::default() };
+        let message = match raw.get_ref().as_str() {
+            "wait" => return OnUnprovenStart::Wait,
+            "resume" => return OnUnprovenStart::Resume,
+            "seal" => "\"seal\" needs new replica ids, which this release cannot give; write \"wait\"".into(),
+            other => format!("{other:?} is not known; write \"wait\" or \"resume\""),
+        };
+        self.complain("node.on_unproven_start", raw, message);
+        OnUnprovenStart::default()
     }
 
     fn http(&mut self, raw: &RawHttp) -> Option<HttpConfig> {

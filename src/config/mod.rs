@@ -46,6 +46,19 @@ pub struct NodeConfig {
     pub name: NodeName,
     pub region: Region,
     pub data_dir: PathBuf,
+    /// Where the witness is kept; absent: where the system keeps what lasts until it starts anew.
+    pub witness_dir: Option<PathBuf>,
+    pub on_unproven_start: OnUnprovenStart,
+}
+
+/// What a node does at a start at which nothing proves that its disk is the newest.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum OnUnprovenStart {
+    /// It is not ready before every member was heard.
+    #[default]
+    Wait,
+    /// It serves after a few seconds, whoever was heard.
+    Resume,
 }
 
 /// Where the two HTTP listeners bind.

@@ -27,6 +27,8 @@ pub(super) struct RawNode {
     pub name: Text,
     pub region: Text,
     pub data_dir: Text,
+    pub witness_dir: Option<Text>,
+    pub on_unproven_start: Option<Text>,
 }
 
 #[derive(Debug, Deserialize, Serialize)]

@@ -74,8 +74,9 @@ impl IntoResponse for Failure {
 impl Api {
     /// Refuses while the node is not ready to decide or to say what is true.
     pub(super) fn demand_ready(&self) -> Result<(), Problem> {
-        let reasons = self.handle.readiness().refusals();
-        if reasons.is_empty() { Ok(()) } else { Err(Problem::not_ready(&reasons)) }
+        let readiness = self.handle.readiness();
+        let reasons = readiness.refusals();
+        if reasons.is_empty() { Ok(()) } else { Err(Problem::not_ready(&reasons, &readiness.awaited())) }
     }
 
     /// Lets the replica decide.

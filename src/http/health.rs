@@ -28,6 +28,10 @@ pub(super) struct Ready {
     /// Why not: `starting`, `waiting_for_peers`, `store_failed`, `disk_full`, `stopping`, `draining`,
     /// `rolled_back`.
     reasons: Vec<&'static str>,
+    /// With `waiting_for_peers`: the members that must be heard first.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[schema(required = false, value_type = Vec<shape::NodeName>)]
+    awaited: Vec<String>,
 }
 
 /// What runs here.
@@ -73,7 +77,8 @@ pub(super) async fn readyz(State(api): State<Api>) -> Response {
         headers.insert(RETRY_AFTER, HeaderValue::from(1));
         StatusCode::SERVICE_UNAVAILABLE
     };
-    json(status, headers, &Ready { ready, reasons })
+    let awaited = api.handle.readiness().awaited().iter().map(ToString::to_string).collect();
+    json(status, headers, &Ready { ready, reasons, awaited })
 }
 
 /// What runs here

@@ -236,13 +236,17 @@ impl Problem {
         error.or_else(|| self.detail.clone()).unwrap_or_else(|| self.code.row().title.to_owned())
     }
 
-    pub(super) fn not_ready(reasons: &[NotReadyReason]) -> Problem {
+    pub(super) fn not_ready(reasons: &[NotReadyReason], awaited: &[NodeName]) -> Problem {
         let code = match reasons.contains(&NotReadyReason::RolledBack) {
             true => Code::RolledBack,
             false => Code::NotReady,
         };
         let names: Vec<&'static str> = reasons.iter().map(|reason| reason.as_str()).collect();
-        let detail = format!("Nothing was done. Reasons: {}.", names.join(", "));
+        let mut detail = format!("Nothing was done. Reasons: {}.", names.join(", "));
+        if !awaited.is_empty() {
+            let awaited: Vec<&str> = awaited.iter().map(NodeName::as_str).collect();
+            detail += &format!(" To be heard first: {}.", awaited.join(", "));
+        }
         Problem::new(code).detail(detail).more(More { reasons: Some(names), ..More::default() })
     }
 
@@ -386,7 +390,7 @@ pub(super) fn one_of_each_kind() -> Vec<Problem> {
     let node = || vec![NodeName::new("eu-1").expect("the form is right")];
     vec![
         Problem::field("lines", "is required"),
-        Problem::not_ready(&[NotReadyReason::Starting]),
+        Problem::not_ready(&[NotReadyReason::Starting], &[]),
         Problem::refused(Refusal::InsufficientStock(Vec::new()), &[]),
         Problem::refused(Refusal::OwnerUnreachable { unreachable: node() }, &[]),
         Problem::refused(Refusal::NotFreeHere { free: crate::types::Units(1) }, &[]),

@@ -71,7 +71,7 @@ pub(super) async fn get(State(api): State<Api>, call: Call) -> Answered {
             "The open streams follow as many items as may be; poll GET /v1/availability meanwhile."
                 .to_owned(),
         ),
-        NoStream::Stopped => Problem::not_ready(&[NotReadyReason::Stopping]),
+        NoStream::Stopped => Problem::not_ready(&[NotReadyReason::Stopping], &[]),
     })?;
     subscription.count_events(first.events);
     let retry = RETRY_MILLIS + (subscription.number() * 617) % RETRY_SPREAD_MILLIS;

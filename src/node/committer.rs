@@ -7,19 +7,30 @@ use std::time::Instant;
 use tokio::sync::mpsc as tokio_mpsc;
 
 use super::historian::HistorianTasks;
+use super::witness::{Durable, Witness, WitnessError};
 use crate::store::{CheckpointWriter, FinishedCheckpoint, Store, StoreError, StoreSize};
-use crate::types::Position;
+use crate::types::{Position, Seq};
 use crate::wire::{Batch, codec};
+
+/// What was decided and is to be made durable together.
+#[derive(Debug)]
+pub struct Decided {
+    pub batch: Batch,
+    /// With it the journal reaches this.
+    pub position: Position,
+    /// And the own log this, in the session of this nonce.
+    pub sequence: Seq,
+    pub session: u64,
+}
 
 /// What the driver wants of the store.
 pub enum Order {
-    /// Make this durable; with it the journal reaches `position`.
-    Commit {
-        batch: Batch,
-        position: Position,
-    },
+    /// Make this durable.
+    Commit(Decided),
     BeginCheckpoint,
     Adopt(FinishedCheckpoint),
+    /// The disk is known to be the newest; nothing is reported.
+    Vouch,
     /// So many bytes must stay free on the disk; nothing is reported.
     Headroom(u64),
 }
@@ -34,8 +45,7 @@ pub enum Done {
     },
     /// There was no room, and nothing was written: order it again later.
     Postponed {
-        batch: Batch,
-        position: Position,
+        decided: Decided,
         error: StoreError,
     },
     CheckpointBegun(Box<dyn CheckpointWriter>),
@@ -45,6 +55,8 @@ pub enum Done {
     /// There was no room for it. The journal goes on.
     CheckpointAbandoned(StoreError),
     Failed(StoreError),
+    /// What is durable could not be noted.
+    Unwitnessed(WitnessError),
 }
 
 /// The driver's end.
@@ -59,15 +71,19 @@ pub struct Committer {
 impl Committer {
     /// Starts the thread. At most one commit and one checkpoint are ordered at a time, and
     /// an operator's other bounds, so neither channel grows.
-    pub fn start(mut store: Box<dyn Store>, history: HistorianTasks) -> std::io::Result<Committer> {
+    pub fn start(
+        store: Box<dyn Store>,
+        witness: Option<Witness>,
+        history: HistorianTasks,
+    ) -> std::io::Result<Committer> {
         let (orders, order_queue) = mpsc::channel();
         let (reports, done) = tokio_mpsc::unbounded_channel();
         let weak = reports.downgrade();
-        let of_thread = history.clone();
+        let mut desk = Desk { store, witness, history: history.clone() };
         std::thread::Builder::new().name("commit".into()).spawn(move || {
             while let Ok(order) = order_queue.recv() {
-                let report = carry_out(&mut *store, order, &of_thread);
-                let failed = matches!(report, Some(Done::Failed(_)));
+                let report = desk.carry_out(order);
+                let failed = matches!(report, Some(Done::Failed(_) | Done::Unwitnessed(_)));
                 if report.is_some_and(|report| reports.send(report).is_err()) || failed {
                     return;
                 }
@@ -126,30 +142,52 @@ pub enum Piece {
     End,
 }
 
-fn carry_out(store: &mut dyn Store, order: Order, history: &HistorianTasks) -> Option<Done> {
-    let result = match order {
-        Order::Commit { batch, position } => return Some(commit(store, batch, position, history)),
-        Order::Headroom(bytes) => {
-            store.set_headroom(bytes);
-            return None;
-        }
-        Order::BeginCheckpoint => store.begin_checkpoint().map(|writer| Some(Done::CheckpointBegun(writer))),
-        Order::Adopt(finished) => store.adopt(finished).map(|()| Some(Done::Adopted(store.size()))),
-    };
-    result.unwrap_or_else(|error| Some(abandoned(error)))
+/// What the thread has before it.
+struct Desk {
+    store: Box<dyn Store>,
+    witness: Option<Witness>,
+    history: HistorianTasks,
 }
 
-fn commit(store: &mut dyn Store, batch: Batch, position: Position, history: &HistorianTasks) -> Done {
-    let start = Instant::now();
-    match store.append(&codec::encode(&batch)) {
-        Ok(number) => {
-            let micros = u64::try_from(start.elapsed().as_micros()).unwrap_or(u64::MAX);
-            let records = batch.records.len() as u64;
-            history.add(number, batch);
-            Done::Committed { position, records, micros, size: store.size() }
+impl Desk {
+    fn carry_out(&mut self, order: Order) -> Option<Done> {
+        let result = match order {
+            Order::Commit(decided) => return Some(self.commit(decided)),
+            Order::Vouch => {
+                let vouched = self.witness.as_mut().map_or(Ok(()), Witness::vouch);
+                return vouched.err().map(Done::Unwitnessed);
+            }
+            Order::Headroom(bytes) => {
+                self.store.set_headroom(bytes);
+                return None;
+            }
+            Order::BeginCheckpoint => {
+                self.store.begin_checkpoint().map(|writer| Some(Done::CheckpointBegun(writer)))
+            }
+            Order::Adopt(finished) => {
+                self.store.adopt(finished).map(|()| Some(Done::Adopted(self.store.size())))
+            }
+        };
+        result.unwrap_or_else(|error| Some(abandoned(error)))
+    }
+
+    fn commit(&mut self, decided: Decided) -> Done {
+        let start = Instant::now();
+        let number = match self.store.append(&codec::encode(&decided.batch)) {
+            Ok(number) => number,
+            Err(error) if no_room(&error) => return Done::Postponed { decided, error },
+            Err(error) => return Done::Failed(error),
+        };
+        let Decided { batch, position, sequence, session } = decided;
+        // Before anybody can hear of it; and never before it is durable.
+        let durable = Durable { batch: number, sequence, session };
+        if let Some(Err(error)) = self.witness.as_mut().map(|witness| witness.note(durable)) {
+            return Done::Unwitnessed(error);
         }
-        Err(error) if no_room(&error) => Done::Postponed { batch, position, error },
-        Err(error) => Done::Failed(error),
+        let micros = u64::try_from(start.elapsed().as_micros()).unwrap_or(u64::MAX);
+        let records = batch.records.len() as u64;
+        self.history.add(number, batch);
+        Done::Committed { position, records, micros, size: self.store.size() }
     }
 }
 

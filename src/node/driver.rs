@@ -16,7 +16,7 @@ use tokio::time::Instant;
 use tracing::{error, info, warn};
 
 use super::clock::LedgerClock;
-use super::committer::{Committer, Done, Order, Piece};
+use super::committer::{Committer, Decided, Done, Order, Piece};
 use super::handle::{Arrival, Arrivals, Tuning};
 use super::historian::{self, HistorianTasks, Told};
 use super::history::Asker;
@@ -26,6 +26,7 @@ use super::readiness::{NotReadyReason, Readiness};
 use super::recalls::Recalls;
 use super::recovery::Recovered;
 use super::shelf::Shelf;
+use super::witness::{Witness, WitnessError};
 use crate::replica::{Barrier, Cursor, Effects, Evidence, Input, Output, Replica, Token};
 use crate::store::{History, Store, StoreError};
 use crate::types::{Millis, NodeName, Position, Reply};
@@ -70,10 +71,20 @@ impl Default for DriverOptions {
 pub enum NodeError {
     #[error("the journal cannot be written: {0}. Nothing more is acknowledged; the node stops")]
     Store(#[from] StoreError),
+    #[error("the witness cannot be written: {0}. Nothing more is acknowledged; the node stops")]
+    Witness(#[from] WitnessError),
     #[error("a thread cannot be started: {0}")]
     Thread(#[from] std::io::Error),
     #[error("the commit thread ended by itself")]
     CommitterGone,
+}
+
+/// What speaks for the journal's being the newest there was, and to whom it is told how far the
+/// journal gets from now on.
+#[derive(Debug)]
+pub struct Opening {
+    pub evidence: Evidence,
+    pub witness: Option<Witness>,
 }
 
 pub(super) struct Driver {
@@ -96,7 +107,7 @@ pub(super) struct Driver {
     /// A batch is being committed, or waits in `postponed`.
     committing: bool,
     /// A batch for which there was no room, and when to try it again.
-    postponed: Option<(Batch, Position, Instant)>,
+    postponed: Option<(Decided, Instant)>,
     durable: Position,
     checkpoint: Checkpoint,
     /// No checkpoint is begun before this: the last one found no room.
@@ -135,6 +146,7 @@ enum Checkpoint {
 /// When the store fails. The caller must end the process without answering anybody.
 pub async fn run(
     recovered: Recovered,
+    opening: Opening,
     store: Box<dyn Store>,
     history: History,
     options: DriverOptions,
@@ -147,7 +159,7 @@ pub async fn run(
         replica: recovered.replica,
         effects: Effects::default(),
         barrier: Barrier::default(),
-        committer: Committer::start(store, historian.clone())?,
+        committer: Committer::start(store, opening.witness, historian.clone())?,
         historian,
         told,
         tickets: HashMap::new(),
@@ -171,7 +183,7 @@ pub async fn run(
         readiness: arrivals.readiness.clone(),
         metrics: arrivals.metrics.clone(),
     };
-    let result = driver.drive(arrivals, shutdown).await;
+    let result = driver.drive(opening.evidence, arrivals, shutdown).await;
     if let Err(error) = &result {
         driver.readiness.set(NotReadyReason::StoreFailed, true);
         error!(%error, "stopping");
@@ -182,13 +194,13 @@ pub async fn run(
 impl Driver {
     async fn drive(
         &mut self,
+        evidence: Evidence,
         mut arrivals: Arrivals,
         mut shutdown: watch::Receiver<bool>,
     ) -> Result<(), NodeError> {
         self.readiness.set(NotReadyReason::WaitingForPeers, true);
         self.durable = self.replica.position();
         self.barrier.durable(self.durable);
-        let evidence = Evidence::Unproven("it has no witness".into());
         self.step(Input::Start { nonce: super::entropy::nonce(), evidence });
         loop {
             self.flush()?;
@@ -208,7 +220,7 @@ impl Driver {
                 done = self.committer.done() => self.done(done.ok_or(NodeError::CommitterGone)?)?,
                 _ = shutdown.wait_for(|stop| *stop) => break,
                 has_room = self.checkpoint.room(self.durable) => self.next_piece(has_room),
-                () = until(self.postponed.as_ref().map(|(_, _, at)| *at)) => self.try_again()?,
+                () = until(self.postponed.as_ref().map(|(_, at)| *at)) => self.try_again()?,
                 // Only to look again: the checkpoint is begun above.
                 () = until(checkpoint_due) => {}
                 () = until(lingers_until) => {}
@@ -339,7 +351,9 @@ impl Driver {
         self.linger_until = None;
         let batch = Batch { time: self.clock.now(), records: std::mem::take(&mut self.pending) };
         self.pending_bytes = 0;
-        self.commit(batch, self.replica.position())
+        let replica = &self.replica;
+        let (sequence, session) = (replica.watermark(replica.replica_id()), replica.session());
+        self.commit(Decided { batch, position: replica.position(), sequence, session })
     }
 
     /// Whether what is pending may wait for more.
@@ -348,15 +362,15 @@ impl Driver {
         !self.barrier.is_awaited() && self.has_room() && Instant::now() < until
     }
 
-    fn commit(&mut self, batch: Batch, position: Position) -> Result<(), NodeError> {
-        self.committing = self.committer.order(Order::Commit { batch, position });
+    fn commit(&mut self, decided: Decided) -> Result<(), NodeError> {
+        self.committing = self.committer.order(Order::Commit(decided));
         if self.committing { Ok(()) } else { Err(NodeError::CommitterGone) }
     }
 
     /// Orders the batch again for which there was no room.
     fn try_again(&mut self) -> Result<(), NodeError> {
         match self.postponed.take() {
-            Some((batch, position, _)) => self.commit(batch, position),
+            Some((decided, _)) => self.commit(decided),
             None => Ok(()),
         }
     }
@@ -375,11 +389,11 @@ impl Driver {
                 });
                 self.replay_bytes = size.replay_bytes;
             }
-            Done::Postponed { batch, position, error } => {
+            Done::Postponed { decided, error } => {
                 warn!(%error, "nothing is acknowledged until there is room");
                 let is_full = matches!(error, StoreError::Full { .. });
                 self.readiness.set(NotReadyReason::DiskFull, is_full);
-                self.postponed = Some((batch, position, Instant::now() + NO_ROOM_PAUSE));
+                self.postponed = Some((decided, Instant::now() + NO_ROOM_PAUSE));
             }
             Done::CheckpointAbandoned(error) => {
                 warn!(%error, "no checkpoint for now");
@@ -402,6 +416,7 @@ impl Driver {
                 self.checkpoint = Checkpoint::None;
             }
             Done::Failed(error) => return Err(error.into()),
+            Done::Unwitnessed(error) => return Err(error.into()),
         }
         Ok(())
     }
@@ -473,14 +488,26 @@ impl Driver {
                         self.metrics.update(|numbers| numbers.dropped_messages += 1);
                     }
                 }
-                Output::Awaits(_) => {}
+                Output::Awaits(members) => {
+                    let names: Vec<&str> = members.iter().map(NodeName::as_str).collect();
+                    info!("not ready before these were heard: {}", names.join(", "));
+                    self.metrics.update(|numbers| numbers.awaited = members.len() as u64);
+                    self.readiness.set_awaited(members);
+                }
                 Output::Ready => {
                     info!("ready");
+                    // If this fails, its thread is gone, and that is noticed elsewhere.
+                    let _ = self.committer.order(Order::Vouch);
+                    self.metrics.update(|numbers| numbers.awaited = 0);
+                    self.readiness.set_awaited(Vec::new());
                     self.readiness.set(NotReadyReason::WaitingForPeers, false);
                 }
                 Output::RolledBack(proof) => {
                     error!(%proof, "this disk went back in time; the node answers nothing more. \
                         Stop it, keep the data directory, and do not start it from a backup");
+                    self.metrics.update(|numbers| numbers.rolled_back = true);
+                    self.readiness.set(NotReadyReason::WaitingForPeers, false);
+                    self.readiness.set_awaited(Vec::new());
                     self.readiness.set(NotReadyReason::RolledBack, true);
                 }
                 Output::Draining(draining) => {

@@ -39,6 +39,9 @@ pub struct Numbers {
     pub dropped_messages: u64,
     /// Age of the oldest peer's rows, in milliseconds.
     pub stale_ms: u64,
+    /// Members that must be heard before the node is ready.
+    pub awaited: u64,
+    pub rolled_back: bool,
     pub history_bytes: u64,
     /// Items' histories cannot be written at present.
     pub history_failed: bool,
@@ -103,7 +106,7 @@ fn counters(n: &Numbers) -> [Row; 20] {
     ]
 }
 
-fn gauges(n: &Numbers) -> [Row; 19] {
+fn gauges(n: &Numbers) -> [Row; 21] {
     let (r, s) = (&n.replica, &n.store);
     [
         ("stockade_records_written", "Records made durable since the start", n.records),
@@ -127,6 +130,8 @@ fn gauges(n: &Numbers) -> [Row; 19] {
             n.stale_ms,
         ),
         ("stockade_draining", "1 while this node takes no new reservations", r.draining),
+        ("stockade_members_awaited", "Members to be heard before this node is ready", n.awaited),
+        ("stockade_rolled_back", "1 once this disk was found to be an old one", u64::from(n.rolled_back)),
         ("stockade_history_bytes", "Size of the file of items' histories", n.history_bytes),
         (
             "stockade_history_failed",

@@ -19,9 +19,10 @@ mod recovery;
 pub mod shelf;
 #[cfg(test)]
 mod tests;
+pub mod witness;
 
 pub use clock::LedgerClock;
-pub use driver::{DriverOptions, NodeError, run};
+pub use driver::{DriverOptions, NodeError, Opening, run};
 pub use handle::{Arrival, Arrivals, CallError, Handle, Identity, Tuning};
 pub use link::{LinkId, Outbox};
 pub use metrics::NodeMetrics;

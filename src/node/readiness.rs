@@ -2,6 +2,8 @@
 
 use std::sync::Mutex;
 
+use crate::types::NodeName;
+
 /// Why a node is not ready. More than one may hold.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum NotReadyReason {
@@ -39,6 +41,7 @@ impl NotReadyReason {
 #[derive(Debug, Default)]
 pub struct Readiness {
     reasons: Mutex<Vec<NotReadyReason>>,
+    awaited: Mutex<Vec<NodeName>>,
 }
 
 impl Readiness {
@@ -48,6 +51,15 @@ impl Readiness {
         if holds {
             reasons.push(reason);
         }
+    }
+
+    pub fn set_awaited(&self, members: Vec<NodeName>) {
+        *self.awaited.lock().unwrap_or_else(|poisoned| poisoned.into_inner()) = members;
+    }
+
+    /// Members that must be heard first; with [`NotReadyReason::WaitingForPeers`].
+    pub fn awaited(&self) -> Vec<NodeName> {
+        self.awaited.lock().unwrap_or_else(|poisoned| poisoned.into_inner()).clone()
     }
 
     /// Empty: ready.

@@ -11,6 +11,7 @@ use uuid::Uuid;
 
 use super::*;
 use crate::limits::Limits;
+use crate::replica::Evidence;
 use crate::store::memory::Fate;
 use crate::store::{
     BatchNumber, CheckpointWriter, FinishedCheckpoint, Head, History, HistoryOptions, Loaded, MemoryDisk,
@@ -120,7 +121,8 @@ fn start_on(mut store: Box<dyn Store>, options: DriverOptions) -> Node {
     let (handle, arrivals) = Handle::new(recovered.identity(), 256);
     let history = History::in_memory(recovered.identity().replica, HistoryOptions::default());
     let (stop, stopped) = watch::channel(false);
-    let ended = tokio::spawn(run(recovered, store, history, options, arrivals, stopped));
+    let opening = Opening { evidence: Evidence::Proven, witness: None };
+    let ended = tokio::spawn(run(recovered, opening, store, history, options, arrivals, stopped));
     Node { handle, stop, ended }
 }
 

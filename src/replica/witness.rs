@@ -72,6 +72,11 @@ pub fn judge(noted: Option<&Note>, found: &Note) -> Evidence {
 }
 
 impl Replica {
+    /// The nonce of the own log's newest session; 0: none has begun.
+    pub fn session(&self) -> u64 {
+        self.state.session()
+    }
+
     /// What a vouched witness notes once all of this is durable as `batch` of the journal in `file`.
     pub fn note_at(&self, boot: u128, file: FileId, batch: u64) -> Note {
         let (sequence, session) = (self.state.own_watermark(), self.state.session());

@@ -58,7 +58,7 @@ impl Lock {
     }
 }
 
-pub(super) fn journal_path(dir: &Path) -> PathBuf {
+pub fn journal_path(dir: &Path) -> PathBuf {
     dir.join(JOURNAL)
 }
 

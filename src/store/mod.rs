@@ -54,6 +54,8 @@ mod faults;
 use std::path::PathBuf;
 
 #[cfg(feature = "node")]
+pub use self::directory::journal_path;
+#[cfg(feature = "node")]
 pub use self::history::{History, HistoryOptions};
 #[cfg(feature = "node")]
 pub use self::redb::{RedbStore, StoreOptions};

@@ -61,6 +61,7 @@ impl Cluster {
         let Node { name, region, .. } = &self[node];
         let mut text = format!(
             "[node]\nname = \"{name}\"\nregion = \"{region}\"\ndata_dir = \"data\"\n\
+             witness_dir = \"witness\"\non_unproven_start = \"resume\"\n\
              [http]\nstorefront = \"{}\"\nadmin = \"{}\"\n\
              [peers]\nlisten = \"{}\"\nca = \"tls/ca.crt\"\ncert = \"tls/node.crt\"\nkey = \"tls/node.key\"\n",
             at.storefront, at.admin, at.quic
