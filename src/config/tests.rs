@@ -131,10 +131,12 @@ fn a_file_that_is_not_there_is_named() {
 }
 
 /// Every key of the example with another good value in its place.
-const OTHER_VALUES: [(&str, &str, &str); 27] = [
+const OTHER_VALUES: [(&str, &str, &str); 29] = [
     ("node.name", "name = \"eu-1\"", "name = \"eu-9\""),
     ("node.region", "region = \"eu\"", "region = \"west\""),
     ("node.data_dir", "data_dir = \"data\"", "data_dir = \"other\""),
+    ("node.witness_dir", "\"/run/stockade\"", "\"/dev/shm/stockade\""),
+    ("node.on_unproven_start", "start = \"wait\"", "start = \"resume\""),
     ("http.storefront", "127.0.0.1:7300", "127.0.0.1:7400"),
     ("http.admin", "127.0.0.1:7301", "127.0.0.1:7401"),
     ("peers.listen", "0.0.0.0:7302", "0.0.0.0:7402"),

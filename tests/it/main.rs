@@ -32,3 +32,4 @@ mod retries;
 mod round_trips;
 mod states;
 mod stream;
+mod witness;
