@@ -105,6 +105,9 @@ fn what_is_wrong_is_refused() {
     let cases = [
         ("data_dir", "datadir", "unknown field `datadir`"),
         ("[http]", "[htpp]", "unknown field `htpp`"),
+        ("\"/run/stockade\"", "\"data/witness\"", "lies in data_dir"),
+        ("start = \"wait\"", "start = \"seal\"", "needs new replica ids"),
+        ("start = \"wait\"", "start = \"never\"", "write \"wait\" or \"resume\""),
         ("name = \"us-1\"", "name = \"eu-1\"", "is this node itself"),
         ("name = \"us-1\"", "name = \"ap-1\"", "is listed twice"),
         ("us-1.example.net:7302", "us-1.example.net", "write HOST:PORT"),

@@ -116,6 +116,8 @@ async fn a_disk_that_went_back_in_time_answers_nothing() {
     cluster[0].kill().await;
     fs::remove_dir_all(cluster[0].data()).unwrap();
     fs::rename(&old, cluster[0].data()).unwrap();
+    // As after a reboot: only the others can tell.
+    fs::remove_dir_all(cluster[0].home.join("witness")).unwrap();
 
     cluster.launch(0).await;
     let deadline = tokio::time::Instant::now() + std::time::Duration::from_secs(20);
