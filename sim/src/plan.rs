@@ -120,7 +120,7 @@ impl Plan {
             lost_replies,
             late_repeats: some(400, dice, 50),
             start_wait: [Some(0), Some(500), Some(3_000), None, None][dice.place(5)].map(Millis),
-            reboots: some(600, dice, 1_000),
+            reboots: 0,
             quotas: dice.chance(400),
             hot_item: dice.chance(200),
             mass_expiry: dice.chance(200),
@@ -138,6 +138,7 @@ impl Plan {
             plan.most_units = 1 << 34;
         }
         plan.faults = Fault::some(&plan, dice);
+        plan.reboots = some(600, dice, 1_000);
         plan
     }
 
