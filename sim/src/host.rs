@@ -235,9 +235,16 @@ impl Host {
         let process = self.process.as_mut()?;
         let output =
             if process.loose.is_empty() { process.barrier.release() } else { Some(process.loose.remove(0)) };
-        if matches!(output, Some(Output::Ready)) && !process.vouched {
-            process.vouched = true;
-            self.witness = Some(process.noted);
+        match output {
+            Some(Output::Ready) if !process.vouched => {
+                process.vouched = true;
+                self.witness = Some(process.noted);
+            }
+            Some(Output::RolledBack(_)) if process.vouched => {
+                process.vouched = false;
+                self.witness = Some(Note { vouched: false, ..process.noted });
+            }
+            _ => {}
         }
         output
     }

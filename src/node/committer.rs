@@ -31,6 +31,8 @@ pub enum Order {
     Adopt(FinishedCheckpoint),
     /// The disk is known to be the newest; nothing is reported.
     Vouch,
+    /// The disk is known to be an old one; nothing is reported.
+    Disown,
     /// So many bytes must stay free on the disk; nothing is reported.
     Headroom(u64),
 }
@@ -153,10 +155,8 @@ impl Desk {
     fn carry_out(&mut self, order: Order) -> Option<Done> {
         let result = match order {
             Order::Commit(decided) => return Some(self.commit(decided)),
-            Order::Vouch => {
-                let vouched = self.witness.as_mut().map_or(Ok(()), Witness::vouch);
-                return vouched.err().map(Done::Unwitnessed);
-            }
+            Order::Vouch => return self.tell(Witness::vouch),
+            Order::Disown => return self.tell(Witness::disown),
             Order::Headroom(bytes) => {
                 self.store.set_headroom(bytes);
                 return None;
@@ -169,6 +169,10 @@ impl Desk {
             }
         };
         result.unwrap_or_else(|error| Some(abandoned(error)))
+    }
+
+    fn tell(&mut self, told: fn(&mut Witness) -> Result<(), WitnessError>) -> Option<Done> {
+        self.witness.as_mut().and_then(|witness| told(witness).err()).map(Done::Unwitnessed)
     }
 
     fn commit(&mut self, decided: Decided) -> Done {

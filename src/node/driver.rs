@@ -490,7 +490,7 @@ impl Driver {
                 }
                 Output::Awaits(members) => {
                     let names: Vec<&str> = members.iter().map(NodeName::as_str).collect();
-                    info!("not ready before these were heard: {}", names.join(", "));
+                    warn!("not ready before these were heard: {}", names.join(", "));
                     self.metrics.update(|numbers| numbers.awaited = members.len() as u64);
                     self.readiness.set_awaited(members);
                 }
@@ -503,8 +503,10 @@ impl Driver {
                     self.readiness.set(NotReadyReason::WaitingForPeers, false);
                 }
                 Output::RolledBack(proof) => {
-                    error!(%proof, "this disk went back in time; the node answers nothing more. \
-                        Stop it, keep the data directory, and do not start it from a backup");
+                    error!(%proof, "this disk is an old one: the node answers nothing more. Stop it, and \
+                        keep this data directory. If there is a newer one, put that in its place");
+                    // If this fails, its thread is gone, and that is noticed elsewhere.
+                    let _ = self.committer.order(Order::Disown);
                     self.metrics.update(|numbers| numbers.rolled_back = true);
                     self.readiness.set(NotReadyReason::WaitingForPeers, false);
                     self.readiness.set_awaited(Vec::new());

@@ -38,7 +38,10 @@ pub enum WitnessError {
         "{path}: {what}: {source}; set node.witness_dir to a directory on tmpfs that this node may write"
     )]
     Io { path: PathBuf, what: &'static str, source: io::Error },
-    #[error("{path} is not this user's own directory; remove it, or set node.witness_dir to another")]
+    #[error(
+        "{path} is not a directory of this user that nobody else may write; \
+         set node.witness_dir to another, or to a new one inside it"
+    )]
     Foreign { path: PathBuf },
 }
 
@@ -164,6 +167,19 @@ impl Witness {
         }
     }
 
+    /// The disk was found to be an old one after all: what was noted of it must not prove it to the
+    /// next start.
+    ///
+    /// # Errors
+    /// When the file cannot be written.
+    pub fn disown(&mut self) -> Result<(), WitnessError> {
+        let was_vouched = std::mem::replace(&mut self.vouched, false);
+        match self.last {
+            Some(last) if was_vouched => self.write(&Note { vouched: false, ..self.note_of(last) }),
+            _ => Ok(()),
+        }
+    }
+
     fn note_of(&self, durable: Durable) -> Note {
         let Durable { batch, sequence, session } = durable;
         Note { boot: self.boot, file: self.journal, batch: batch.0, sequence, session, vouched: true }
@@ -177,24 +193,20 @@ impl Witness {
     }
 }
 
-/// Where witnesses are kept unless node.witness_dir says otherwise: the first of these that this
-/// user may write.
+/// Where witnesses are kept unless node.witness_dir says otherwise: in the first of these that is
+/// this user's own. Nothing of the environment decides, or one node would have several witnesses,
+/// of which one knows less than the other; and what belongs to a login goes with it.
 ///
 /// # Errors
 /// When there is none.
 pub fn default_dir() -> Result<PathBuf, WitnessError> {
-    let user = rustix::process::geteuid().as_raw();
-    let of_session = std::env::var_os("XDG_RUNTIME_DIR").filter(|dir| !dir.is_empty());
-    let of_session = of_session.map(|dir| PathBuf::from(dir).join("stockade"));
-    let last = PathBuf::from(format!("/dev/shm/stockade-{user}"));
-    let places = [Some(PathBuf::from("/run/stockade")), of_session].into_iter().flatten();
-    for place in places {
-        if make_private(&place).is_ok() && rustix::fs::access(&place, rustix::fs::Access::WRITE_OK).is_ok() {
-            return Ok(place);
-        }
+    let usual = PathBuf::from("/run/stockade");
+    if make_private(&usual).is_ok() && rustix::fs::access(&usual, rustix::fs::Access::WRITE_OK).is_ok() {
+        return Ok(usual);
     }
-    make_private(&last)?;
-    Ok(last)
+    let of_user = PathBuf::from(format!("/dev/shm/stockade-{}", rustix::process::geteuid().as_raw()));
+    make_private(&of_user)?;
+    Ok(of_user)
 }
 
 /// Makes the directory, unless it is there and nobody else's.
@@ -353,6 +365,21 @@ mod tests {
         assert!(bench.is_unproven(25));
         bench.run(25, 26);
         assert_eq!(bench.evidence(26), Evidence::Proven);
+    }
+
+    /// A peer may find an old disk out when it is ready already.
+    #[test]
+    fn what_was_noted_of_an_old_disk_does_not_prove_it() {
+        let bench = Bench::new();
+        let mut witness = bench.open();
+        witness.confront(durable(1)).unwrap();
+        witness.vouch().unwrap();
+        witness.note(durable(20)).unwrap();
+        witness.disown().unwrap();
+        witness.note(durable(21)).unwrap();
+        drop(witness);
+        assert!(bench.is_unproven(20) && bench.is_unproven(21));
+        assert!(matches!(bench.evidence(19), Evidence::Behind(_)));
     }
 
     #[test]

@@ -52,6 +52,44 @@ async fn an_old_copy_is_refused_though_no_peer_can_tell() {
     assert_eq!(cluster.totals(0, "TEE").await["sold"], 60);
 }
 
+/// After a reboot nobody is there who could tell, and the node resumes; then it is found out. The
+/// next start must not take the note of that run for a proof.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_old_disk_that_was_found_out_late_is_not_proven_by_its_own_note() {
+    let cluster = Cluster::start(2).await;
+    cluster[0].stock("TEE", 100).await;
+    cluster.known("TEE").await;
+    assert!(cluster[0].stop().await.success());
+    let old = cluster[0].home.join("old");
+    copy_dir(&cluster[0].data(), &old);
+    cluster.restart(0).await;
+    cluster.linked().await;
+    cluster[0].stock("MUG", 5).await;
+    cluster.known("MUG").await;
+    cluster[0].kill().await;
+    cluster[1].kill().await;
+    fs::remove_dir_all(cluster[0].data()).unwrap();
+    fs::rename(&old, cluster[0].data()).unwrap();
+    fs::remove_dir_all(cluster[0].home.join("witness")).unwrap();
+
+    cluster.restart(0).await;
+    cluster.launch(1).await;
+    rolled_back(&cluster, 0).await;
+    cluster[1].kill().await;
+    cluster[0].kill().await;
+    wait_when_unproven(&cluster, 0);
+    cluster.launch(0).await;
+    let ready = cluster[0].ask(get("/readyz")).await.expect(503).body;
+    assert_eq!(ready["reasons"], json!(["waiting_for_peers"]));
+    cluster.launch(1).await;
+    rolled_back(&cluster, 0).await;
+}
+
+fn wait_when_unproven(cluster: &Cluster, node: usize) {
+    let text = fs::read_to_string(cluster[node].config()).unwrap();
+    fs::write(cluster[node].config(), text.replace("\"resume\"", "\"wait\"")).unwrap();
+}
+
 /// No witness is left, as after a reboot: a start waits for all members, and says for whom.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_start_without_a_witness_waits_for_every_member() {
@@ -61,8 +99,7 @@ async fn a_start_without_a_witness_waits_for_every_member() {
     assert!(cluster[0].stop().await.success());
     cluster[1].kill().await;
     fs::remove_dir_all(cluster[0].home.join("witness")).unwrap();
-    let text = fs::read_to_string(cluster[0].config()).unwrap();
-    fs::write(cluster[0].config(), text.replace("\"resume\"", "\"wait\"")).unwrap();
+    wait_when_unproven(&cluster, 0);
 
     cluster.launch(0).await;
     // Longer than a node that resumes would wait.
