@@ -27,6 +27,7 @@ use crate::node::{
 };
 use crate::open_files::{self, Connections};
 use crate::peer::{PeerAddress, PeerOptions, Peers, TlsFiles};
+use crate::replica::Evidence;
 use crate::reload::{Reloader, Reloads, SetLogLevel};
 use crate::store::{
     BatchNumber, History, HistoryOptions, RedbStore, Store, StoreError, StoreOptions, journal_path,
@@ -63,6 +64,9 @@ pub async fn run(
     // From now on, so that one that comes early ends nothing.
     let hangup = signal(SignalKind::hangup())?;
     let Loaded { store, history, recovered, opening } = recover(&config).await?;
+    if matches!(opening.evidence, Evidence::Unproven(_)) && !config.peers.nodes.is_empty() {
+        warn!("{}", config.node.on_unproven_start.explained());
+    }
     let identity = recovered.identity();
     check_identity(&config, &recovered)?;
     if let Some(complaint) = readable_by_others(&config.peers.key) {

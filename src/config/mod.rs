@@ -61,6 +61,21 @@ pub enum OnUnprovenStart {
     Resume,
 }
 
+impl OnUnprovenStart {
+    /// What the operator is told at such a start.
+    pub fn explained(self) -> &'static str {
+        match self {
+            OnUnprovenStart::Wait => {
+                "so it serves once every other member was heard: start them all. If one of them is gone for \
+                 good, set node.on_unproven_start = \"resume\" and start this node again"
+            }
+            OnUnprovenStart::Resume => {
+                "it serves after 3 seconds at most (node.on_unproven_start = \"resume\"), whoever was heard"
+            }
+        }
+    }
+}
+
 /// Where the two HTTP listeners bind.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct HttpConfig {

@@ -38,7 +38,7 @@ pub struct FileId {
 pub fn judge(noted: Option<&Note>, found: &Note) -> Evidence {
     let unproven = |why: &str| Evidence::Unproven(why.to_owned());
     let Some(noted) = noted else {
-        return unproven("it has no witness: the machine has started anew, or this is another machine");
+        return unproven("it has no witness: this is its first start here, or the machine was started anew");
     };
     let is_copy = noted.file != found.file;
     if noted.batch > found.batch {
@@ -56,7 +56,10 @@ pub fn judge(noted: Option<&Note>, found: &Note) -> Evidence {
             found.batch, found.sequence, noted.batch, noted.sequence
         ));
     }
-    if noted.boot != found.boot || found.boot == 0 {
+    if found.boot == 0 {
+        return unproven("this system does not tell its runs apart");
+    }
+    if noted.boot != found.boot {
         return unproven("its witness is of an earlier run of this machine");
     }
     if is_copy {
