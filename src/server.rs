@@ -27,8 +27,8 @@ use crate::node::{
 };
 use crate::open_files::{self, Connections};
 use crate::peer::{PeerAddress, PeerOptions, Peers, TlsFiles};
-use crate::replica::Evidence;
 use crate::reload::{Reloader, Reloads, SetLogLevel};
+use crate::replica::Evidence;
 use crate::store::{
     BatchNumber, History, HistoryOptions, RedbStore, Store, StoreError, StoreOptions, journal_path,
 };

@@ -92,6 +92,7 @@ pub fn run(args: &InitArgs) -> anyhow::Result<Ending> {
     }
     let addresses: Vec<_> = plan.nodes.iter().map(|node| node.address.as_str()).collect();
     say(format_args!("\nThe nodes must reach each other over UDP: {}.", addresses.join(", ")))?;
+    say(format_args!("Start all of them: none is ready before it has heard the others."))?;
     say(format_args!("Keep {out}/ca in a safe place and on no node."))?;
     Ok(Ending::Good)
 }
