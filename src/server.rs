@@ -64,8 +64,9 @@ pub async fn run(
     // From now on, so that one that comes early ends nothing.
     let hangup = signal(SignalKind::hangup())?;
     let Loaded { store, history, recovered, opening } = recover(&config).await?;
-    if matches!(opening.evidence, Evidence::Unproven(_)) && !config.peers.nodes.is_empty() {
-        warn!("{}", config.node.on_unproven_start.explained());
+    if let (Evidence::Unproven(why), Some(witness)) = (&opening.evidence, &opening.witness) {
+        let then = config.node.on_unproven_start.explained();
+        warn!(witness = %witness.path().display(), "nothing proves that this disk is the newest: {why}. {then}");
     }
     let identity = recovered.identity();
     check_identity(&config, &recovered)?;

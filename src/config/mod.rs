@@ -66,11 +66,11 @@ impl OnUnprovenStart {
     pub fn explained(self) -> &'static str {
         match self {
             OnUnprovenStart::Wait => {
-                "so it serves once every other member was heard: start them all. If one of them is gone for \
+                "It serves once every other member was heard: start them all. If one of them is gone for \
                  good, set node.on_unproven_start = \"resume\" and start this node again"
             }
             OnUnprovenStart::Resume => {
-                "it serves after 3 seconds at most (node.on_unproven_start = \"resume\"), whoever was heard"
+                "It serves after 3 seconds at most (node.on_unproven_start = \"resume\"), whoever was heard"
             }
         }
     }

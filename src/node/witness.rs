@@ -15,7 +15,7 @@ use std::os::unix::fs::{DirBuilderExt, FileExt, MetadataExt, OpenOptionsExt, Per
 use std::path::{Path, PathBuf};
 use std::time::UNIX_EPOCH;
 
-use tracing::{info, warn};
+use tracing::info;
 use uuid::Uuid;
 
 use crate::replica::{Evidence, FileId, Note, judge};
@@ -111,23 +111,23 @@ impl Witness {
         })
     }
 
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
     /// Holds the journal as it was found against what is noted.
     ///
     /// # Errors
     /// When the file cannot be written.
     pub fn confront(&mut self, found: Durable) -> Result<Evidence, WitnessError> {
         let evidence = judge(self.noted.as_ref(), &self.note_of(found));
-        let shown = self.path.display();
         match &evidence {
             Evidence::Proven => {
+                let shown = self.path.display();
                 info!(batch = found.batch.0, "the witness {shown} proves that the journal is the newest");
                 self.vouched = true;
             }
-            Evidence::Unproven(why) => {
-                warn!(
-                    batch = found.batch.0,
-                    "nothing here proves that the journal is the newest: {why} ({shown})"
-                );
+            Evidence::Unproven(_) => {
                 if let Some(noted) = self.noted {
                     self.write(&Note { vouched: false, ..noted })?;
                 }
