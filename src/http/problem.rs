@@ -131,7 +131,7 @@ impl Code {
             }
             Code::NodeUnreachable => later(1, "node_unreachable", "A node cannot be reached"),
             Code::RolledBack => {
-                later(30, "rolled_back", "The node's disk is older than its peers' memory of it")
+                later(30, "rolled_back", "The node's disk is an old one")
             }
             Code::OutcomeUnknown => row(504, "outcome_unknown", "The request may or may not have been done"),
         }

@@ -28,6 +28,8 @@ const SLOT: usize = 128;
 const SUM: usize = SLOT - 4;
 /// Where the process that holds the lock says who it is.
 const PID: u64 = 2 * SLOT as u64;
+/// What the kernel calls the file system.
+const TMPFS: u64 = 0x0102_1994;
 const BOOT_ID: &str = "/proc/sys/kernel/random/boot_id";
 
 #[derive(Debug, thiserror::Error)]
@@ -43,6 +45,11 @@ pub enum WitnessError {
          set node.witness_dir to another, or to a new one inside it"
     )]
     Foreign { path: PathBuf },
+    #[error(
+        "neither /run nor /dev/shm is on tmpfs; set node.witness_dir to a directory of this node's user, \
+         not on the disk of node.data_dir"
+    )]
+    NoTmpfs,
 }
 
 /// How far a journal is durable: a batch, and what its witness notes of it.
@@ -194,19 +201,30 @@ impl Witness {
 }
 
 /// Where witnesses are kept unless node.witness_dir says otherwise: in the first of these that is
-/// this user's own. Nothing of the environment decides, or one node would have several witnesses,
-/// of which one knows less than the other; and what belongs to a login goes with it.
+/// on tmpfs and this user's own. In a container `/run` is often part of its disk. Nothing of the
+/// environment decides, or one node would have several witnesses, of which one knows less than the
+/// other; and what belongs to a login goes with it.
 ///
 /// # Errors
 /// When there is none.
 pub fn default_dir() -> Result<PathBuf, WitnessError> {
     let usual = PathBuf::from("/run/stockade");
-    if make_private(&usual).is_ok() && rustix::fs::access(&usual, rustix::fs::Access::WRITE_OK).is_ok() {
+    let may_write = || rustix::fs::access(&usual, rustix::fs::Access::WRITE_OK).is_ok();
+    if is_on_tmpfs(&usual) && make_private(&usual).is_ok() && may_write() {
         return Ok(usual);
     }
     let of_user = PathBuf::from(format!("/dev/shm/stockade-{}", rustix::process::geteuid().as_raw()));
+    if !is_on_tmpfs(&of_user) {
+        return Err(WitnessError::NoTmpfs);
+    }
     make_private(&of_user)?;
     Ok(of_user)
+}
+
+/// Whether a directory, which need not be there yet, is gone when the machine starts anew.
+fn is_on_tmpfs(dir: &Path) -> bool {
+    let found = dir.ancestors().find_map(|place| rustix::fs::statfs(place).ok());
+    found.is_some_and(|found| found.f_type as u64 == TMPFS)
 }
 
 /// Makes the directory, unless it is there and nobody else's.
