@@ -37,9 +37,9 @@ pub enum WitnessError {
     #[error("{path} is locked by process {pid}, which runs a copy of this node; stop one of the two")]
     Taken { path: PathBuf, pid: u32 },
     #[error(
-        "{path}: {what}: {source}; set node.witness_dir to a directory on tmpfs that this node may write"
+        "{path}: {what}: {error}; set node.witness_dir to a directory on tmpfs that this node may write"
     )]
-    Io { path: PathBuf, what: &'static str, source: io::Error },
+    Io { path: PathBuf, what: &'static str, error: io::Error },
     #[error(
         "{path} is not a directory of this user that nobody else may write; \
          set node.witness_dir to another, or to a new one inside it"
@@ -243,7 +243,7 @@ fn make_private(dir: &Path) -> Result<(), WitnessError> {
 
 fn io_at(path: &Path, what: &'static str) -> impl Fn(io::Error) -> WitnessError + use<> {
     let path = path.to_path_buf();
-    move |source| WitnessError::Io { path: path.clone(), what, source }
+    move |error| WitnessError::Io { path: path.clone(), what, error }
 }
 
 fn boot_id() -> u128 {
