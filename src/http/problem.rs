@@ -130,9 +130,7 @@ impl Code {
                 later(1, "owner_unreachable", "A node that may have the reservation cannot be reached")
             }
             Code::NodeUnreachable => later(1, "node_unreachable", "A node cannot be reached"),
-            Code::RolledBack => {
-                later(30, "rolled_back", "The node's disk is an old one")
-            }
+            Code::RolledBack => later(30, "rolled_back", "The node's disk is an old one"),
             Code::OutcomeUnknown => row(504, "outcome_unknown", "The request may or may not have been done"),
         }
     }

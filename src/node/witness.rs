@@ -36,9 +36,7 @@ const BOOT_ID: &str = "/proc/sys/kernel/random/boot_id";
 pub enum WitnessError {
     #[error("{path} is locked by process {pid}, which runs a copy of this node; stop one of the two")]
     Taken { path: PathBuf, pid: u32 },
-    #[error(
-        "{path}: {what}: {error}; set node.witness_dir to a directory on tmpfs that this node may write"
-    )]
+    #[error("{path}: {what}: {error}; set node.witness_dir to a directory on tmpfs that this node may write")]
     Io { path: PathBuf, what: &'static str, error: io::Error },
     #[error(
         "{path} is not a directory of this user that nobody else may write; \
@@ -434,6 +432,14 @@ mod tests {
         let _running = bench.open();
         let Err(error) = bench.try_open() else { panic!("two at once") };
         assert!(error.to_string().contains(&format!("process {}", std::process::id())), "{error}");
+    }
+
+    #[test]
+    fn tmpfs_is_told_from_other_file_systems() {
+        let mounts = fs::read_to_string("/proc/mounts").unwrap();
+        let has_tmpfs = mounts.lines().any(|line| line.contains(" /dev/shm tmpfs "));
+        assert_eq!(is_on_tmpfs(Path::new("/dev/shm/not-there/yet")), has_tmpfs);
+        assert!(!is_on_tmpfs(Path::new("/proc/not-there")));
     }
 
     #[test]
