@@ -1,7 +1,7 @@
 //! Bounds of the core. What can be configured is a field of [`Limits`]; what cannot is a
 //! constant, with what it costs to change it.
 
-use crate::types::Millis;
+use crate::types::{Autonomy, Millis};
 
 /// Longest time a held reservation may be given at once.
 pub const MAX_TTL: Millis = Millis::from_secs(86_400);
@@ -57,6 +57,8 @@ pub const FRESH: Millis = Millis(2_000);
 pub const LINES_AT_ONCE: usize = 20_000;
 /// Items whose free rights a draining replica hands over in one step; the rest follows in the next.
 pub const HAND_OVER_AT_ONCE: usize = 1_000;
+/// Items whose dials are looked at in one step after the cluster's was turned.
+pub const MARKS_AT_ONCE: usize = 1_000;
 /// Items whose newest refusal is kept for admins; beyond, the oldest is forgotten.
 pub const MAX_LAST_REFUSALS: usize = 10_000;
 /// Things forgotten with one record; the rest goes with the next.
@@ -87,6 +89,8 @@ pub struct Limits {
     /// After an unproven start, how long to wait for every member to say what it knows of this
     /// replica's log, before serving without having heard. `None`: until all of them did.
     pub start_wait: Option<Millis>,
+    /// Of items for which none is set.
+    pub autonomy: Autonomy,
 }
 
 impl Default for Limits {
@@ -96,6 +100,7 @@ impl Default for Limits {
             remember_max_bytes: 1 << 30,
             min_horizon: Millis::from_secs(300),
             start_wait: Some(Millis(3_000)),
+            autonomy: Autonomy::All,
         }
     }
 }

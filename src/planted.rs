@@ -54,6 +54,11 @@ bugs! {
     FullTakenForSuccess "full-taken-for-success" "a batch for which there is no room counts as written";
     StepTorn "step-torn" "the records of one step are split over two batches";
 
+    // Spend marks.
+    MarkBeforeDurable "mark-before-durable" "a mark counts before any peer holds it";
+    OneConfirmationTooFew "one-confirmation-too-few" "one peer's word is enough where two are needed";
+    LimitForgotten "limit-forgotten" "after a restart all of a mark counts as confirmed";
+
     // Idempotency.
     DedupApart "dedup-apart" "a key is remembered in a batch after the one with its effect";
     DedupVolatile "dedup-volatile" "a key is remembered in memory only";

@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 
-use stockade::types::{Cell, Policy, ReplicaId, Reservation, ReservationId, Sku, Timestamp};
+use stockade::types::{Cell, Policy, ReplicaId, Reservation, ReservationId, Seq, Sku, Timestamp};
 use stockade::wire::{Body, Cause, Change, Entry, Key, Record};
 
 use crate::checks::overselling::Kind;
@@ -21,6 +21,10 @@ pub struct Ledger {
     pub transferred: BTreeMap<Sku, u64>,
     /// What an admin last set, as far as it is known here: the newest by (time, replica).
     pub settings: BTreeMap<Sku, (Timestamp, ReplicaId, Policy)>,
+    /// The own rows' marks, and what of them was confirmed when they were written.
+    pub marks: BTreeMap<Sku, (u64, u64)>,
+    /// The newest version of others' rows that is here, and its mark.
+    pub marks_of_others: BTreeMap<(Sku, ReplicaId), (Seq, u64)>,
     pub is_draining: bool,
     /// Where reservations were sent to be made there.
     pub placed: BTreeMap<ReservationId, ReplicaId>,
@@ -81,9 +85,18 @@ impl Ledger {
     pub fn apply(&mut self, record: &Record) {
         match record {
             Record::Change(change) => self.apply_change(change),
-            Record::Merge(merge) => merge.entries.iter().for_each(|entry| self.apply_setting(entry)),
+            Record::Merge(merge) => merge.entries.iter().for_each(|entry| {
+                self.apply_setting(entry);
+                self.apply_other(entry);
+            }),
             _ => {}
         }
+    }
+
+    fn apply_other(&mut self, entry: &Entry) {
+        let (Key::Item(sku), Body::Item(row)) = (&entry.key, &entry.body) else { return };
+        let known = self.marks_of_others.entry((sku.clone(), entry.origin)).or_default();
+        *known = (*known).max((entry.seq, row.mark));
     }
 
     fn apply_setting(&mut self, entry: &Entry) {
@@ -104,6 +117,8 @@ impl Ledger {
         for raise in &change.rows {
             let row = self.rows.entry(raise.sku.clone()).or_default();
             row.0.extend(raise.cells.iter().map(|raised| (raised.new.cell, raised.new.value)));
+            let bounds = raise.allowance.map_or((u64::MAX, u64::MAX), |a| (a.mark, a.limit));
+            self.marks.insert(raise.sku.clone(), bounds);
         }
         if change.cause == Cause::Transfer {
             for raise in &change.rows {

@@ -49,6 +49,7 @@ marks! {
     OutcomeUnknown: "a forwarded request's answer was lost",
     DrainingRefused: "a draining node took nothing new",
     NotReady: "a node was asked before it was ready",
+    AutonomySpent: "units were here, and nobody confirmed a higher mark",
     // Causes of changes.
     Started: "a session began",
     Stopped: "a clean stop was written",
@@ -73,6 +74,7 @@ marks! {
     Imported: "a line was imported",
     DrainBegan: "a node began to drain",
     DrainEnded: "a node was resumed",
+    MarkWritten: "a mark was written by itself",
     Placed: "a reservation was sent to where the units are",
     PlacedRefused: "and refused there, and went on here",
     PlacedUnknown: "and not answered",
@@ -89,6 +91,7 @@ marks! {
     GivenSent: "an ask was answered",
     ForwardSent: "a request was sent on",
     ForwardedSent: "a request that was sent on was answered",
+    HoldsSent: "a node said at once what it holds",
     RelayedPass: "a third node's log was passed on",
     AskForRow: "an ask wanted nothing but the row",
     PullAhead: "an ask was made ahead of need",
@@ -166,6 +169,7 @@ impl Mark {
             Cause::Resume => Mark::DrainEnded,
             Cause::Place => Mark::Placed,
             Cause::Withdraw => Mark::PlacedRefused,
+            Cause::Mark => Mark::MarkWritten,
         }
     }
 
@@ -187,6 +191,7 @@ impl Mark {
             Refusal::OutcomeUnknown => Mark::OutcomeUnknown,
             Refusal::Draining => Mark::DrainingRefused,
             Refusal::NotReady => Mark::NotReady,
+            Refusal::AutonomySpent(_) => Mark::AutonomySpent,
             Refusal::UnknownNode { .. }
             | Refusal::MemoryFull
             | Refusal::Overloaded
@@ -213,6 +218,7 @@ impl Mark {
             Message::Given(_) => Mark::GivenSent,
             Message::Forward(_) => Mark::ForwardSent,
             Message::Forwarded(_) => Mark::ForwardedSent,
+            Message::Holds(_) => Mark::HoldsSent,
             Message::Recall(_) | Message::Recalled(_) => return None,
         })
     }

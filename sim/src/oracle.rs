@@ -7,8 +7,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use stockade::replica::Replica;
 use stockade::types::{
-    Answer, Claimed, Command, NodeState, Outcome, Put, Refusal, ReplicaId, Reply, Reservation, ReservationId,
-    ReservationState, Sell, Sku, Timestamp, Verdict,
+    Answer, Autonomy, Cell, Claimed, Command, NodeState, Outcome, Put, Refusal, ReplicaId, Reply,
+    Reservation, ReservationId, ReservationState, Sell, Sku, Timestamp, Verdict,
 };
 use stockade::wire::{Batch, Change, Record};
 
@@ -21,7 +21,7 @@ use crate::checks::overselling::{Kind, Sales};
 use crate::checks::quiet::Sent;
 use crate::checks::{
     Checked, Violation, acknowledged::Promises, changes, conservation, copies, drained, keys::Answers,
-    placed, planned_moves, quotas, recovery, refused::Refusals, settings, settled, verdicts,
+    placed, planned_moves, quotas, recovery, refused::Refusals, settings, settled, spend, verdicts,
 };
 use crate::claims::{claims, makes, movement, shortfalls, wishes};
 use crate::coverage::Coverage;
@@ -44,6 +44,8 @@ pub struct Books {
 #[derive(Debug)]
 pub struct Oracle {
     members: Vec<ReplicaId>,
+    /// Of items for which none is set.
+    dial: Autonomy,
     pub books: Vec<Books>,
     history: verdicts::History,
     sales: Sales,
@@ -81,13 +83,14 @@ pub struct Oracle {
 }
 
 impl Oracle {
-    pub fn new(members: Vec<ReplicaId>) -> Oracle {
+    pub fn new(members: Vec<ReplicaId>, dial: Autonomy) -> Oracle {
         let hosts = members.len();
         let stood_still = vec![(Time::ZERO, Span(0)); members.len()];
         Oracle {
             books: members.iter().map(|_| Books::default()).collect(),
             history: verdicts::History::new(members.clone()),
             members,
+            dial,
             sales: Sales::default(),
             answers: Answers::default(),
             promises: Promises::default(),
@@ -132,6 +135,7 @@ impl Oracle {
             self.note_change(node, change);
             self.books[node].memory.apply_change(change);
             quotas::check(&workload::node(node), change, &self.books[node].memory)?;
+            self.check_marks(node, change)?;
             if change.cause == stockade::wire::Cause::GiveForDrain {
                 self.note_drained(node);
             }
@@ -140,6 +144,23 @@ impl Oracle {
                 self.history.became(now, &raise.sku, self.members[node], &row);
                 self.check_item(&raise.sku)?;
             }
+        }
+        Ok(())
+    }
+
+    fn check_marks(&self, node: usize, change: &Change) -> Checked {
+        let came = |sku: &Sku| {
+            let rows = self.books.iter().filter_map(|books| books.memory.rows.get(sku));
+            let came = rows.map(|row| row.of(Cell::Received) + row.of(Cell::Returned)).sum::<i128>();
+            u64::try_from(came).unwrap_or(u64::MAX)
+        };
+        spend::check_room(node, change, &self.books[node].memory, self.dial, came)?;
+        for raise in &change.rows {
+            let taken = raise.cells.iter().find(|raised| raised.new.cell == Cell::Taken);
+            let Some(taken) = taken else { continue };
+            let others = self.books.iter().enumerate().filter(|(other, _)| *other != node);
+            let others: Vec<&Ledger> = others.map(|(_, books)| &books.durable).collect();
+            spend::check_taken(&raise.sku, self.members[node], taken.new.value, &others)?;
         }
         Ok(())
     }

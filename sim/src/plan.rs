@@ -1,7 +1,7 @@
 //! What one world is like, all drawn from its seed. Each seed switches a random subset of the
 //! faults on (swarm testing): a bug that one fault hides from another still shows.
 
-use stockade::types::Millis;
+use stockade::types::{Autonomy, Millis, Units};
 
 use crate::dice::{Dice, Stream};
 use crate::schedule::Fault;
@@ -62,6 +62,8 @@ pub struct Plan {
     /// A crash takes the whole machine down, and the witness with it.
     pub reboots: u64,
     pub quotas: bool,
+    /// How much nodes may sell that no other knows of; unless it is all, items have dials of their own.
+    pub autonomy: Autonomy,
     /// Nearly everybody wants one item.
     pub hot_item: bool,
     /// Holds expire together.
@@ -75,6 +77,16 @@ pub struct Plan {
     pub barrier: bool,
     /// Faults are switched on and do nothing: only to see that a sweep notices.
     pub inert: bool,
+}
+
+/// Some dial, with which worlds of few units differ.
+pub fn autonomy(dice: &mut Dice) -> Autonomy {
+    match dice.below(10) {
+        0 => Autonomy::All,
+        1..=3 => Autonomy::Units(Units(dice.between(1, 3))),
+        4..=6 => Autonomy::Units(Units(dice.between(4, 40))),
+        _ => Autonomy::Percent(u8::try_from(dice.between(1, 60)).expect("a percentage")),
+    }
 }
 
 impl Plan {
@@ -122,6 +134,7 @@ impl Plan {
             start_wait: [Some(0), Some(500), Some(3_000), None, None][dice.place(5)].map(Millis),
             reboots: 0,
             quotas: dice.chance(400),
+            autonomy: Autonomy::All,
             hot_item: dice.chance(200),
             mass_expiry: dice.chance(200),
             bridge: hosts > 2 && dice.chance(200),
@@ -139,6 +152,9 @@ impl Plan {
         }
         plan.faults = Fault::some(&plan, dice);
         plan.reboots = some(600, dice, 1_000);
+        if dice.chance(500) {
+            plan.autonomy = autonomy(dice);
+        }
         plan
     }
 

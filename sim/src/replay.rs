@@ -5,7 +5,7 @@ use std::fmt;
 use std::str::FromStr;
 
 use clap::Args;
-use stockade::types::Millis;
+use stockade::types::{Autonomy, Millis};
 
 use crate::plan::{Plan, Transport};
 use crate::schedule::Schedule;
@@ -82,6 +82,8 @@ pub enum Toggle {
     StartWait,
     /// Crashes that take the witness with them.
     Reboots,
+    /// Dials that bound what nodes may sell on their own.
+    Dials,
     /// Policies with quotas.
     Quotas,
     /// One item that nearly everybody wants.
@@ -96,7 +98,7 @@ pub enum Toggle {
 
 impl Toggle {
     /// All that may be left out without breaking a host.
-    pub const HARMLESS: [Toggle; 23] = [
+    pub const HARMLESS: [Toggle; 24] = [
         Toggle::Datagrams,
         Toggle::Loss,
         Toggle::Duplicates,
@@ -116,6 +118,7 @@ impl Toggle {
         Toggle::LateRepeats,
         Toggle::StartWait,
         Toggle::Reboots,
+        Toggle::Dials,
         Toggle::Quotas,
         Toggle::HotItem,
         Toggle::MassExpiry,
@@ -147,6 +150,7 @@ impl Toggle {
             Toggle::LateRepeats => plan.late_repeats > 0,
             Toggle::StartWait => plan.start_wait != Some(Millis(0)),
             Toggle::Reboots => plan.reboots > 0,
+            Toggle::Dials => plan.autonomy != Autonomy::All,
             Toggle::Quotas => plan.quotas,
             Toggle::HotItem => plan.hot_item,
             Toggle::MassExpiry => plan.mass_expiry,
@@ -177,6 +181,7 @@ impl Toggle {
             (Toggle::LateRepeats, _) => plan.late_repeats = 0,
             (Toggle::StartWait, _) => plan.start_wait = Some(Millis(0)),
             (Toggle::Reboots, _) => plan.reboots = 0,
+            (Toggle::Dials, _) => plan.autonomy = Autonomy::All,
             (Toggle::Quotas, _) => plan.quotas = false,
             (Toggle::HotItem, _) => plan.hot_item = false,
             (Toggle::MassExpiry, _) => plan.mass_expiry = false,

@@ -65,6 +65,7 @@ pub fn message(message: &Message) -> String {
         }
         Message::Given(given) => format!("given{}", entries(&given.entries)),
         Message::Forward(forward) => format!("forward {}", request(&forward.request)),
+        Message::Holds(holds) => format!("holds up to {}", holds.upto),
         Message::Forwarded(answer) => format!("forwarded {}", outcome(&answer.outcome)),
         Message::Recall(_) | Message::Recalled(_) => "history".into(),
     }

@@ -6,9 +6,9 @@ use std::collections::BTreeMap;
 use std::rc::Rc;
 
 use stockade::types::{
-    Answer, Caller, Command, IdempotencyKey, ImportLine, Launch, Line, Millis, Movement, NodeName, Operation,
-    Outcome, Policy, Put, Quota, Rebalance, Request, ReservationId, ReservationState, Sell, Sku, Transfer,
-    Units,
+    Answer, Autonomy, Caller, Command, IdempotencyKey, ImportLine, Launch, Line, Millis, Movement, NodeName,
+    Operation, Outcome, Policy, Put, Quota, Rebalance, Request, ReservationId, ReservationState, Sell, Sku,
+    Transfer, Units,
 };
 
 use crate::dice::{Dice, Stream};
@@ -85,6 +85,7 @@ pub struct Workload {
     items: usize,
     most_units: u64,
     quotas: bool,
+    dials: bool,
     hot_item: bool,
     mass_expiry: bool,
     now: Time,
@@ -108,6 +109,7 @@ impl Workload {
             items: plan.items,
             most_units: plan.most_units,
             quotas: plan.quotas,
+            dials: plan.autonomy != Autonomy::All,
             hot_item: plan.hot_item,
             mass_expiry: plan.mass_expiry,
             now: Time::ZERO,
@@ -364,6 +366,9 @@ impl Workload {
 
     pub fn policy(&mut self) -> Policy {
         let mut policy = Policy::default();
+        if self.dials && self.dice.chance(400) {
+            policy.autonomy = Some(crate::plan::autonomy(&mut self.dice));
+        }
         if !self.quotas {
             return policy;
         }

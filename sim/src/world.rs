@@ -225,7 +225,8 @@ impl World {
     pub fn with(plan: Plan, schedule: Schedule, detail: Detail) -> World {
         let mut dice = Dice::new(plan.seed, Stream::Hosts);
         let founders: Vec<Member> = (0..plan.hosts).map(member).collect();
-        let limits = Limits { start_wait: plan.start_wait, ..Limits::default() };
+        let (start_wait, autonomy) = (plan.start_wait, plan.autonomy);
+        let limits = Limits { start_wait, autonomy, ..Limits::default() };
         let host = |n: usize| {
             let genesis = Genesis {
                 cluster: ClusterId(Uuid::from_u128(1)),
@@ -244,7 +245,7 @@ impl World {
             hosts,
             network: Network::new(&plan),
             workload: Workload::new(&plan),
-            oracle: Oracle::new(founders.iter().map(|member| member.replica).collect()),
+            oracle: Oracle::new(founders.iter().map(|member| member.replica).collect(), plan.autonomy),
             dice,
             schedule,
             trace: Trace::new(detail),

@@ -194,8 +194,13 @@ mod tests {
     fn sent() -> Record {
         let cell = Cell::Sent(ReplicaId(Uuid::from_u128(2)));
         let raise = CellRaise { new: CellValue { cell, value: 1 }, by: Units(1) };
-        let rows =
-            vec![Raise { sku: Sku::new("TEE").unwrap(), seq: Seq(2), cells: vec![raise], demand: None }];
+        let rows = vec![Raise {
+            sku: Sku::new("TEE").unwrap(),
+            seq: Seq(2),
+            cells: vec![raise],
+            demand: None,
+            allowance: None,
+        }];
         Record::Change(Box::new(Change {
             time: Timestamp(1),
             cause: Cause::GiveForBuyer,

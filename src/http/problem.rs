@@ -294,6 +294,7 @@ impl Problem {
             Refusal::Overloaded => Problem::new(Code::Overloaded),
             Refusal::RolledBack => Problem::new(Code::RolledBack),
             Refusal::NotReady => Problem::new(Code::NotReady),
+            Refusal::AutonomySpent(_) => Problem::new(Code::NotReady),
         }
     }
 

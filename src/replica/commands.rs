@@ -124,7 +124,7 @@ impl Replica {
         let came = |row: &Row| row.count(Cell::Received).0.saturating_add(row.count(Cell::Returned).0);
         let came_in = || item.rows.values().map(came).fold(0, u64::saturating_add);
         most.is_none_or(|most| line.quantity <= most)
-            && (line.quantity <= self.state.available_here(&line.sku) || line.quantity.0 <= came_in().max(1))
+            && (line.quantity <= self.state.rights_here(&line.sku) || line.quantity.0 <= came_in().max(1))
     }
 
     /// What is known of an item's buyers here.
@@ -355,6 +355,7 @@ impl Replica {
         let outcome = self.books_after(now, sku, &change, created);
         self.commit_answer(now, job, Some(change), &outcome, out);
         self.note_policy(now, sku, before.as_ref());
+        self.follow_dial(now, sku, out);
         Attempt::Done(outcome)
     }
 

@@ -293,7 +293,8 @@ impl State {
     /// Units leave unsold.
     pub fn decide_write_off(&self, now: Timestamp, movement: &Movement) -> Result<Draft<'_>, No> {
         self.check_sku(&movement.sku)?;
-        let free = self.available_here(&movement.sku);
+        self.check_limit(&movement.sku, movement.quantity)?;
+        let free = self.rights_here(&movement.sku);
         if free < movement.quantity && !planted::is_on(Bug::WriteOffOverdraws) {
             return Err(Refusal::NotFreeHere { free }.into());
         }
@@ -315,7 +316,7 @@ impl State {
             let message = "must be another node than from".to_string();
             return Err(Refusal::Invalid { field: "to".into(), message }.into());
         }
-        let free = self.available_here(&transfer.sku);
+        let free = self.rights_here(&transfer.sku);
         if free < transfer.quantity && !planted::is_on(Bug::TransferOverdraws) {
             return Err(Refusal::NotFreeHere { free }.into());
         }

@@ -2,9 +2,11 @@
 
 use std::collections::BTreeMap;
 
+use super::escrow::Row;
 use super::log::NextSeq;
 use super::state::State;
 use crate::types::{Cell, CellValue, Gauge, Overflow, Refusal, Reservation, Sku, Timestamp, Units};
+use crate::wire::record::Allowance;
 use crate::wire::{Actor, Body, Cause, CellRaise, Change, Entry, Key, Raise};
 
 /// Collects what one change will do. Nothing of the state is touched until it is applied.
@@ -14,6 +16,8 @@ pub struct Draft<'a> {
     now: Timestamp,
     pub cause: Cause,
     cells: BTreeMap<Sku, Vec<CellRaise>>,
+    /// Orders for which marks are to leave room.
+    orders: BTreeMap<Sku, Units>,
     bodies: Vec<(Key, Body)>,
     pub actor: Option<Actor>,
     pub reference: Option<String>,
@@ -28,6 +32,7 @@ impl<'a> Draft<'a> {
             now,
             cause,
             cells: BTreeMap::new(),
+            orders: BTreeMap::new(),
             bodies: Vec::new(),
             actor: None,
             reference: None,
@@ -46,12 +51,18 @@ impl<'a> Draft<'a> {
         }
         let dot = match self.state.own_row(sku) {
             Some(row) => row.raised(cell, by)?,
-            None => super::escrow::Row::default().raised(cell, by)?,
+            None => Row::default().raised(cell, by)?,
         };
         let cells = self.cells.entry(sku.clone()).or_default();
         debug_assert!(cells.iter().all(|c| c.new.cell != cell), "a cell is raised once a draft");
         cells.push(CellRaise { new: CellValue { cell: dot.actor, value: dot.counter }, by });
         Ok(())
+    }
+
+    /// Writes the own row's mark anew, with room for an order of so many units.
+    pub fn make_room(&mut self, sku: &Sku, order: Units) {
+        self.cells.entry(sku.clone()).or_default();
+        self.orders.insert(sku.clone(), order);
     }
 
     /// Writes an own entry that is not a row.
@@ -65,7 +76,9 @@ impl<'a> Draft<'a> {
         let mut next: NextSeq = self.state.next_seq();
         let rows = self.cells.into_iter().map(|(sku, cells)| {
             let demand = demand(&sku);
-            Raise { sku, seq: next.advance(), cells, demand }
+            let order = self.orders.get(&sku).copied().unwrap_or_default();
+            let allowance = allowance(self.state, &sku, &cells, order);
+            Raise { sku, seq: next.advance(), cells, demand, allowance }
         });
         let rows = rows.collect();
         let entries = self.bodies.into_iter();
@@ -84,6 +97,14 @@ impl<'a> Draft<'a> {
             placed: None,
         }
     }
+}
+
+fn allowance(state: &State, sku: &Sku, cells: &[CellRaise], order: Units) -> Option<Allowance> {
+    let none = Row::default();
+    let row = state.own_row(sku).unwrap_or(&none);
+    let raised = cells.iter().find(|raise| raise.new.cell == Cell::Taken);
+    let taken = raised.map_or(row.count(Cell::Taken).0, |raise| raise.new.value);
+    state.allowance(sku, row, taken, order)
 }
 
 /// A counter that would not fit: refused, with the field that did it.

@@ -110,7 +110,7 @@ impl Replica {
     pub(super) fn tell_draining(&mut self, out: &mut Effects) {
         self.emit(Output::Draining(self.is_draining()), out);
         self.hand_over.due = if self.is_draining() {
-            self.state.items.keys().filter(|sku| !self.state.available_here(sku).is_zero()).cloned().collect()
+            self.state.items.keys().filter(|sku| !self.state.rights_here(sku).is_zero()).cloned().collect()
         } else {
             BTreeSet::new()
         };
@@ -119,7 +119,7 @@ impl Replica {
     /// Notes what became free while draining.
     pub(super) fn note_free(&mut self, touched: &BTreeSet<Sku>) {
         if self.is_draining() && !planted::is_on(Bug::DrainLeavesUnits) {
-            let free = touched.iter().filter(|sku| !self.state.available_here(sku).is_zero());
+            let free = touched.iter().filter(|sku| !self.state.rights_here(sku).is_zero());
             self.hand_over.due.extend(free.cloned());
         }
     }

@@ -33,7 +33,11 @@ pub struct Row {
     /// The nonce of the owner's session that wrote this version.
     pub session: u64,
     cells: VClock<Cell>,
+    /// Bounds `taken`; see [`super::marks`].
     pub mark: u64,
+    /// What of the mark was confirmed when this version was written.
+    pub limit: u64,
+    /// How many peers must hold a mark before it counts.
     pub q: u8,
     /// What buyers asked for at its owner. Not part of the books.
     pub demand: Gauge,
@@ -62,6 +66,8 @@ pub enum Unbalanced {
     Overflow,
     #[error("more was taken than its mark allows")]
     Mark,
+    #[error("its limit is above its mark")]
+    Limit,
 }
 
 impl Default for Row {
@@ -71,6 +77,7 @@ impl Default for Row {
             session: 0,
             cells: VClock::new(),
             mark: UNBOUNDED,
+            limit: UNBOUNDED,
             q: 0,
             demand: Gauge::default(),
             sums: Ok(Balances::default()),
@@ -137,17 +144,22 @@ impl Row {
         })
     }
 
+    /// Units that there is a right to: they may be given away.
+    pub fn available(&self) -> Units {
+        self.balances().map_or(Units::ZERO, |b| b.available)
+    }
+
     /// The one place that says how many units may be spent from this row: what is available,
-    /// and within the mark.
-    pub fn spendable(&self) -> Units {
-        let available = self.balances().map_or(Units::ZERO, |b| b.available);
-        let below_mark = Units(self.mark).excess_over(self.count(Cell::Taken));
-        available.min(below_mark)
+    /// and below the limit.
+    pub fn spendable(&self, limit: u64) -> Units {
+        self.available().min(Units(limit).excess_over(self.count(Cell::Taken)))
     }
 
     /// The row as it is stored and sent.
     pub fn body(&self) -> RowBody {
-        RowBody { cells: self.cells().collect(), mark: self.mark, q: self.q, demand: Some(self.demand) }
+        let limit = (self.limit != self.mark).then_some(self.limit);
+        let (cells, demand) = (self.cells().collect(), Some(self.demand));
+        RowBody { cells, mark: self.mark, q: self.q, demand, limit }
     }
 
     /// A row from what was stored or sent. Zero cells are dropped and the largest of repeated
@@ -161,7 +173,8 @@ impl Row {
         }
         let demand = body.demand.unwrap_or_default();
         let sums = Ok(Balances::default());
-        let mut row = Row { seq, session, cells, mark: body.mark, q: body.q, demand, sums };
+        let (mark, limit) = (body.mark, body.limit.unwrap_or(body.mark));
+        let mut row = Row { seq, session, cells, mark, limit, q: body.q, demand, sums };
         row.sums = row.reckon();
         row
     }
@@ -177,7 +190,11 @@ impl Row {
     /// When it contradicts itself.
     pub fn validate(&self) -> Result<(), Unbalanced> {
         self.balances()?;
-        if self.count(Cell::Taken).0 > self.mark { Err(Unbalanced::Mark) } else { Ok(()) }
+        match self.count(Cell::Taken).0 {
+            _ if self.limit > self.mark => Err(Unbalanced::Limit),
+            taken if taken > self.limit => Err(Unbalanced::Mark),
+            _ => Ok(()),
+        }
     }
 
     pub fn sent_to(&self, to: ReplicaId) -> Units {
@@ -199,13 +216,10 @@ impl CvRDT for Row {
     }
 
     fn merge(&mut self, other: Self) {
-        if (other.seq, other.demand, other.session) > (self.seq, self.demand, self.session) {
-            self.seq = other.seq;
-            self.session = other.session;
-            self.demand = other.demand;
+        let version = |row: &Row| (row.seq, row.demand, row.session, row.mark, row.limit, row.q);
+        if version(&other) > version(self) {
+            (self.seq, self.demand, self.session, self.mark, self.limit, self.q) = version(&other);
         }
-        self.mark = self.mark.max(other.mark);
-        self.q = self.q.max(other.q);
         self.cells.merge(other.cells);
         self.sums = self.reckon();
     }
@@ -253,11 +267,11 @@ mod tests {
     }
 
     fn row() -> impl Strategy<Value = Row> {
-        (prop::collection::vec((cell(), 0..50u64), 0..12), 0..9u64, 0..9u64).prop_map(
-            |(cells, seq, units)| {
+        (prop::collection::vec((cell(), 0..50u64), 0..12), 0..9u64, 0..9u64, 0..9u64).prop_map(
+            |(cells, seq, units, mark)| {
                 let demand = Some(Gauge { units, ..Gauge::default() });
                 let cells = cells.into_iter().map(|(cell, value)| CellValue { cell, value }).collect();
-                Row::from_body(Seq(seq), seq, &RowBody { cells, mark: UNBOUNDED, q: 0, demand })
+                Row::from_body(Seq(seq), seq, &RowBody { cells, mark, q: 0, demand, limit: None })
             },
         )
     }
@@ -320,8 +334,8 @@ mod tests {
         assert_eq!(balances.held, Units(30 - 4 - 11 - 2));
         assert_eq!(balances.inflow, Units(115));
         assert_eq!(balances.available, Units(115 - 20 - 26));
-        row.mark = 31;
-        assert_eq!(row.spendable(), Units(1));
+        assert_eq!(row.available(), Units(115 - 20 - 26));
+        assert_eq!(row.spendable(31), Units(1));
     }
 
     #[test]

@@ -138,6 +138,7 @@ impl Replica {
         let lags = self.state.others().map(|member| self.links.lag(member.replica, &self.state));
         stats.sync_lag = lags.max().unwrap_or(0);
         stats.draining = u64::from(self.is_draining());
+        stats.marks_unconfirmed = self.state.ceilings.len() as u64;
         stats.items = self.state.items.len() as u64;
         stats.reservations_held = self.state.reservations.held() as u64;
         stats.reservations_remembered = self.state.reservations.len() as u64;

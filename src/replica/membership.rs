@@ -7,6 +7,7 @@ use super::draft::Draft;
 use super::effects::{Effects, Output};
 use super::input::Evidence;
 use super::log::Log;
+use super::marks::Ceilings;
 use super::placing::Placing;
 use crate::planted::{self, Bug};
 use crate::types::{NodeName, NodeStatus, Refusal, ReplicaId, Seq, Timestamp};
@@ -54,6 +55,9 @@ impl Replica {
     pub(super) fn start(&mut self, now: Timestamp, nonce: u64, evidence: Evidence, out: &mut Effects) {
         assert!(matches!(self.standing, Standing::Loading), "a replica starts once");
         self.next_number = nonce;
+        if planted::is_on(Bug::LimitForgotten) {
+            self.state.ceilings = Ceilings::default();
+        }
         let is_proven = match evidence {
             // Without a session: nothing is written, and no member is told anything.
             Evidence::Behind(proof) if !planted::is_on(Bug::WitnessIgnored) => {
@@ -104,6 +108,7 @@ impl Replica {
             self.stats.started_unheard = u64::from(!silent.is_empty());
             self.standing = Standing::Ready;
             self.look_at_owed(now);
+            self.review_dials();
             self.emit(Output::Ready, out);
             self.links.changed(now);
         }

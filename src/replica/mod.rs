@@ -27,6 +27,7 @@ mod input;
 mod invariants;
 mod jobs;
 mod log;
+mod marks;
 mod membership;
 mod placed;
 mod placing;
@@ -90,6 +91,8 @@ pub struct Replica {
     doubly_sold: BTreeMap<ReservationId, Vec<NodeName>>,
     /// Lines that waiting and overdue requests may still take up in this step.
     budget: usize,
+    /// Items after this one have their dials looked at.
+    dials_after: Option<Option<Sku>>,
     /// Items whose view must be published at the end of the step.
     views: BTreeSet<Sku>,
     /// Numbers asks and forwards; starts at the session's nonce, so that an answer from before
@@ -113,6 +116,7 @@ impl Replica {
             stats: Stats::default(),
             doubly_sold: BTreeMap::new(),
             budget: 0,
+            dials_after: None,
             views: BTreeSet::new(),
             next_number: 0,
         }
@@ -135,7 +139,10 @@ impl Replica {
             Input::LinkDown { node } => self.link_down(now, &node, out),
             Input::RoundTrip { node, time } => self.round_trip_measured(&node, time),
             Input::Message { node, message } => self.message(now, &node, message, out),
-            Input::Limits(limits) => self.state.set_limits(limits),
+            Input::Limits(limits) => {
+                self.state.set_limits(limits);
+                self.review_dials();
+            }
             Input::Tick => self.tick(now, out),
             Input::Stop => self.stop(now, out),
         }
@@ -154,6 +161,7 @@ impl Replica {
             self.links.next_deadline(),
             self.shortages.next_deadline(),
             self.next_hand_over(),
+            self.next_review(),
         ];
         deadlines.into_iter().flatten().min()
     }
@@ -270,6 +278,7 @@ impl Replica {
             self.expire(now, out);
         }
         self.hand_over(now, out);
+        self.review_tick(now, out);
         self.jobs_tick(now, out);
         self.sync_tick(now, out);
         self.shortages_tick(now, out);

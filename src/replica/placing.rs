@@ -468,6 +468,9 @@ impl Replica {
         wanted: &[Line],
         expired: bool,
     ) -> Refusal {
+        if let Some(refusal) = self.capped_refusal(wanted) {
+            return refusal;
+        }
         if !job.placed_here {
             return self.shortfall_refusal(now, wanted, expired);
         }

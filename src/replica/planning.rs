@@ -133,7 +133,7 @@ impl Replica {
                 let mut draft = Draft::new(&self.state, now, Cause::GiveUnasked);
                 draft.actor = Some(Actor::Caller(caller));
                 draft.reason = Some(planned.why.clone());
-                let free = self.state.available_here(sku);
+                let free = self.state.rights_here(sku);
                 // What does not fit the counter stays here.
                 let _ = draft.raise(sku, Cell::Sent(planned.to), planned.units.min(free));
                 let change = self.seal(draft);

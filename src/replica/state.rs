@@ -9,16 +9,19 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use crdts::{CmRDT, Dot};
 
-use super::escrow::Row;
+use super::escrow::{Row, UNBOUNDED};
 use super::log::{Logs, NextSeq};
+use super::marks::Ceilings;
 use super::placed::Notes;
 use super::requests::Requests;
 use super::reservations::Reservations;
+use super::transfers::sku_of;
 use crate::limits::{FORGET_AT_ONCE, Limits};
 use crate::planted::{self, Bug};
 use crate::types::{
     Books, Cell, Millis, NodeBooks, NodeName, Policy, ReplicaId, Seq, Sku, Timestamp, Totals, Units,
 };
+use crate::wire::record::Allowance;
 use crate::wire::{Body, Change, Entry, Genesis, Key, Member, Merge, Raise, Record, Setting};
 
 /// One item: everybody's rows, and what admins set.
@@ -108,6 +111,8 @@ pub struct State {
     /// The newest ledger time in any record.
     pub time: Timestamp,
     limits: Limits,
+    /// What peers have not confirmed yet of the own rows' marks.
+    pub ceilings: Ceilings,
     /// Items changed since [`State::take_touched`].
     touched: BTreeSet<Sku>,
 }
@@ -129,6 +134,7 @@ impl State {
             notes: Notes::default(),
             time: Timestamp::ZERO,
             limits,
+            ceilings: Ceilings::default(),
             touched: BTreeSet::new(),
         }
     }
@@ -183,7 +189,12 @@ impl State {
 
     /// Units of `sku` that this replica may spend now.
     pub fn available_here(&self, sku: &Sku) -> Units {
-        self.own_row(sku).map_or(Units::ZERO, Row::spendable)
+        self.own_row(sku).map_or(Units::ZERO, |row| row.spendable(self.limit(sku, row)))
+    }
+
+    /// Units of `sku` that this replica has a right to, also those above its limit.
+    pub fn rights_here(&self, sku: &Sku) -> Units {
+        self.own_row(sku).map_or(Units::ZERO, Row::available)
     }
 
     /// Items changed since the last call.
@@ -230,6 +241,8 @@ impl State {
         let old = row.seq;
         raise_row(row, raise, session);
         debug_assert!(row.validate().is_ok(), "an own row stays balanced: {row:?}");
+        let (mark, limit) = (row.mark, row.limit);
+        self.ceilings.set(&raise.sku, raise.seq, mark, limit);
         self.log(me).moved(Key::Item(raise.sku.clone()), old, raise.seq);
         self.claim(me, raise.seq);
         self.touched.insert(raise.sku.clone());
@@ -237,6 +250,10 @@ impl State {
 
     fn apply_own(&mut self, entry: &Entry) {
         self.take_entry(entry);
+        if let Some(row) = sku_of(entry).and_then(|sku| self.own_row(sku)) {
+            let (seq, (mark, limit)) = (row.seq, (row.mark, row.limit));
+            sku_of(entry).into_iter().for_each(|sku| self.ceilings.set(sku, seq, mark, limit));
+        }
         self.claim(entry.origin, entry.seq);
     }
 
@@ -288,6 +305,11 @@ impl State {
     fn take_setting(&mut self, sku: &Sku, origin: ReplicaId, setting: &Setting) {
         self.items.entry(sku.clone()).or_default().take_setting(origin, setting);
         self.touched.insert(sku.clone());
+    }
+
+    /// Something is new about an item, though no row of it changed.
+    pub fn touch(&mut self, sku: Sku) {
+        self.touched.insert(sku);
     }
 
     fn log(&mut self, origin: ReplicaId) -> &mut super::log::Log {
@@ -392,14 +414,17 @@ impl State {
         let row = |member: &Member| item.rows.get(&member.replica).unwrap_or(&none);
         let mut members: Vec<&Member> = self.roster.values().collect();
         members.sort_by(|a, b| a.name.cmp(&b.name));
-        let nodes = members.into_iter().filter_map(|m| node_books(m, row(m), heard(m.replica))).collect();
+        let limit = |m: &Member| if m.replica == self.me() { self.limit(sku, row(m)) } else { row(m).limit };
+        let books = |m: &Member| node_books(m, row(m), limit(m), heard(m.replica));
+        let nodes = members.into_iter().filter_map(books).collect();
         let (totals, balanced) = totals(item);
         Some(Books { sku: sku.clone(), policy, balanced, totals, nodes, last_refusal: None })
     }
 }
 
-fn node_books(member: &Member, row: &Row, as_of: Timestamp) -> Option<NodeBooks> {
-    use crate::types::Cell::{Received, Retired, Returned, Sold};
+fn node_books(member: &Member, row: &Row, limit: u64, as_of: Timestamp) -> Option<NodeBooks> {
+    use crate::types::Cell::{Received, Retired, Returned, Sold, Taken};
+    let bounded = |bound: u64| (bound != UNBOUNDED).then_some(Units(bound));
     let balances = row.balances().ok()?;
     Some(NodeBooks {
         node: member.name.clone(),
@@ -414,6 +439,9 @@ fn node_books(member: &Member, row: &Row, as_of: Timestamp) -> Option<NodeBooks>
         given: balances.credited,
         sent: balances.sent,
         as_of,
+        taken: row.count(Taken),
+        mark: bounded(row.mark),
+        limit: bounded(limit),
     })
 }
 
@@ -421,6 +449,9 @@ fn raise_row(row: &mut Row, raise: &Raise, session: u64) {
     row.seq = raise.seq;
     row.session = session;
     row.demand = raise.demand.unwrap_or_default();
+    let unbounded = Allowance { mark: UNBOUNDED, limit: UNBOUNDED, q: 0 };
+    let Allowance { mark, limit, q } = raise.allowance.unwrap_or(unbounded);
+    (row.mark, row.limit, row.q) = (mark, limit, q);
     for raised in &raise.cells {
         row.apply(Dot::new(raised.new.cell, raised.new.value));
     }

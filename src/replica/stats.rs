@@ -14,6 +14,10 @@ pub struct Stats {
     pub refused_sold_out: u64,
     pub refused_elsewhere: u64,
     pub refused_unknown: u64,
+    /// Orders refused because peers had not confirmed the marks that they need.
+    pub refused_autonomy: u64,
+    /// Records that only wrote marks.
+    pub marks_written: u64,
     /// Transfers of rights made by this replica as the giver, and their units.
     pub transfers: u64,
     pub transferred_units: u64,
@@ -44,6 +48,8 @@ pub struct Stats {
 
     // How things stand now.
     pub items: u64,
+    /// Items whose newest mark peers have not confirmed.
+    pub marks_unconfirmed: u64,
     pub reservations_held: u64,
     pub reservations_remembered: u64,
     pub requests_remembered: u64,

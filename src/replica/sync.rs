@@ -26,7 +26,7 @@ use crate::limits::{
 };
 use crate::planted::{self, Bug};
 use crate::types::{Cell, Gauge, Heard, Millis, NodeName, ReplicaId, Seq, Timestamp};
-use crate::wire::message::{Digest, Hello, Pass};
+use crate::wire::message::{Digest, Hello, Holds, Pass};
 use crate::wire::record::Claim;
 use crate::wire::{Body, Entry, Key, Merge, Message, codec};
 
@@ -46,6 +46,8 @@ pub struct Links {
     /// Kept when a link goes down: the next one will be about as long.
     round_trips: BTreeMap<ReplicaId, Millis>,
     demands: BTreeMap<ReplicaId, Gauge>,
+    /// The own log is durable at each member to here. Kept when a link goes down.
+    confirmed: BTreeMap<ReplicaId, Seq>,
     pass_at: Option<Timestamp>,
     digest_at: Option<Timestamp>,
 }
@@ -89,11 +91,13 @@ pub(super) struct Outgoing {
 }
 
 /// The pass over one log that is coming in.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Default)]
 struct Incoming {
     number: u64,
     next_frame: u32,
     whole: bool,
+    /// Its sender waits to hear that it arrived.
+    is_awaited: bool,
 }
 
 impl Links {
@@ -178,6 +182,16 @@ impl Links {
         Some(state.others().map(heard).collect())
     }
 
+    /// How far a member holds the own log.
+    pub fn confirmed(&self, replica: ReplicaId) -> Seq {
+        self.confirmed.get(&replica).copied().unwrap_or_default()
+    }
+
+    pub fn note_confirmed(&mut self, replica: ReplicaId, upto: Seq) {
+        let known = self.confirmed.entry(replica).or_default();
+        *known = upto.max(*known);
+    }
+
     fn note_heard(&mut self, replica: ReplicaId, time: Timestamp) {
         let heard = self.heard.entry(replica).or_default();
         *heard = time.max(*heard);
@@ -235,6 +249,7 @@ impl Replica {
             Message::Given(given) => self.given(now, from, given, out),
             Message::Forward(forward) => self.forwarded_here(now, from, forward, out),
             Message::Forwarded(answer) => self.forwarded_back(now, from, answer, out),
+            Message::Holds(holds) => self.held_by(from, holds.upto),
         }
     }
 
@@ -362,6 +377,7 @@ impl Replica {
             }
         }
         link.theirs.clone_from(&theirs);
+        let held = of(state.me());
         self.links.demands.extend(digest.demand.map(|gauge| (from, gauge)));
         // What it lacked by the digest before is not on its way: send it.
         for (origin, log) in &state.logs {
@@ -377,6 +393,7 @@ impl Replica {
             self.links.pass_at = Some(self.links.pass_at.map_or(now, |at| at.min(now)));
         }
         self.note_if_current(from);
+        self.confirmed_by(from, held);
     }
 
     /// A member whose log is here as far as it announced was heard at that announcement.
@@ -526,19 +543,22 @@ impl Replica {
         }
         let Some(watermark) = self.state.logs.get(&origin).map(|log| log.watermark) else { return };
         let Some(link) = self.links.up.get_mut(&from) else { return };
-        let incoming =
-            link.incoming.entry(origin).or_insert(Incoming { number: 0, next_frame: 0, whole: false });
+        let incoming = link.incoming.entry(origin).or_insert(Incoming::default());
         if pass.frame == 0 {
-            *incoming = Incoming { number: pass.number, next_frame: 0, whole: true };
+            *incoming = Incoming { number: pass.number, whole: true, ..Incoming::default() };
         }
         incoming.whole &= incoming.number == pass.number && incoming.next_frame == pass.frame;
         incoming.next_frame = pass.frame.saturating_add(1);
-        let whole = incoming.whole;
+        incoming.is_awaited |= origin == from && pass.entries.iter().any(is_marked);
+        let (whole, is_awaited) = (incoming.whole, incoming.is_awaited);
         let fits = whole && watermark >= pass.from || planted::is_on(Bug::ClaimOverHole);
         self.stats.passes_unclaimed += u64::from(pass.upto.is_some() && !fits);
         let claim = pass.upto.filter(|upto| fits && *upto > watermark);
         let entries = pass.entries.into_iter().filter(|entry| entry.origin == origin).collect();
         let all_good = self.merge(now, from, entries, claim.map(|upto| Claim { origin, upto }), out);
+        if let Some(upto) = claim.filter(|_| all_good && is_awaited) {
+            self.send(from, Message::Holds(Holds { upto }), out);
+        }
         if !all_good && let Some(link) = self.links.up.get_mut(&from) {
             link.incoming.remove(&origin);
             if planted::is_on(Bug::SyncStopsAfterError) {
@@ -675,6 +695,11 @@ impl Replica {
             Judgement::Refused("its counters shrank".into())
         }
     }
+}
+
+/// Whether the entry is a row whose owner may take no more before others hold it.
+fn is_marked(entry: &Entry) -> bool {
+    matches!(&entry.body, Body::Item(row) if row.limit.is_some())
 }
 
 enum Judgement {

@@ -217,7 +217,10 @@ impl Replica {
         });
         let settings: Vec<_> = settings.collect();
         self.note(now, Record::Merge(merge), out);
-        settings.iter().for_each(|(sku, before)| self.note_policy(now, sku, before.as_ref()));
+        for (sku, before) in &settings {
+            self.note_policy(now, sku, before.as_ref());
+            self.follow_dial(now, sku, out);
+        }
         for (giver, sku) in rows {
             if planted::is_on(Bug::RightsLostOnTimeout) && !self.jobs.is_waited_for(&sku) {
                 continue;

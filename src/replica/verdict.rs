@@ -15,7 +15,10 @@ use crate::types::{ItemView, Line, NodeName, Refusal, ReplicaId, Shortfall, Sku,
 /// What waiting for an item may bring.
 #[derive(Clone, Copy, Debug)]
 pub struct Prospect {
+    /// What may be sold here now.
     pub here: Units,
+    /// What there is a right to here.
+    rights: Units,
     /// What linked members could spare, as far as it may come here.
     help: u64,
     /// Units are in flight to where they can be reached.
@@ -28,7 +31,7 @@ impl Prospect {
     /// Whether a buyer who came at `arrived` waits in vain: all who can be reached were heard
     /// since, and have too little.
     pub fn is_hopeless(&self, line: &Line, arrived: Timestamp) -> bool {
-        self.heard >= arrived && !self.coming && line.quantity.0 > self.here.0.saturating_add(self.help)
+        self.heard >= arrived && !self.coming && line.quantity.0 > self.rights.0.saturating_add(self.help)
     }
 }
 
@@ -50,6 +53,7 @@ impl Replica {
         let situation = self.situation(now, sku);
         let mut prospect = Prospect {
             here: self.state.available_here(sku),
+            rights: self.state.rights_here(sku),
             help: 0,
             coming: self.flights(sku).coming,
             heard: Timestamp(u64::MAX),
@@ -84,7 +88,7 @@ impl Replica {
             false => now.before(FRESH),
         };
         let situation: Situation = self.situation(now, &line.sku);
-        let here = self.state.available_here(&line.sku);
+        let here = self.state.rights_here(&line.sku);
         let (mut elsewhere, mut as_of) = (0u64, now);
         let mut unreachable: Vec<NodeName> = Vec::new();
         for holder in &situation.others {
@@ -134,7 +138,7 @@ impl Replica {
         let item = self.state.items.get(sku)?;
         let policy = item.policy()?;
         let here = self.state.available_here(sku);
-        let everywhere: u64 = item.rows.values().fold(0, |sum, row| sum.saturating_add(row.spendable().0));
+        let everywhere: u64 = item.rows.values().fold(0, |sum, row| sum.saturating_add(row.available().0));
         let closed = self.flights(sku).none;
         let low_stock = policy.low_stock;
         Some(ItemView { sku: sku.clone(), here, everywhere: Units(everywhere), low_stock, closed })

@@ -9,6 +9,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::Replica;
 use super::effects::Effects;
+use super::escrow::Row;
 use super::jobs::{Job, JobId, Stage};
 use super::rebalance::{Holder, Owed, Situation};
 use super::verdict::Prospect;
@@ -224,7 +225,15 @@ impl Replica {
             })
     }
 
-    pub(super) fn park_waiting(&mut self, id: JobId, mut job: Job, mut wanted: Vec<Line>) {
+    pub(super) fn park_waiting(
+        &mut self,
+        now: Timestamp,
+        id: JobId,
+        mut job: Job,
+        mut wanted: Vec<Line>,
+        out: &mut Effects,
+    ) {
+        self.make_room(now, &wanted, out);
         self.stats.waited += u64::from(job.wanted.is_empty());
         // It was judged just now; what is left to do is to ask for what it lacks.
         for line in &wanted {
@@ -239,7 +248,7 @@ impl Replica {
     }
 
     pub(super) fn is_short(&self, line: &Line) -> bool {
-        self.state.available_here(&line.sku) < line.quantity
+        self.state.rights_here(&line.sku) < line.quantity
     }
 
     /// An item as the policy sees it.
@@ -255,7 +264,7 @@ impl Replica {
             let busy = self.links.demand_of(replica);
             Holder {
                 replica,
-                available: row.map_or(Units::ZERO, |row| row.spendable()),
+                available: row.map_or(Units::ZERO, Row::available),
                 coming: item.map_or(Units::ZERO, |item| item.coming_to(replica)),
                 demand,
                 rate: demand.rate(as_of),
@@ -335,7 +344,7 @@ impl Replica {
                 }
             }
         }
-        !any_short && !job.wanted.iter().any(|line| self.is_short(line))
+        !any_short && !job.wanted.iter().any(|line| self.is_short(line) || self.is_capped(line))
     }
 
     /// Sends the asks that the waiting buyers need, one message a member.
@@ -375,8 +384,8 @@ impl Replica {
     fn plan(&mut self, now: Timestamp, sku: &Sku, asks: &mut BTreeMap<ReplicaId, (Vec<AskLine>, Timestamp)>) {
         let claim = self.claim_of_waiting(sku);
         let Some((since, newest)) = claim.span else { return };
-        if claim.units <= self.state.available_here(sku) {
-            // Another line of theirs is short.
+        if claim.units <= self.state.rights_here(sku) {
+            // Another line of theirs is short, or this one capped.
             return;
         }
         let situation = self.situation(now, sku);

@@ -264,6 +264,21 @@ pub struct Shortfall {
     pub as_of: Timestamp,
 }
 
+/// A line whose units are here, and may not be sold before other nodes have confirmed a higher mark.
+#[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
+pub struct Capped {
+    #[n(0)]
+    pub sku: Sku,
+    #[n(1)]
+    pub requested: Units,
+    /// Units that this node has a right to.
+    #[n(2)]
+    pub available_here: Units,
+    /// How many of those it may sell now.
+    #[n(3)]
+    pub sellable: Units,
+}
+
 /// A no. Nothing was changed by the request (but see [`Refusal::OutcomeUnknown`]).
 #[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
 pub enum Refusal {
@@ -351,6 +366,9 @@ pub enum Refusal {
         #[n(1)]
         message: String,
     },
+    /// The units are here, and this node has sold as much as it may without others' confirming it.
+    #[n(20)]
+    AutonomySpent(#[n(0)] Vec<Capped>),
 }
 
 /// Answers that a key remembers: 2xx, 404, 409, 410.

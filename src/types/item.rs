@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use minicbor::{Decode, Encode};
 
 use super::answer::Shortfall;
+use super::autonomy::Autonomy;
 use super::id::{NodeName, Region, ReplicaId, Sku};
 use super::time::Timestamp;
 use super::units::Units;
@@ -85,6 +86,9 @@ pub struct Policy {
     pub quotas: BTreeMap<NodeName, Quota>,
     #[n(5)]
     pub launch: Option<Launch>,
+    /// `None`: as is set for the cluster.
+    #[n(6)]
+    pub autonomy: Option<Autonomy>,
 }
 
 impl Policy {
@@ -146,6 +150,17 @@ pub struct NodeBooks {
     /// The row is at least as new as this.
     #[n(11)]
     pub as_of: Timestamp,
+    /// Units ever held, sold at once or written off.
+    #[n(12)]
+    #[cbor(default)]
+    pub taken: Units,
+    /// It takes no more than this before it has told others of more; `None`: without bound.
+    #[n(13)]
+    pub mark: Option<Units>,
+    /// What of its mark others have confirmed: it takes no more than this. Of another node, as it was
+    /// when that one last changed its row.
+    #[n(14)]
+    pub limit: Option<Units>,
 }
 
 /// Sums over all rows.

@@ -5,6 +5,7 @@
 //! later is an `Option`, so that old bytes stay readable (see `docs/internals/formats.md`).
 
 pub mod answer;
+pub mod autonomy;
 pub mod cell;
 pub mod command;
 pub mod gauge;
@@ -15,9 +16,10 @@ pub mod time;
 pub mod units;
 
 pub use answer::{
-    Answer, Applied, CheckReport, Claimed, Heard, ItemView, NodeState, NodeStatus, Outcome, PlannedMove,
-    Refusal, Reply, Shortfall, Verdict, Violation,
+    Answer, Applied, Capped, CheckReport, Claimed, Heard, ItemView, NodeState, NodeStatus, Outcome,
+    PlannedMove, Refusal, Reply, Shortfall, Verdict, Violation,
 };
+pub use autonomy::{Autonomy, InvalidAutonomy};
 pub use cell::{Cell, CellValue};
 pub use command::{
     Caller, Command, IdempotencyKey, ImportLine, Movement, Operation, Put, Request, Sell, Transfer,

@@ -80,6 +80,9 @@ pub struct RowBody {
     // Number 3 was another gauge.
     #[n(4)]
     pub demand: Option<Gauge>,
+    /// What of the mark was confirmed by peers; all of it when absent.
+    #[n(5)]
+    pub limit: Option<u64>,
 }
 
 /// A member of the cluster.

@@ -5,8 +5,8 @@
 use uuid::Uuid;
 
 use super::history::{Before, Numbered};
-use super::message::{Ask, AskLine, Digest, Forward, Forwarded, Given, Hello, Pass, Recall, Recalled};
-use super::record::{Claim, KeyedRequest};
+use super::message::{Ask, AskLine, Digest, Forward, Forwarded, Given, Hello, Holds, Pass, Recall, Recalled};
+use super::record::{Allowance, Claim, KeyedRequest};
 use super::*;
 use crate::types::*;
 
@@ -46,7 +46,7 @@ fn entries() -> Vec<Entry> {
     let columns = [Cell::Sent(replica(2)), Cell::Credited(replica(2)), Cell::Reclaimed(replica(3))];
     let cells =
         cells.into_iter().chain(columns).zip(1..).map(|(cell, value)| CellValue { cell, value }).collect();
-    let row = RowBody { cells, mark: u64::MAX, q: 1, demand: gauge() };
+    let row = RowBody { cells, mark: u64::MAX, q: 1, demand: gauge(), limit: Some(300) };
     let quota = Quota { weight: Some(3), min: Some(Units(1)), max: Some(Units(9)), pinned: None };
     let policy = Policy {
         name: Some("Tee".into()),
@@ -55,6 +55,7 @@ fn entries() -> Vec<Entry> {
         rebalance: Rebalance::Manual,
         quotas: [(member().name, quota)].into(),
         launch: Some(Launch { until: Timestamp(9), expected: [(member().name, Units(7))].into() }),
+        autonomy: Some(Autonomy::Percent(5)),
     };
     let session = Session { nonce: 7, first: Seq(3) };
     let bodies = [
@@ -91,6 +92,7 @@ fn batch() -> Batch {
             seq: Seq(4),
             cells: vec![CellRaise { new: CellValue { cell: Cell::Taken, value: 5 }, by: Units(3) }],
             demand: gauge(),
+            allowance: Some(Allowance { mark: 300, limit: 200, q: 1 }),
         }],
         entries: vec![],
         reservation: Some(reservation()),
@@ -171,6 +173,7 @@ fn messages() -> Vec<Message> {
         }),
         Message::Recall(Recall { id: 6, sku: sku(), before: Before::Number(9), limit: 100 }),
         Message::Recalled(Recalled { id: 6, entries: vec![told], more: true }),
+        Message::Holds(Holds { upto: Seq(5) }),
         Message::Forwarded(Forwarded {
             id: 5,
             outcome: Ok(Answer::Reservation(claimed)),

@@ -1,7 +1,7 @@
 //! What peers say to each other.
 //!
 //! All messages may be lost, repeated, delayed or reordered without harm: rights move only
-//! by rows, and a row may be merged any number of times. Number 8 (`vote`) is reserved, 11 and up
+//! by rows, and a row may be merged any number of times. Number 8 (`vote`) is reserved, 12 and up
 //! are free.
 
 use minicbor::{Decode, Encode};
@@ -42,6 +42,8 @@ pub enum Message {
     Recall(#[n(0)] Recall),
     #[n(10)]
     Recalled(#[n(0)] Recalled),
+    #[n(11)]
+    Holds(#[n(0)] Holds),
 }
 
 impl Message {
@@ -63,7 +65,7 @@ impl Message {
 
     /// Control messages overtake passes: a buyer may be waiting for them.
     pub fn is_urgent(&self) -> bool {
-        !matches!(self, Message::Digest(_) | Message::Pass(_))
+        !matches!(self, Message::Digest(_) | Message::Pass(_) | Message::Holds(_))
     }
 }
 
@@ -133,6 +135,14 @@ pub struct Pass {
     pub upto: Option<Seq>,
     #[n(5)]
     pub entries: Vec<Entry>,
+}
+
+/// Says at once, and not with the next digest, that the receiver's own log is here, durably and without
+/// a gap: it waits for that.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Encode, Decode)]
+pub struct Holds {
+    #[n(0)]
+    pub upto: Seq,
 }
 
 /// Wants rights. Asking binds nobody.

@@ -139,6 +139,9 @@ pub enum Cause {
     /// Rights given to a member that was low and had not asked.
     #[n(24)]
     GiveUnasked,
+    /// Only marks changed: an admin turned a dial, or an order waits that is larger than it.
+    #[n(25)]
+    Mark,
 }
 
 impl Cause {
@@ -180,6 +183,7 @@ impl Cause {
             Cause::GiveUnasked => "give_unasked",
             Cause::Place => "place",
             Cause::Withdraw => "withdraw",
+            Cause::Mark => "mark",
         }
     }
 }
@@ -245,6 +249,23 @@ pub struct Raise {
     // Number 3 was another gauge.
     #[n(4)]
     pub demand: Option<Gauge>,
+    /// What bounds `taken` from now on. None: nothing does, and nothing ever did.
+    #[n(5)]
+    pub allowance: Option<Allowance>,
+}
+
+/// What an own row says about how much may be taken.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Encode, Decode)]
+pub struct Allowance {
+    /// As in [`RowBody`](super::entry::RowBody).
+    #[n(0)]
+    pub mark: u64,
+    /// What of it is confirmed as the change is made.
+    #[n(1)]
+    pub limit: u64,
+    /// How many peers must hold a mark before it counts.
+    #[n(2)]
+    pub q: u8,
 }
 
 /// A cell's new value. The value is what counts; by how much it rose is for the item's history.

@@ -430,7 +430,7 @@ mod tests {
         for (at, node) in stockade.nodes.iter().enumerate() {
             let me = node.replica.replica_id();
             for (sku, _, row) in node.replica.rows().filter(|(_, owner, _)| *owner == me) {
-                assert_eq!(stockade.free(at, stockade.items[sku]), row.spendable().0);
+                assert_eq!(stockade.free(at, stockade.items[sku]), row.available().0);
                 sold += row.count(Cell::Sold).0;
             }
             assert_eq!(node.replica.check().violations, []);

@@ -30,6 +30,7 @@ pub mod service;
 pub mod settings;
 pub mod settled;
 pub mod sizes;
+pub mod spend;
 pub mod verdicts;
 pub mod whole_state;
 
@@ -69,6 +70,7 @@ pub enum Property {
     Donors,
     Floors,
     Gifts,
+    Spend,
     /// The replica's own assertions.
     Panic,
 }

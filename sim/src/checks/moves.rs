@@ -118,7 +118,7 @@ mod tests {
                 cause,
                 actor: None,
                 reference: None,
-                rows: vec![Raise { sku: sku(), seq: Seq(1), cells, demand: None }],
+                rows: vec![Raise { sku: sku(), seq: Seq(1), cells, demand: None, allowance: None }],
                 entries: vec![],
                 reservation: None,
                 request: None,

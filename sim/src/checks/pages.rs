@@ -10,7 +10,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use stockade::limits::FRESH;
-use stockade::types::{Heard, ItemView, Sku, Timestamp};
+use stockade::types::{Cell, Heard, ItemView, Sku, Timestamp};
 use stockade::wire::{Batch, Cause, Record};
 
 use super::{Checked, Property, ensure};
@@ -59,15 +59,19 @@ impl Page {
     pub fn check(&mut self, node: usize, durable: &Ledger) -> Checked {
         for (sku, is_known) in std::mem::take(&mut self.dirty) {
             let free = durable.rows.get(&sku).map_or(0, |row| row.available());
+            // As much as the mark leaves; at least as much as was confirmed when the row was written.
+            let taken = durable.rows.get(&sku).map_or(0, |row| row.of(Cell::Taken));
+            let (mark, limit) = durable.marks.get(&sku).copied().unwrap_or((u64::MAX, u64::MAX));
+            let below = |bound: u64| free.min(i128::from(bound) - taken);
             let view = self.views.get(&sku);
             if view.is_none() && !is_known {
                 continue;
             }
             let here = view.map_or(0, |view| i128::from(view.here.0));
-            ensure(here <= free, Property::Pages, || {
-                format!("n-{node}'s page shows {here} of {sku}, its row has {free}")
+            ensure(here <= below(mark), Property::Pages, || {
+                format!("n-{node}'s page shows {here} of {sku}, its row has {free}, {taken} taken of {mark}")
             })?;
-            ensure(here >= free, Property::Pages, || {
+            ensure(here >= below(limit), Property::Pages, || {
                 format!("n-{node}'s page shows {here} of {sku} after answers left; its row has {free}")
             })?;
             let everywhere = view.map_or(0, |view| i128::from(view.everywhere.0));

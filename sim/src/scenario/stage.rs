@@ -91,6 +91,7 @@ fn plan(script: &Script) -> Plan {
         start_wait: Some(Millis(3_000)),
         reboots: 0,
         quotas: false,
+        autonomy: stockade::types::Autonomy::All,
         hot_item: false,
         mass_expiry: false,
         bridge: false,

@@ -331,6 +331,7 @@ async fn an_items_policy_can_be_put_back_as_it_is_shown() {
             until: Timestamp(32_472_144_000_000),
             expected: [(node("eu-1"), Units(1)), (node("us-1"), Units(300))].into(),
         }),
+        autonomy: None,
     };
     let set = Books { policy: policy.clone(), ..books() };
     for (created, status) in [(true, 201), (false, 200)] {

@@ -327,6 +327,9 @@ pub(super) fn books() -> Books {
         given: Units(0),
         sent: Units(40),
         as_of: NOW,
+        taken: Units(15),
+        mark: None,
+        limit: None,
     };
     Books { sku: sku("MUG"), policy, balanced: true, totals, nodes: vec![row], last_refusal: None }
 }

@@ -4,6 +4,7 @@ mod bed;
 mod dials;
 mod draining;
 mod importing;
+mod marking;
 mod moving;
 mod placing;
 mod regressions;

@@ -20,7 +20,7 @@ fn change(time: u64, name: &str) -> Record {
         cause: Cause::Receive,
         actor: None,
         reference: None,
-        rows: vec![Raise { sku: sku(name), seq: Seq(1), cells, demand: None }],
+        rows: vec![Raise { sku: sku(name), seq: Seq(1), cells, demand: None, allowance: None }],
         entries: vec![],
         reservation: None,
         request: None,
