@@ -6,8 +6,8 @@ use std::rc::Rc;
 
 use stockade::replica::Token;
 use stockade::types::{
-    Caller, Command, IdempotencyKey, Line, Millis, Movement, Outcome, Request, ReservationId, Sell, Sku,
-    Units,
+    Autonomy, Caller, Command, IdempotencyKey, Line, Millis, Movement, Outcome, Request, ReservationId, Sell,
+    Sku, Units,
 };
 
 use crate::checks::{Checked, Property, Violation, answered, moves, quiet, reach, service, sizes};
@@ -126,7 +126,8 @@ impl World {
         let sell = Sell { id, lines, wait: Millis(5_000), reference: None, minted: false };
         for (outcome, took) in self.ask_all(vec![(host, Command::Sell(sell))])? {
             reach::check_sale(sku, free, &outcome)?;
-            service::check_sale(sku, took, self.network.slowest(), self.plan.sync)?;
+            let has_dials = self.plan.autonomy != Autonomy::All;
+            service::check_sale(sku, took, self.network.slowest(), self.plan.sync, has_dials)?;
         }
         Ok(())
     }

@@ -334,7 +334,7 @@ impl Replica {
                         return self.send_to_place(now, id, job, member, out);
                     }
                     if self.may_wait(now, &job, &wanted) {
-                        return self.park_waiting(now, id, job, wanted, out);
+                        return self.park_waiting(id, job, wanted);
                     }
                     if !job.wanted.is_empty() {
                         self.stats.waits_timed_out += u64::from(now >= job.patience);
@@ -346,7 +346,7 @@ impl Replica {
                     if planted::is_on(Bug::DeniedThenDone) && job.asker != nobody && !job.is_batch() {
                         self.answer(std::mem::replace(&mut job.asker, nobody), outcome, false, out);
                         job.patience = now.after(Millis::from_secs(5));
-                        return self.park_waiting(now, id, job, wanted, out);
+                        return self.park_waiting(id, job, wanted);
                     }
                     outcome
                 }

@@ -218,19 +218,12 @@ impl Replica {
         self.state.confirmed(enough.copied().unwrap_or_default());
     }
 
-    /// Raises the marks that stand in the way of an order that waits.
-    pub(super) fn make_room(&mut self, now: Timestamp, wanted: &[Line], out: &mut Effects) {
-        let lacks_room = |line: &&Line| {
-            self.is_capped(line)
-                && self
-                    .state
-                    .own_row(&line.sku)
-                    .is_some_and(|row| row.mark < row.count(Cell::Taken).0.saturating_add(line.quantity.0))
-        };
-        let lines: Vec<(Sku, Units)> =
-            wanted.iter().filter(lacks_room).map(|line| (line.sku.clone(), line.quantity)).collect();
-        if !lines.is_empty() {
-            self.write_marks(now, lines, out);
+    /// Raises the mark that stands in the way of orders that wait, as soon as their units are here.
+    pub(super) fn make_room_for_waiting(&mut self, now: Timestamp, sku: &Sku, out: &mut Effects) {
+        let order = self.claim_of_waiting(sku).most.min(self.state.rights_here(sku));
+        let Some(row) = self.state.own_row(sku) else { return };
+        if row.mark < row.count(Cell::Taken).0.saturating_add(order.0) {
+            self.write_marks(now, vec![(sku.clone(), order)], out);
         }
     }
 

@@ -227,9 +227,9 @@ impl Replica {
         self.state.policy(sku)
     }
 
-    /// Units of an item that can be sold here.
+    /// Units of an item that there is a right to here.
     pub fn available(&self, sku: &Sku) -> Units {
-        self.state.available_here(sku)
+        self.state.rights_here(sku)
     }
 
     /// The own reservations, in order of id.

@@ -225,15 +225,7 @@ impl Replica {
             })
     }
 
-    pub(super) fn park_waiting(
-        &mut self,
-        now: Timestamp,
-        id: JobId,
-        mut job: Job,
-        mut wanted: Vec<Line>,
-        out: &mut Effects,
-    ) {
-        self.make_room(now, &wanted, out);
+    pub(super) fn park_waiting(&mut self, id: JobId, mut job: Job, mut wanted: Vec<Line>) {
         self.stats.waited += u64::from(job.wanted.is_empty());
         // It was judged just now; what is left to do is to ask for what it lacks.
         for line in &wanted {
@@ -351,6 +343,7 @@ impl Replica {
     pub(super) fn ask_for_missing(&mut self, now: Timestamp, out: &mut Effects) {
         let mut asks: BTreeMap<ReplicaId, (Vec<AskLine>, Timestamp)> = BTreeMap::new();
         for sku in std::mem::take(&mut self.shortages.unplanned) {
+            self.make_room_for_waiting(now, &sku, out);
             self.plan(now, &sku, &mut asks);
         }
         for (member, (lines, since)) in asks {
@@ -443,12 +436,18 @@ impl Replica {
 
     /// What the buyers who wait here want of an item in all, and when the first and the last came.
     pub(super) fn claim_of_waiting(&self, sku: &Sku) -> Claim {
-        let mut claim =
-            Claim { units: Units::ZERO, least: Units(u64::MAX), span: None, patience: Timestamp::ZERO };
+        let mut claim = Claim {
+            units: Units::ZERO,
+            least: Units(u64::MAX),
+            most: Units::ZERO,
+            span: None,
+            patience: Timestamp::ZERO,
+        };
         for (_, job) in self.jobs.waiting_for(sku) {
             let wanted =
                 job.wanted_of(sku).iter().map(|line| line.quantity.0).fold(0u64, u64::saturating_add);
             claim.least = claim.least.min(Units(wanted));
+            claim.most = claim.most.max(Units(wanted));
             claim.patience = claim.patience.max(job.patience);
             claim.units = Units(claim.units.0.saturating_add(wanted));
             let (first, last) = claim.span.unwrap_or((job.arrived, job.arrived));
@@ -537,6 +536,8 @@ pub struct Claim {
     pub units: Units,
     /// What the most modest of them wants.
     pub least: Units,
+    /// And the greediest.
+    pub most: Units,
     /// The most patient of them goes then.
     pub patience: Timestamp,
     pub span: Option<(Timestamp, Timestamp)>,
