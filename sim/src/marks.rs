@@ -74,7 +74,7 @@ marks! {
     Imported: "a line was imported",
     DrainBegan: "a node began to drain",
     DrainEnded: "a node was resumed",
-    MarkWritten: "a mark was written by itself",
+    RoomMade: "a mark was written by itself",
     Placed: "a reservation was sent to where the units are",
     PlacedRefused: "and refused there, and went on here",
     PlacedUnknown: "and not answered",
@@ -169,7 +169,7 @@ impl Mark {
             Cause::Resume => Mark::DrainEnded,
             Cause::Place => Mark::Placed,
             Cause::Withdraw => Mark::PlacedRefused,
-            Cause::Mark => Mark::MarkWritten,
+            Cause::Mark => Mark::RoomMade,
         }
     }
 

@@ -122,7 +122,7 @@ impl Replica {
             }
             bytes += codec::encoded_len(request);
             last = Some(request.id);
-            chunk.push(Record::Request(request.clone()));
+            chunk.push(Record::Request(Box::new(request.clone())));
         }
         (chunk, Some(Cursor::Placed(None)))
     }

@@ -210,7 +210,7 @@ impl State {
             Record::Merge(merge) => self.apply_merge(merge),
             Record::Own(entries) => entries.iter().for_each(|entry| self.apply_own(entry)),
             Record::Reservation(reservation) => self.reservations.put(reservation.clone()),
-            Record::Request(request) => self.requests.put(request.clone()),
+            Record::Request(request) => self.requests.put(*request.clone()),
             Record::Placed(note) => self.notes.put(note),
             Record::Watermark { origin, upto } => self.claim(*origin, *upto),
         }

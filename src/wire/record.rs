@@ -42,7 +42,7 @@ pub enum Record {
     Reservation(#[n(0)] Reservation),
     /// In checkpoints only: a remembered request.
     #[n(5)]
-    Request(#[n(0)] Remembered),
+    Request(#[n(0)] Box<Remembered>),
     /// In checkpoints only: how far a log is here without a gap.
     #[n(6)]
     Watermark {
