@@ -11,7 +11,7 @@ use std::ops::RangeInclusive;
 use super::json::{Object, Value};
 use super::problem::{Errors, Problem};
 use super::time;
-use crate::types::Timestamp;
+use crate::types::{Autonomy, InvalidAutonomy, Timestamp};
 
 /// Longest text in a free field: a name, a reason, a reference.
 pub const MAX_TEXT_CHARS: usize = 256;
@@ -313,6 +313,16 @@ impl<'v, 'p> Fields<'v, 'p> {
             }
             all.into_iter().collect()
         })
+    }
+
+    /// A dial that may be left out: a number of units, or a text.
+    pub(super) fn autonomy(&mut self, name: &str) -> Option<Autonomy> {
+        let read = match self.take(name)? {
+            Value::Integer(units) => Autonomy::try_from(units),
+            Value::Text(text) => text.parse(),
+            _ => Err(InvalidAutonomy),
+        };
+        self.errors.check(Path::Field(self.path, name), read)
     }
 
     /// A point in time that must be there.

@@ -68,7 +68,8 @@ fn policy(fields: &mut Fields<'_, '_>) -> Option<Policy> {
     });
     let quotas: BTreeMap<NodeName, Quota> = quotas.unwrap_or_default().into_iter().collect();
     let launch = fields.object("launch", launch);
-    Some(Policy { name, low_stock, max_per_order, rebalance, quotas, launch, autonomy: None })
+    let autonomy = fields.autonomy("autonomy");
+    Some(Policy { name, low_stock, max_per_order, rebalance, quotas, launch, autonomy })
 }
 
 fn launch(fields: &mut Fields<'_, '_>) -> Option<Launch> {

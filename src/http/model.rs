@@ -14,8 +14,8 @@ use super::openapi::{described, shape, views};
 use super::time;
 use crate::node::Availability;
 use crate::types::{
-    Books, CheckReport, Claimed, LastRefusal, Launch, Line, NodeBooks, NodeName, NodeStatus, Policy, Quota,
-    Region, Reservation, Shortfall, Timestamp, Totals, Violation,
+    Autonomy, Books, Capped, CheckReport, Claimed, LastRefusal, Launch, Line, NodeBooks, NodeName, NodeStatus,
+    Policy, Quota, Region, Reservation, Shortfall, Timestamp, Totals, Violation,
 };
 
 /// A JSON response.
@@ -181,6 +181,31 @@ impl ShortfallView {
     }
 }
 
+/// A line whose units are here, of which this node may not sell so many before others know.
+#[derive(Clone, Debug, Serialize, ToSchema)]
+#[schema(as = Capped)]
+pub(super) struct CappedView {
+    #[schema(value_type = shape::Sku)]
+    sku: String,
+    /// Units that the request wanted of it.
+    requested: u64,
+    /// Free units at this node.
+    available_here: u64,
+    /// How many of those it may sell now.
+    sellable: u64,
+}
+
+impl CappedView {
+    pub(super) fn new(capped: &Capped) -> CappedView {
+        CappedView {
+            sku: capped.sku.to_string(),
+            requested: capped.requested.0,
+            available_here: capped.available_here.0,
+            sellable: capped.sellable.0,
+        }
+    }
+}
+
 /// Units that came back.
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(as = Return)]
@@ -318,6 +343,13 @@ struct NodeBooksView {
     given: u64,
     /// All that it has given away.
     sent: u64,
+    /// Units that it ever held, sold at once or wrote off, those that were let go again among them.
+    taken: u64,
+    /// It takes no more than this before it has told others of a higher mark; null: without bound.
+    mark: Option<u64>,
+    /// What of its mark enough others have confirmed: it takes no more than this; null: without bound. Of
+    /// another node, as it was when that one last changed its part.
+    limit: Option<u64>,
     /// What is known of the node's part is at least as new.
     #[serde(serialize_with = "time::serialize")]
     #[schema(value_type = shape::Time)]
@@ -349,6 +381,26 @@ pub(super) struct PolicyView {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(nullable = false)]
     launch: Option<LaunchView>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(required = false, value_type = shape::Autonomy)]
+    autonomy: Option<AutonomyView>,
+}
+
+/// A number where it is one, else a text.
+#[derive(Debug, Serialize)]
+#[serde(untagged)]
+pub(super) enum AutonomyView {
+    Units(u64),
+    Text(String),
+}
+
+impl AutonomyView {
+    fn new(autonomy: Autonomy) -> AutonomyView {
+        match autonomy {
+            Autonomy::Units(units) => AutonomyView::Units(units.0),
+            Autonomy::All | Autonomy::Percent(_) => AutonomyView::Text(autonomy.to_string()),
+        }
+    }
 }
 
 /// What buyers are expected to ask for.
@@ -429,6 +481,9 @@ fn node_books(books: &NodeBooks) -> NodeBooksView {
         available: books.available.0,
         given: books.given.0,
         sent: books.sent.0,
+        taken: books.taken.0,
+        mark: books.mark.map(|units| units.0),
+        limit: books.limit.map(|units| units.0),
         as_of: books.as_of,
     }
 }
@@ -451,6 +506,7 @@ pub(super) fn policy(policy: &Policy) -> PolicyView {
         rebalance: policy.rebalance.as_str(),
         quotas: policy.quotas.iter().map(|(node, set)| (node.to_string(), quota(set))).collect(),
         launch: policy.launch.as_ref().map(launch),
+        autonomy: policy.autonomy.map(AutonomyView::new),
     }
 }
 

@@ -11,9 +11,9 @@ use hyper::header::{CONNECTION, CONTENT_TYPE, HeaderValue, RETRY_AFTER};
 use hyper::{HeaderMap, StatusCode};
 use serde::ser::{Serialize, Serializer};
 
-use super::model::ShortfallView;
+use super::model::{CappedView, ShortfallView};
 use crate::node::NotReadyReason;
-use crate::types::{NodeName, Refusal};
+use crate::types::{Capped, NodeName, Refusal};
 
 /// Most field errors in one answer; the rest is left out.
 pub const MAX_FIELD_ERRORS: usize = 32;
@@ -46,6 +46,7 @@ pub enum Code {
     OwnerUnreachable,
     NodeUnreachable,
     RolledBack,
+    AutonomySpent,
     OutcomeUnknown,
 }
 
@@ -60,7 +61,7 @@ pub struct Row {
 }
 
 impl Code {
-    pub const ALL: [Code; 26] = [
+    pub const ALL: [Code; 27] = [
         Code::InvalidRequest,
         Code::IdempotencyKeyRequired,
         Code::NotFound,
@@ -86,6 +87,7 @@ impl Code {
         Code::OwnerUnreachable,
         Code::NodeUnreachable,
         Code::RolledBack,
+        Code::AutonomySpent,
         Code::OutcomeUnknown,
     ];
 
@@ -130,7 +132,12 @@ impl Code {
                 later(1, "owner_unreachable", "A node that may have the reservation cannot be reached")
             }
             Code::NodeUnreachable => later(1, "node_unreachable", "A node cannot be reached"),
-            Code::RolledBack => later(30, "rolled_back", "The node's disk is an old one"),
+            Code::RolledBack => {
+                later(30, "rolled_back", "The node's disk is an old one")
+            }
+            Code::AutonomySpent => {
+                later(1, "autonomy_spent", "Other nodes must hear of it before this one sells more")
+            }
             Code::OutcomeUnknown => row(504, "outcome_unknown", "The request may or may not have been done"),
         }
     }
@@ -198,6 +205,8 @@ pub(super) struct Problem {
 struct More {
     #[serde(skip_serializing_if = "Option::is_none")]
     shortfalls: Option<Vec<ShortfallView>>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    capped: Option<Vec<CappedView>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     unreachable: Option<Vec<String>>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -294,8 +303,24 @@ impl Problem {
             Refusal::Overloaded => Problem::new(Code::Overloaded),
             Refusal::RolledBack => Problem::new(Code::RolledBack),
             Refusal::NotReady => Problem::new(Code::NotReady),
-            Refusal::AutonomySpent(_) => Problem::new(Code::NotReady),
+            Refusal::AutonomySpent(capped) => Problem::autonomy_spent(&capped),
         }
+    }
+
+    fn autonomy_spent(capped: &[Capped]) -> Problem {
+        let first = capped.first().map(|line| {
+            let Capped { sku, requested, available_here, sellable } = line;
+            format!(
+                "{requested} of {sku} wanted, {available_here} free here, {sellable} may be sold now: the others \
+                 must hear of more first (autonomy). "
+            )
+        });
+        let detail = first.unwrap_or_default()
+            + "Nothing was done. Try again, or let the buyer wait (wait_ms): nodes that are linked confirm more \
+               within one round trip. A node that is cut off goes on once it is linked. If it comes often while \
+               linked, raise the item's autonomy.";
+        let views = capped.iter().map(CappedView::new).collect();
+        Problem::new(Code::AutonomySpent).detail(detail).more(More { capped: Some(views), ..More::default() })
     }
 
     /// 412; `current` is 0 when this node has no such reservation.
@@ -391,6 +416,7 @@ pub(super) fn one_of_each_kind() -> Vec<Problem> {
         Problem::field("lines", "is required"),
         Problem::not_ready(&[NotReadyReason::Starting], &[]),
         Problem::refused(Refusal::InsufficientStock(Vec::new()), &[]),
+        Problem::refused(Refusal::AutonomySpent(Vec::new()), &[]),
         Problem::refused(Refusal::OwnerUnreachable { unreachable: node() }, &[]),
         Problem::refused(Refusal::NotFreeHere { free: crate::types::Units(1) }, &[]),
         Problem::version_mismatch(3),

@@ -236,6 +236,7 @@ fn components() -> utoipa::openapi::Components {
         views::Problem,
         super::problem::FieldError,
         model::ReservationView,
+        model::CappedView,
         model::ShortfallView,
         model::ReturnView,
         model::AvailabilityView,

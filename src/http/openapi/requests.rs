@@ -259,7 +259,8 @@ fn pinned() -> ObjectBuilder {
     "max_per_order": 5,
     "rebalance": "auto",
     "quotas": {"eu-1": {"weight": 3, "min": 10, "max": 500}},
-    "launch": {"until": "2030-11-29T09:00:00Z", "expected": {"eu-1": 500}}
+    "launch": {"until": "2030-11-29T09:00:00Z", "expected": {"eu-1": 500}},
+    "autonomy": "1%"
 })))]
 pub struct ItemRequest {
     #[schema(required = false, value_type = shape::Text)]
@@ -275,6 +276,8 @@ pub struct ItemRequest {
     /// What buyers are expected to ask for.
     #[schema(required = false)]
     launch: Launch,
+    #[schema(required = false, value_type = shape::Autonomy)]
+    autonomy: u64,
 }
 
 fn expected() -> ObjectBuilder {

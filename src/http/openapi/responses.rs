@@ -18,7 +18,7 @@ use crate::http::health::{Live, Ready, Version};
 use crate::http::model::{AvailabilityView, BooksView, CheckView, NodesView, ReservationView, ReturnView};
 use crate::http::problem::Code;
 use crate::http::problem::Code::{
-    AlreadyCancelled, AlreadyConfirmed, BodyTooLarge, Draining, Expired, IdempotencyKeyRequired,
+    AlreadyCancelled, AlreadyConfirmed, AutonomySpent, BodyTooLarge, Draining, Expired, IdempotencyKeyRequired,
     InsufficientStock, InvalidRequest, KeyReused, MaxPerOrder, MemoryFull, NodeUnreachable, NotFreeHere,
     NotReady, OutcomeUnknown, Overloaded, OwnerUnreachable, RequestTimeout, ReservationNotFound, RolledBack,
     UnknownNode, UnknownSku, UnsupportedMediaType, VersionMismatch,
@@ -249,7 +249,9 @@ answers! {
 
     PostReservation = Answers::default()
         .one(201, minted("All lines are held."))
-        .problems(&[ANY, ASKED, BODY, KEYED, &[UnknownSku, InsufficientStock, MaxPerOrder, Draining]]);
+        .problems(&[ANY, ASKED, BODY, KEYED, &[
+            UnknownSku, InsufficientStock, AutonomySpent, MaxPerOrder, Draining,
+        ]]);
 
     GetReservation = Answers::default()
         .reservation(200, "The reservation.")
@@ -259,13 +261,14 @@ answers! {
         .reservation(200, "It was there: unchanged if its lines are the same, else replaced or held anew.")
         .reservation(201, "All lines are held.")
         .problems(&[ANY, ASKED, BODY, KEYED, ELSEWHERE, &[
-            UnknownSku, InsufficientStock, AlreadyConfirmed, AlreadyCancelled, MaxPerOrder, VersionMismatch, Draining,
+            UnknownSku, InsufficientStock, AutonomySpent, AlreadyConfirmed, AlreadyCancelled, MaxPerOrder,
+            VersionMismatch, Draining,
         ]]);
 
     Confirm = Answers::default()
         .reservation(200, "It is sold.")
         .problems(&[ANY, ASKED, BODY, KEYED, ELSEWHERE, &[
-            ReservationNotFound, UnknownSku, MaxPerOrder, AlreadyCancelled, Expired, VersionMismatch,
+            ReservationNotFound, UnknownSku, MaxPerOrder, AutonomySpent, AlreadyCancelled, Expired, VersionMismatch,
         ]]);
 
     Cancel = Answers::default()
@@ -286,7 +289,7 @@ answers! {
     Sell = Answers::default()
         .one(201, minted("The units are sold."))
         .problems(&[ANY, ASKED, BODY, KEYED, &[
-            IdempotencyKeyRequired, UnknownSku, InsufficientStock, MaxPerOrder, Draining,
+            IdempotencyKeyRequired, UnknownSku, InsufficientStock, AutonomySpent, MaxPerOrder, Draining,
         ]]);
 
     GiveBack = Answers::default()
@@ -322,7 +325,9 @@ answers! {
 
     WriteOff = Answers::default()
         .books(201, "The units are gone from this node.")
-        .problems(&[ANY, ASKED, BODY, KEYED, &[IdempotencyKeyRequired, UnknownSku, NotFreeHere]]);
+        .problems(&[ANY, ASKED, BODY, KEYED, &[
+            IdempotencyKeyRequired, UnknownSku, NotFreeHere, AutonomySpent,
+        ]]);
 
     Transfer = Answers::default()
         .books(200, "The giver's debit is durable; the other node gets the units when it hears of it.")

@@ -19,6 +19,8 @@ use crate::types::units::MAX_QUANTITY;
 pub const CODE_PATTERN: &str = "^[A-Za-z0-9][A-Za-z0-9._:-]{0,127}$";
 /// The form of node and region names.
 pub const NAME_PATTERN: &str = "^[a-z0-9-]{1,63}$";
+/// How much a node may take unknown to others, where it is no plain number.
+pub const AUTONOMY_PATTERN: &str = "^(all|[1-9][0-9]{0,8}|1000000000|([1-9][0-9]?|100)%)$";
 /// No control character.
 pub const TEXT_PATTERN: &str = r"^[^\u0000-\u001f\u007f-\u009f]*$";
 /// A point in time.
@@ -112,6 +114,13 @@ shapes! {
     /// A number of units.
     Quantity = integer(1, MAX_QUANTITY).examples([1, 2]);
 
+    /// How many units of the item a node may take (hold, sell, write off) that no other node has been told of:
+    /// a number, or `"1%"` to `"100%"` of the item's units on hand everywhere, and one at least, or `"all"`. A node
+    /// that is cut off sells at most so many. Left out: as is set for the cluster.
+    Autonomy = AnyOfBuilder::new()
+        .item(integer(1, MAX_QUANTITY).description(Some("So many units.")))
+        .item(autonomy_text());
+
     /// Free text, without control characters.
     Text = ObjectBuilder::new()
         .schema_type(Type::String)
@@ -126,6 +135,11 @@ shapes! {
     /// one line of any quantity, or many of up to 1,000,000 each. The node also takes every
     /// other mixture that is within the sum.
     Lines = AnyOfBuilder::new().item(one_line()).item(many_lines());
+}
+
+fn autonomy_text() -> ObjectBuilder {
+    let text = ObjectBuilder::new().schema_type(Type::String).pattern(Some(AUTONOMY_PATTERN));
+    text.description(Some("All, a percentage, or a number written as a text.")).examples(["1%", "all", "250"])
 }
 
 fn one_line() -> ArrayBuilder {

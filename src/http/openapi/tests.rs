@@ -359,6 +359,14 @@ fn edges(schema: &Value) -> Vec<(Value, bool)> {
             let others = ["2026-01-01", "2026-01-01T00:00:00+01:00", "2026-01-01T24:00:00Z", ""];
             edges.extend(others.map(|text| (json!(text), false)));
         }
+        None if schema["anyOf"][1]["pattern"] == shape::AUTONOMY_PATTERN => {
+            let most = crate::types::units::MAX_QUANTITY;
+            edges.extend([1, most].map(|units| (json!(units), true)));
+            edges.extend([0, most + 1].map(|units| (json!(units), false)));
+            edges.extend(["all", "1", "250", "1000000000", "1%", "100%"].map(|text| (json!(text), true)));
+            let others = ["", "ALL", "0", "1000000001", "0%", "101%", "1.5%", "1 %", "-1", "some"];
+            edges.extend(others.map(|text| (json!(text), false)));
+        }
         Some("object") => edges.extend(schema["minProperties"].as_u64().map(|_| (json!({}), false))),
         Some("string") => {
             let most = schema["maxLength"].as_u64().unwrap() as usize;

@@ -6,7 +6,7 @@ use utoipa::openapi::schema::{AllOfBuilder, AnyOfBuilder, ArrayBuilder, ObjectBu
 use utoipa::{PartialSchema, ToSchema};
 
 use super::shape::{self, shapes};
-use crate::http::model::{BooksView, ReservationView, ShortfallView};
+use crate::http::model::{BooksView, CappedView, ReservationView, ShortfallView};
 use crate::http::problem::{Code, FieldError};
 use crate::node::StockStatus;
 use crate::types::{Rebalance, ReservationState, Verdict};
@@ -105,6 +105,12 @@ fn problem() -> ObjectBuilder {
             ArrayBuilder::new()
                 .items(shape::reference::<ShortfallView>())
                 .description(Some("With `insufficient_stock` and `expired`: all short lines, in the order of the request.")),
+        )
+        .property(
+            "capped",
+            ArrayBuilder::new()
+                .items(shape::reference::<CappedView>())
+                .description(Some("With `autonomy_spent`: the lines whose units are here and may not all be sold yet.")),
         )
         .property("unreachable", names("With `owner_unreachable` and `node_unreachable`: the silent nodes."))
         .property("reasons", names("With `not_ready` and `rolled_back`: why, as in `/readyz`."))

@@ -1,11 +1,11 @@
 //! What each call asks of the replica, and how a yes is shown.
 
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::Listener::{Admin, Storefront};
 use super::*;
 use crate::types::{
-    CheckReport, Command, Heard, ItemView, Movement, NodeState, NodeStatus, Operation, Put, Quota, Rebalance,
+    Autonomy, Capped, CheckReport, Command, Heard, ItemView, Movement, NodeState, NodeStatus, Operation, Put, Quota, Rebalance,
     Sell, Seq, Transfer, Violation,
 };
 
@@ -219,13 +219,17 @@ async fn a_batch_answers_each_operation_as_the_single_call_would() {
     let body = r#"{"operations":[
         {"op":"reserve","id":"A","lines":[{"sku":"MUG","quantity":2}],"ttl_seconds":30},
         {"op":"confirm","id":"A"}, {"op":"cancel","id":"B"},
-        {"op":"sell","id":"C","lines":[{"sku":"MUG","quantity":1},{"sku":"MUG","quantity":1},{"sku":"X","quantity":1}]}
+        {"op":"sell","id":"C","lines":[{"sku":"MUG","quantity":1},{"sku":"MUG","quantity":1},{"sku":"X","quantity":1}]},
+        {"op":"cancel","id":"D"}
     ]}"#;
+    let capped =
+        Capped { sku: sku("MUG"), requested: Units(1), available_here: Units(5), sellable: Units(0) };
     let answer = Answer::Batch(vec![
         Ok(claimed("A", ReservationState::Held, true)),
         Ok(claimed("A", ReservationState::Confirmed, false)),
         Err(Refusal::ReservationNotFound),
         Err(Refusal::UnknownSku { sku: sku("X"), line: Some(1) }),
+        Err(Refusal::AutonomySpent(vec![capped])),
     ]);
     let (request, response) =
         exchanged(Storefront, "POST /v1/reservations:batch", KEY, body, Ok(answer)).await;
@@ -251,6 +255,7 @@ async fn a_batch_answers_each_operation_as_the_single_call_would() {
         Operation::Confirm { id: id("A") },
         Operation::Cancel { id: id("B") },
         Operation::Sell(sell),
+        Operation::Cancel { id: id("D") },
     ];
     assert_eq!(request.command, Command::Batch(expected));
     assert_eq!(response.status, 200);
@@ -260,6 +265,8 @@ async fn a_batch_answers_each_operation_as_the_single_call_would() {
     assert_eq!((&results[2]["status"], &results[2]["code"]), (&json!(404), &json!("reservation_not_found")));
     // The place in the request, where MUG stands twice.
     assert_eq!(results[3]["errors"][0]["field"], "lines[2].sku");
+    assert_eq!((&results[4]["status"], &results[4]["code"]), (&json!(503), &json!("autonomy_spent")));
+    assert_eq!(results[4]["capped"][0]["available_here"], 5);
 }
 
 #[tokio::test]
@@ -318,7 +325,8 @@ async fn a_transfer_names_giver_and_receiver() {
 async fn an_items_policy_can_be_put_back_as_it_is_shown() {
     let body = r#"{"name":"Mug","low_stock":0,"max_per_order":9,"rebalance":"manual",
                    "quotas":{"eu-1":{"weight":3,"min":10,"max":500,"pinned":50},"us-1":{}},
-                   "launch":{"until":"2999-01-01T00:00:00Z","expected":{"us-1":300,"eu-1":1}}}"#;
+                   "launch":{"until":"2999-01-01T00:00:00Z","expected":{"us-1":300,"eu-1":1}},
+                   "autonomy":"1%"}"#;
     let quota =
         Quota { weight: Some(3), min: Some(Units(10)), max: Some(Units(500)), pinned: Some(Units(50)) };
     let policy = Policy {
@@ -331,7 +339,7 @@ async fn an_items_policy_can_be_put_back_as_it_is_shown() {
             until: Timestamp(32_472_144_000_000),
             expected: [(node("eu-1"), Units(1)), (node("us-1"), Units(300))].into(),
         }),
-        autonomy: None,
+        autonomy: Some(Autonomy::Percent(1)),
     };
     let set = Books { policy: policy.clone(), ..books() };
     for (created, status) in [(true, 201), (false, 200)] {
@@ -343,6 +351,37 @@ async fn an_items_policy_can_be_put_back_as_it_is_shown() {
         let shown = response.json()["policy"].to_string();
         let (again, _) = exchanged(Admin, "PUT /v1/items/MUG", "", &shown, books_answer(false)).await;
         assert_eq!(again.command, request.command);
+    }
+}
+
+#[tokio::test]
+async fn each_form_of_autonomy_is_shown_as_it_is_put() {
+    for (given, autonomy, shown) in [
+        (r#"{"autonomy":250}"#, Some(Autonomy::Units(Units(250))), json!(250)),
+        (r#"{"autonomy":"250"}"#, Some(Autonomy::Units(Units(250))), json!(250)),
+        (r#"{"autonomy":"100%"}"#, Some(Autonomy::Percent(100)), json!("100%")),
+        (r#"{"autonomy":"all"}"#, Some(Autonomy::All), json!("all")),
+        ("{}", None, Value::Null),
+    ] {
+        let policy = Policy { autonomy, ..Policy::default() };
+        let set = Answer::Books { books: Books { policy: policy.clone(), ..books() }, created: false };
+        let (request, response) = exchanged(Admin, "PUT /v1/items/MUG", "", given, Ok(set)).await;
+        assert_eq!(request.command, Command::SetItem { sku: sku("MUG"), policy });
+        let policy = &response.json()["policy"];
+        assert_eq!(policy["autonomy"], shown, "{given}");
+        assert_eq!(policy.as_object().unwrap().contains_key("autonomy"), autonomy.is_some(), "{policy}");
+    }
+}
+
+#[tokio::test]
+async fn a_nodes_mark_and_limit_are_null_while_nothing_bounds_it() {
+    let mut bounded = books();
+    (bounded.nodes[0].mark, bounded.nodes[0].limit) = (Some(Units(25)), Some(Units(20)));
+    for (books, mark, limit) in [(bounded, json!(25), json!(20)), (books(), Value::Null, Value::Null)] {
+        let outcome = Ok(Answer::Books { books, created: false });
+        let (_, response) = exchanged(Admin, "GET /v1/items/MUG", "", "", outcome).await;
+        let row = &response.json()["nodes"][0];
+        assert_eq!((&row["taken"], &row["mark"], &row["limit"]), (&json!(15), &mark, &limit));
     }
 }
 
@@ -385,7 +424,8 @@ async fn an_items_books_are_shown_row_by_row() {
                    "in_flight": 0},
         "nodes": [{"node": "eu-1", "region": "eu", "replica_id": "00000000-0000-0000-0000-000000000002",
                    "received": 100, "returned": 0, "retired": 0, "sold": 12, "held": 3, "available": 45,
-                   "given": 0, "sent": 40, "as_of": "2026-02-02T02:40:00.000Z"}],
+                   "given": 0, "sent": 40, "taken": 15, "mark": null, "limit": null,
+                   "as_of": "2026-02-02T02:40:00.000Z"}],
         "policy": {"name": "Mug", "rebalance": "auto", "quotas": {}},
         "last_refusal": null,
     });

@@ -159,6 +159,9 @@ async fn admin_fields_are_checked_too() {
             of(r#"{"name":7,"low_stock":-1,"max_per_order":0,"rebalance":"often"}"#),
             &["name", "low_stock", "max_per_order", "rebalance"],
         ),
+        (Admin, item, "", of(r#"{"autonomy":0}"#), &["autonomy"]),
+        (Admin, item, "", of(r#"{"autonomy":"101%"}"#), &["autonomy"]),
+        (Admin, item, "", of(r#"{"autonomy":["1%"]}"#), &["autonomy"]),
         (Admin, item, "", of(r#"{"quotas":{"eu-1":{},"eu-1":{}}}"#), &["quotas.eu-1"]),
         (
             Admin,

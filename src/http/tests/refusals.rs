@@ -5,7 +5,7 @@ use serde_json::json;
 use super::Listener::{Admin, Storefront};
 use super::*;
 use crate::node::NotReadyReason;
-use crate::types::{Shortfall, Verdict};
+use crate::types::{Capped, Shortfall, Verdict};
 
 const BODY: &str =
     r#"{"lines":[{"sku":"MUG","quantity":1},{"sku":"MUG","quantity":1},{"sku":"TEE","quantity":1}]}"#;
@@ -22,13 +22,17 @@ fn shortfall() -> Shortfall {
     }
 }
 
+fn capped() -> Capped {
+    Capped { sku: sku("TEE"), requested: Units(2), available_here: Units(9), sellable: Units(1) }
+}
+
 #[tokio::test]
 async fn each_refusal_has_its_status_code_and_field() {
     let nowhere = || vec![node("ap-1"), node("us-1")];
     let invalid = || Refusal::Invalid { field: "quantity".to_owned(), message: "too many".to_owned() };
     let unknown = || Refusal::UnknownNode { field: "to".to_owned(), node: node("xx") };
     let max = Refusal::MaxPerOrder { sku: sku("TEE"), line: 1, max: Units(4) };
-    let table: [(Refusal, u16, &str, Option<&str>); 22] = [
+    let table: [(Refusal, u16, &str, Option<&str>); 23] = [
         (Refusal::InsufficientStock(vec![shortfall()]), 409, "insufficient_stock", None),
         (Refusal::UnknownSku { sku: sku("TEE"), line: Some(1) }, 404, "unknown_sku", Some("lines[2].sku")),
         (Refusal::UnknownSku { sku: sku("TEE"), line: None }, 404, "unknown_sku", Some("sku")),
@@ -50,6 +54,7 @@ async fn each_refusal_has_its_status_code_and_field() {
         (Refusal::Overloaded, 503, "overloaded", None),
         (Refusal::RolledBack, 503, "rolled_back", None),
         (Refusal::NotReady, 503, "not_ready", None),
+        (Refusal::AutonomySpent(vec![capped()]), 503, "autonomy_spent", None),
         (invalid(), 400, "invalid_request", Some("quantity")),
     ];
     for (refusal, status, code, field) in table {
@@ -70,6 +75,11 @@ async fn refusals_carry_what_a_client_needs_to_go_on() {
     let table = [
         (Refusal::InsufficientStock(vec![shortfall()]), "shortfalls", expected.clone()),
         (Refusal::Expired(vec![shortfall()]), "shortfalls", expected),
+        (
+            Refusal::AutonomySpent(vec![capped()]),
+            "capped",
+            json!([{"sku": "TEE", "requested": 2, "available_here": 9, "sellable": 1}]),
+        ),
         (Refusal::OwnerUnreachable { unreachable }, "unreachable", json!(["ap-1", "us-1"])),
         (Refusal::NodeUnreachable { node: node("ap-1") }, "unreachable", json!(["ap-1"])),
         (Refusal::VersionMismatch { current: 3 }, "current_version", json!(3)),
