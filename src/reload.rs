@@ -167,7 +167,7 @@ impl Reloader {
 
     /// Puts in force what `self.config` says now.
     fn apply(&self, before: &Config, papers: &Papers) {
-        let Config { peers, limits, log, .. } = &self.config;
+        let Config { peers, cluster, limits, log, .. } = &self.config;
         let renewed = self.peers.renewed(papers);
         if renewed.ca || renewed.cert || renewed.key {
             self.peers.use_papers(papers);
@@ -185,6 +185,8 @@ impl Reloader {
             }
             self.http.send_replace(server::http_limits(limits, room));
             self.disk_headroom.send_replace(limits.disk_headroom_bytes);
+        }
+        if (limits, cluster) != (&before.limits, &before.cluster) {
             self.handle.tune(server::tuning(&self.config));
         }
         if log.level != before.log.level

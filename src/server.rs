@@ -302,7 +302,7 @@ pub(crate) fn tuning(config: &Config) -> Tuning {
             remember_max_bytes: limits.remember_max_bytes,
             min_horizon: millis(limits.min_horizon),
             start_wait,
-            autonomy: crate::types::Autonomy::All,
+            autonomy: config.cluster.autonomy,
         },
         checkpoint_every_bytes: limits.checkpoint_every_bytes,
         headroom_bytes: limits.disk_headroom_bytes,

@@ -53,7 +53,7 @@ pub fn run(args: &ConfigArgs) -> anyhow::Result<Ending> {
 fn summary(config: &Config) -> String {
     let mut text = format!(
         "{} is good\n  node        {} in {}\n  data        {}\n  storefront  http://{}\n  admin       http://{}\n  \
-         peers       {} (UDP)\n",
+         peers       {} (UDP)\n  autonomy    {}\n",
         config.file.display(),
         config.node.name,
         config.node.region,
@@ -61,6 +61,7 @@ fn summary(config: &Config) -> String {
         config.http.storefront,
         config.http.admin,
         config.peers.listen,
+        config.cluster.autonomy,
     );
     for peer in &config.peers.nodes {
         text += &format!("    {} in {} at {}\n", peer.name, peer.region, peer.address);

@@ -29,7 +29,7 @@ const LIVE_LIMITS: [LimitRow; 10] = [
 impl Config {
     /// The keys in which `newer` differs from this one.
     pub fn changes(&self, newer: &Config) -> Vec<Change> {
-        let Config { file: _, node, http, peers, limits, log } = self;
+        let Config { file: _, node, http, peers, cluster, limits, log } = self;
         let fixed = [
             ("node.name", node.name != newer.node.name),
             ("node.region", node.region != newer.node.region),
@@ -49,6 +49,7 @@ impl Config {
             ("peers.ca", peers.ca != newer.peers.ca),
             ("peers.cert", peers.cert != newer.peers.cert),
             ("peers.key", peers.key != newer.peers.key),
+            ("cluster.autonomy", cluster.autonomy != newer.cluster.autonomy),
             ("log.level", log.level != newer.log.level),
         ];
         let limit = |(key, value): LimitRow| (key, value(limits) != value(&newer.limits));
@@ -91,6 +92,7 @@ impl Config {
             history_entries: self.limits.history_entries,
             ..newer.limits.clone()
         };
+        next.cluster = newer.cluster;
         next.log.level.clone_from(&newer.log.level);
         next.peers.ca.clone_from(&newer.peers.ca);
         next.peers.cert.clone_from(&newer.peers.cert);

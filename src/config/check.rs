@@ -9,12 +9,12 @@ use std::time::Duration;
 use toml::Spanned;
 
 use super::problem::{ConfigError, Problem, line_of};
-use super::raw::{RawConfig, RawHttp, RawLimits, RawLog, RawNode, RawPeer, RawPeers};
+use super::raw::{RawAutonomy, RawCluster, RawConfig, RawHttp, RawLimits, RawLog, RawNode, RawPeer, RawPeers};
 use super::{
-    Config, HttpConfig, Limits, LogConfig, LogFormat, MAX_PEERS, NodeConfig, OnUnprovenStart, PeerConfig,
+    ClusterConfig, Config, HttpConfig, Limits, LogConfig, LogFormat, MAX_PEERS, NodeConfig, OnUnprovenStart, PeerConfig,
     PeersConfig,
 };
-use crate::types::{InvalidName, NodeName, Region};
+use crate::types::{Autonomy, InvalidName, NodeName, Region};
 
 const DAY_SECONDS: u64 = 86_400;
 
@@ -30,18 +30,21 @@ impl TryFrom<Source<'_>> for Config {
 
     fn try_from(source: Source<'_>) -> Result<Config, ConfigError> {
         let mut checker = Checker::new(source.file, source.text);
-        let RawConfig { node, http, peers, limits, log } = source.form;
+        let RawConfig { node, http, peers, cluster, limits, log } = source.form;
         let node_name = checker.name("node.name", &node.name, NodeName::new);
         let parts = (
             checker.node(&node),
             checker.http(&http),
             checker.peers(&peers, node_name.as_ref()),
+            checker.cluster(&cluster),
             checker.limits(&limits),
             checker.log(&log),
         );
         match parts {
-            (Some(node), Some(http), Some(peers), Some(limits), Some(log)) if checker.problems.is_empty() => {
-                Ok(Config { file: source.file.to_path_buf(), node, http, peers, limits, log })
+            (Some(node), Some(http), Some(peers), cluster, Some(limits), Some(log))
+                if checker.problems.is_empty() =>
+            {
+                Ok(Config { file: source.file.to_path_buf(), node, http, peers, cluster, limits, log })
             }
             _ => Err(checker.into_error()),
         }
@@ -151,6 +154,16 @@ impl<'a> Checker<'a> {
             let message = format!("a node has at most {MAX_PEERS} peers");
             self.complain("peers.node", &surplus.name, message);
         }
+    }
+
+    fn cluster(&mut self, raw: &RawCluster) -> ClusterConfig {
+        let Some(raw) = &raw.autonomy else { return ClusterConfig::default() };
+        let read = match raw.get_ref() {
+            RawAutonomy::Units(units) => Autonomy::try_from(*units),
+            RawAutonomy::Text(text) => text.parse(),
+        };
+        let read = read.map_err(|e| self.complain("cluster.autonomy", raw, e.to_string()));
+        ClusterConfig { autonomy: read.unwrap_or_default() }
     }
 
     fn limits(&mut self, raw: &RawLimits) -> Option<Limits> {

@@ -21,7 +21,7 @@ pub use changes::Change;
 pub(crate) use check::is_host_and_port;
 pub use problem::{ConfigError, Problem};
 
-use crate::types::{NodeName, Region};
+use crate::types::{Autonomy, NodeName, Region};
 
 /// Largest configuration file, in bytes.
 pub const MAX_CONFIG_BYTES: u64 = 1 << 20;
@@ -36,6 +36,7 @@ pub struct Config {
     pub node: NodeConfig,
     pub http: HttpConfig,
     pub peers: PeersConfig,
+    pub cluster: ClusterConfig,
     pub limits: Limits,
     pub log: LogConfig,
 }
@@ -105,6 +106,13 @@ pub struct PeerConfig {
     pub region: Region,
     /// `host:port`; a host name is looked up at each dial.
     pub address: String,
+}
+
+/// What should be the same at every node.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct ClusterConfig {
+    /// Of items for which none is set.
+    pub autonomy: Autonomy,
 }
 
 /// Bounds of one node. The defaults suit a small machine.

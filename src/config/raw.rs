@@ -16,6 +16,8 @@ pub(super) struct RawConfig {
     pub http: RawHttp,
     pub peers: RawPeers,
     #[serde(default)]
+    pub cluster: RawCluster,
+    #[serde(default)]
     pub limits: RawLimits,
     #[serde(default)]
     pub log: RawLog,
@@ -56,6 +58,19 @@ pub(super) struct RawPeer {
     pub name: Text,
     pub region: Text,
     pub address: Text,
+}
+
+#[derive(Debug, Default, Deserialize, Serialize)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct RawCluster {
+    pub autonomy: Option<Spanned<RawAutonomy>>,
+}
+
+#[derive(Debug, Deserialize, Serialize)]
+#[serde(untagged, expecting = "cluster.autonomy: write \"all\", a number of units, or a percentage such as \"1%\"")]
+pub(super) enum RawAutonomy {
+    Units(u64),
+    Text(String),
 }
 
 #[derive(Debug, Default, Deserialize, Serialize)]

@@ -82,6 +82,24 @@ fn limits_and_log_may_be_left_out() {
 }
 
 #[test]
+fn autonomy_is_all_of_it_a_number_or_a_percentage_and_may_be_left_out() {
+    use crate::types::{Autonomy, Units};
+    for (text, autonomy) in [
+        ("autonomy = \"all\"", Autonomy::All),
+        ("autonomy = \"1%\"", Autonomy::Percent(1)),
+        ("autonomy = 250", Autonomy::Units(Units(250))),
+        ("autonomy = \"250\"", Autonomy::Units(Units(250))),
+        ("", Autonomy::All),
+    ] {
+        let config = parse(&EXAMPLE.replacen("autonomy = \"all\"", text, 1)).unwrap();
+        assert_eq!(config.cluster.autonomy, autonomy, "{text}");
+    }
+    let without = EXAMPLE.replace("[cluster]\nautonomy = \"all\"\n", "");
+    assert!(!without.contains("[cluster]"));
+    assert_eq!(parse(&without).unwrap(), parse(EXAMPLE).unwrap());
+}
+
+#[test]
 fn a_problem_names_file_line_key_and_fix() {
     let text = complaint("storefront = \"127.0.0.1:7300\"", "storefront = \"localhost\"");
     let line = EXAMPLE.lines().position(|l| l.starts_with("storefront")).unwrap() + 1;
@@ -116,6 +134,9 @@ fn what_is_wrong_is_refused() {
         ("format = \"json\"", "format = \"xml\"", "write \"text\" or \"json\""),
         ("level = \"info\"", "level = \"=loud=\"", "log.level"),
         ("\"tls/ca.crt\"", "\"\"", "peers.ca: is empty"),
+        ("autonomy = \"all\"", "autonomy = \"some\"", "cluster.autonomy: must be all, a number of units"),
+        ("autonomy = \"all\"", "autonomy = 0", "from 1 to 1000000000"),
+        ("autonomy = \"all\"", "autonomy = 0.5", "cluster.autonomy: write \"all\", a number of units"),
         ("request_queue = 4096", "request_queue = \"many\"", "invalid type"),
         ("request_queue = 4096", "request_queue = -1", "invalid value"),
         ("min_horizon_seconds = 300", "min_horizon_seconds = 90000", "must not exceed remember_seconds"),
@@ -134,7 +155,7 @@ fn a_file_that_is_not_there_is_named() {
 }
 
 /// Every key of the example with another good value in its place.
-const OTHER_VALUES: [(&str, &str, &str); 29] = [
+const OTHER_VALUES: [(&str, &str, &str); 30] = [
     ("node.name", "name = \"eu-1\"", "name = \"eu-9\""),
     ("node.region", "region = \"eu\"", "region = \"west\""),
     ("node.data_dir", "data_dir = \"data\"", "data_dir = \"other\""),
@@ -149,6 +170,7 @@ const OTHER_VALUES: [(&str, &str, &str); 29] = [
     ("peers.segmentation_offload", "offload = true", "offload = false"),
     ("peers.node.us-1.region", "region = \"us\"", "region = \"usa\""),
     ("peers.node.us-1.address", "us-1.example.net:7302", "10.0.0.2:7302"),
+    ("cluster.autonomy", "autonomy = \"all\"", "autonomy = \"1%\""),
     ("limits.http_connections", "http_connections = 16384", "http_connections = 7"),
     ("limits.http_connections_per_address", "per_address = 16384", "per_address = 7"),
     ("limits.request_queue", "request_queue = 4096", "request_queue = 7"),
@@ -173,7 +195,10 @@ fn every_key_that_changes_is_noticed_and_taken_up_or_not() {
     let raw: RawConfig = toml::from_str(EXAMPLE).unwrap();
     let form = serde_json::to_value(&raw).unwrap();
     let keys: usize =
-        ["node", "http", "peers", "limits", "log"].map(|t| form[t].as_object().unwrap().len()).iter().sum();
+        ["node", "http", "peers", "cluster", "limits", "log"]
+            .map(|t| form[t].as_object().unwrap().len())
+            .iter()
+            .sum();
     // `peers.node` is a table of its own; of a peer, region and address can change.
     assert_eq!(OTHER_VALUES.len(), keys - 1 + 2, "a key without a row");
     for (key, from, to) in OTHER_VALUES {
