@@ -76,7 +76,7 @@ impl fmt::Debug for NodeMetrics {
 /// Name, help and value. Counters get `_total` from the encoder.
 type Row = (&'static str, &'static str, u64);
 
-fn counters(n: &Numbers) -> [Row; 20] {
+fn counters(n: &Numbers) -> [Row; 22] {
     let r = &n.replica;
     [
         ("stockade_requests", "Requests that reached the replica", r.requests),
@@ -85,6 +85,8 @@ fn counters(n: &Numbers) -> [Row; 20] {
         ("stockade_lines_sold_out", "Short lines refused as sold_out", r.refused_sold_out),
         ("stockade_lines_elsewhere", "Short lines refused as elsewhere", r.refused_elsewhere),
         ("stockade_lines_unknown", "Short lines refused as unknown", r.refused_unknown),
+        ("stockade_orders_autonomy_spent", "Orders refused as autonomy_spent", r.refused_autonomy),
+        ("stockade_marks_written", "Records that only wrote marks", r.marks_written),
         ("stockade_transfers", "Moves of rights made by this node as the giver", r.transfers),
         ("stockade_transferred_units", "Units moved by this node as the giver", r.transferred_units),
         ("stockade_credits", "Moves of rights taken in", r.credits),
@@ -106,12 +108,13 @@ fn counters(n: &Numbers) -> [Row; 20] {
     ]
 }
 
-fn gauges(n: &Numbers) -> [Row; 21] {
+fn gauges(n: &Numbers) -> [Row; 22] {
     let (r, s) = (&n.replica, &n.store);
     [
         ("stockade_records_written", "Records made durable since the start", n.records),
         ("stockade_commit_microseconds", "Time spent in commits since the start", n.commit_micros),
         ("stockade_items", "Items known", r.items),
+        ("stockade_marks_unconfirmed", "Items whose newest mark no peers have confirmed", r.marks_unconfirmed),
         ("stockade_reservations_held", "Reservations held", r.reservations_held),
         ("stockade_reservations_remembered", "Reservations held or remembered", r.reservations_remembered),
         ("stockade_keys_remembered", "Idempotency keys remembered", r.requests_remembered),
