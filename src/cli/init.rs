@@ -115,7 +115,7 @@ fn plan(args: &InitArgs) -> anyhow::Result<ClusterPlan> {
         detours: BTreeMap::new(),
     };
     let nodes = args.nodes.iter().map(node).collect();
-    Ok(ClusterPlan { out: args.out.clone(), maker: Maker::Init, nodes, extra: Vec::new() })
+    Ok(ClusterPlan { out: args.out.clone(), maker: Maker::Init, nodes, autonomy: None, extra: Vec::new() })
 }
 
 #[cfg(test)]

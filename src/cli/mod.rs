@@ -195,8 +195,8 @@ fn dev_cluster_for_tests(dir: &std::path::Path) -> cluster::Cluster {
         detours: std::collections::BTreeMap::new(),
     };
     let nodes = vec![node("us-1", "us", 7300), node("eu-1", "eu", 7310), node("eu-2", "eu", 7320)];
-    let plan =
-        prepare::ClusterPlan { out: dir.to_path_buf(), maker: cluster::Maker::Dev, nodes, extra: Vec::new() };
+    let (out, maker) = (dir.to_path_buf(), cluster::Maker::Dev);
+    let plan = prepare::ClusterPlan { out, maker, nodes, autonomy: None, extra: Vec::new() };
     prepare::prepare_cluster(&plan).unwrap();
     cluster::Cluster::open(dir).unwrap()
 }

@@ -19,7 +19,7 @@ use super::cluster::{ClusterFile, Maker};
 use crate::node::witness::Witness;
 use crate::peer::certificates::ClusterAuthority;
 use crate::store::{Head, RedbStore, journal_path};
-use crate::types::{ClusterId, NodeName, Region, ReplicaId, Timestamp};
+use crate::types::{Autonomy, ClusterId, NodeName, Region, ReplicaId, Timestamp};
 use crate::wire::entry::Member;
 use crate::wire::{Batch, Genesis, Record, codec};
 
@@ -29,6 +29,8 @@ pub struct ClusterPlan {
     pub out: PathBuf,
     pub maker: Maker,
     pub nodes: Vec<NodePlan>,
+    /// The cluster's, if it is to be another than the default.
+    pub autonomy: Option<Autonomy>,
     /// More files for the directory: names and texts.
     pub extra: Vec<(&'static str, String)>,
 }
@@ -69,7 +71,7 @@ pub fn prepare_cluster(plan: &ClusterPlan) -> anyhow::Result<()> {
         plan.nodes.iter().map(|plan| Founder { plan, replica: ReplicaId(Uuid::new_v4()) }).collect();
     issue_certificates(&workshop, &founders)?;
     for founder in &founders {
-        prepare_node(&workshop, cluster, plan.maker, founder, &founders)?;
+        prepare_node(&workshop, cluster, plan, founder, &founders)?;
     }
     fs::rename(&workshop, &plan.out)
         .with_context(|| format!("cannot rename {} into place", workshop.display()))
@@ -123,15 +125,19 @@ fn workshop(out: &Path) -> anyhow::Result<PathBuf> {
 fn prepare_node(
     dir: &Path,
     cluster: ClusterId,
-    maker: Maker,
+    plan: &ClusterPlan,
     founder: &Founder<'_>,
     all: &[Founder<'_>],
 ) -> anyhow::Result<()> {
     let home = dir.join(founder.plan.name.as_str());
     make_directory(&home)?;
     // Nodes of `stockade dev` run here and nowhere else, so they begin with a witness of their own.
-    let witness = (maker == Maker::Dev).then_some("witness");
-    write_private(&home.join("stockade.toml"), &render_config(founder.plan, all, witness))?;
+    let witness = (plan.maker == Maker::Dev).then_some("witness");
+    let mut config = render_config(founder.plan, all, witness);
+    if let Some(autonomy) = plan.autonomy {
+        config += &format!("\n# The same at every node.\n[cluster]\nautonomy = \"{autonomy}\"\n");
+    }
+    write_private(&home.join("stockade.toml"), &config)?;
     let (data, genesis) = (home.join("data"), genesis(cluster, founder, all));
     let head = Head { cluster, node: genesis.name.clone(), replica: genesis.replica };
     create_journal(&data, &head, genesis)?;
@@ -276,6 +282,7 @@ mod tests {
             out: dir.path().to_path_buf(),
             maker: Maker::Dev,
             nodes: Vec::new(),
+            autonomy: None,
             extra: Vec::new(),
         };
         let text = prepare_cluster(&plan).unwrap_err().to_string();

@@ -7,6 +7,7 @@ use serde_json::value::RawValue;
 
 use super::short_time;
 use super::show::{Column, Rows};
+use crate::types;
 
 /// The answer to `GET /v1/items/{sku}`.
 #[derive(Clone, Debug, Deserialize)]
@@ -65,7 +66,19 @@ pub struct NodeBooks {
     pub available: u64,
     pub given: u64,
     pub sent: u64,
+    pub taken: u64,
+    /// `None`, of these two: nothing bounds it, or the node is of a release that does not tell.
+    pub mark: Option<u64>,
+    pub limit: Option<u64>,
     pub as_of: String,
+}
+
+impl NodeBooks {
+    /// How many it may sell before others confirm more, if it has more than that.
+    pub fn within_limit(&self) -> Option<u64> {
+        let left = self.limit?.saturating_sub(self.taken);
+        (left < self.available).then_some(left)
+    }
 }
 
 /// What an admin has set; in the form in which it is set again.
@@ -84,6 +97,34 @@ pub struct Policy {
     pub quotas: BTreeMap<String, Quota>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub launch: Option<Launch>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub autonomy: Option<Autonomy>,
+}
+
+/// How much a node may take that no other has been told of.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, Serialize)]
+#[serde(untagged)]
+pub enum Autonomy {
+    Units(u64),
+    Text(String),
+}
+
+impl From<types::Autonomy> for Autonomy {
+    fn from(autonomy: types::Autonomy) -> Autonomy {
+        match autonomy {
+            types::Autonomy::Units(units) => Autonomy::Units(units.0),
+            types::Autonomy::All | types::Autonomy::Percent(_) => Autonomy::Text(autonomy.to_string()),
+        }
+    }
+}
+
+impl Autonomy {
+    pub fn words(&self) -> String {
+        match self {
+            Autonomy::Units(units) => units.to_string(),
+            Autonomy::Text(text) => text.clone(),
+        }
+    }
 }
 
 /// What buyers are expected to ask for, node by node, until then.
@@ -114,6 +155,23 @@ pub struct Refusal {
     pub at: String,
     #[serde(flatten)]
     pub short: Shortfall,
+}
+
+/// A line whose units are there, and may not all be sold yet.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(default)]
+pub struct Capped {
+    pub sku: String,
+    pub requested: u64,
+    pub available_here: u64,
+    pub sellable: u64,
+}
+
+impl Capped {
+    pub fn sentence(&self) -> String {
+        let Capped { sku, requested, available_here, sellable } = self;
+        format!("{sku}: {requested} wanted, {available_here} free there, {sellable} may be sold now")
+    }
 }
 
 /// A line for which there was not enough.
@@ -188,6 +246,12 @@ impl Books {
         if !self.balanced {
             text += "\nthe books do not balance yet: not all rows have been heard";
         }
+        let within = self.nodes.iter().filter_map(|at| Some((at, at.within_limit()?)));
+        let within = within.map(|(at, left)| format!("{} {left} of {}", at.node, at.available));
+        let within: Vec<String> = within.collect();
+        if !within.is_empty() {
+            text += &format!("\nfree within the limit (autonomy): {}", within.join(", "));
+        }
         let set = self.policy.words();
         if !set.is_empty() {
             text += &format!("\nset: {}", set.join("; "));
@@ -226,6 +290,7 @@ impl Policy {
         }
         words.extend(self.quotas.iter().map(|(node, quota)| format!("quota of {node}: {}", quota.words())));
         words.extend(self.launch.iter().map(|launch| format!("launch {}", launch.words())));
+        words.extend(self.autonomy.iter().map(|autonomy| format!("autonomy {}", autonomy.words())));
         words
     }
 }
@@ -294,13 +359,14 @@ mod tests {
     #[test]
     fn a_policy_is_sent_back_as_it_came() {
         let text = r#"{"name":"Mug","rebalance":"manual","quotas":{"eu-1":{"min":1}},"#.to_owned()
-            + r#""launch":{"until":"2030-11-29T09:00:00.000Z","expected":{"eu-1":500,"us-1":300}}}"#;
+            + r#""launch":{"until":"2030-11-29T09:00:00.000Z","expected":{"eu-1":500,"us-1":300}},"#
+            + r#""autonomy":"1%"}"#;
         let policy: Policy = serde_json::from_str(&text).unwrap();
         assert_eq!(serde_json::to_string(&policy).unwrap(), text);
         assert_eq!(
             policy.words_with_name(),
             "name \"Mug\"; rebalance manual; quota of eu-1: min 1; \
-             launch until 2030-11-29 09:00:00: eu-1 500, us-1 300"
+             launch until 2030-11-29 09:00:00: eu-1 500, us-1 300; autonomy 1%"
         );
         assert_eq!(Policy::default().words_with_name(), "nothing");
     }

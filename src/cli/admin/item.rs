@@ -15,7 +15,7 @@ use super::target::Side;
 use super::{Common, quantity, quantity_or_zero};
 use crate::cli::Ending;
 use crate::cli::client::{Call, Client};
-use crate::types::{NodeName, Sku};
+use crate::types::{self, NodeName, Sku};
 
 /// Linked nodes hear of an item within a second.
 const KNOWN_WITHIN: Duration = Duration::from_secs(2);
@@ -40,7 +40,10 @@ Example:
 
 Columns: received by deliveries, returned by buyers, retired (written off),
 given by other nodes, sent to other nodes, sold, held by reservations, free.
-In each line: received + returned + given = retired + sent + sold + held + free.";
+In each line: received + returned + given = retired + sent + sold + held + free.
+
+`within the limit` is how much of what is free a node may sell before others
+confirm more (autonomy); linked, that takes them one round trip.";
 
 const SET_EXAMPLE: &str = "\
 Examples:
@@ -50,6 +53,7 @@ Examples:
   stockade item set MUG --launch-until 2030-11-29T09:00:00Z \
     --expect eu-1=500 --expect us-1=300
   stockade item set MUG --unset launch
+  stockade item set MUG --autonomy 1%
 
 Creates the item if there is none. What is not named stays as it is: what is
 set now is read, changed, and put back. Of two who do that at the same moment
@@ -57,7 +61,12 @@ the later one counts.
 
 Before a launch no node has seen what buyers will ask for. Say what you expect,
 in units and node by node: until the time given that counts as demand, and the
-units are there before the first buyer is.";
+units are there before the first buyer is.
+
+--autonomy is how many units a node may take (hold, sell, write off) that no
+other node has been told of: a number, a percentage of the item's units on hand
+everywhere, all, or default (as is set for the cluster). A node that is cut off
+sells at most so many; one that is lost leaves at most so many in doubt.";
 
 /// Items: list, show, create and change them
 #[derive(Debug, Args)]
@@ -113,11 +122,28 @@ struct SetArgs {
     /// Units that buyers will ask for at a node; repeat for more. 0 takes it back
     #[arg(long, value_name = "NODE=UNITS", value_parser = expectation)]
     expect: Vec<(NodeName, u64)>,
+    /// Most units that a node takes unknown to others: N, N%, all or default
+    #[arg(long, value_name = "DIAL", value_parser = dial, allow_negative_numbers = true)]
+    autonomy: Option<Dial>,
     /// Take back what was set; repeat for more
     #[arg(long, value_enum, value_name = "FIELD")]
     unset: Vec<Field>,
     #[command(flatten)]
     care: TryArgs,
+}
+
+#[derive(Clone, Copy, Debug)]
+enum Dial {
+    /// As is set for the cluster.
+    Default,
+    Own(types::Autonomy),
+}
+
+fn dial(text: &str) -> Result<Dial, String> {
+    match text {
+        "default" => Ok(Dial::Default),
+        own => own.parse().map(Dial::Own).map_err(|e: types::InvalidAutonomy| format!("{e}, or default")),
+    }
 }
 
 /// Reads a point in time, such as `2030-11-29T09:00:00Z`.
@@ -148,6 +174,7 @@ enum Field {
     MaxPerOrder,
     /// All that is expected of it.
     Launch,
+    Autonomy,
 }
 
 impl ItemArgs {
@@ -248,6 +275,7 @@ impl SetArgs {
             ("name", self.name.is_some(), Field::Name),
             ("low-stock", self.low_stock.is_some(), Field::LowStock),
             ("max-per-order", self.max_per_order.is_some(), Field::MaxPerOrder),
+            ("autonomy", self.autonomy.is_some(), Field::Autonomy),
         ];
         let both = set.iter().find(|(_, is_set, field)| *is_set && self.unset.contains(field));
         if let Some((option, ..)) = both {
@@ -268,6 +296,7 @@ impl SetArgs {
                 Field::LowStock => policy.low_stock = None,
                 Field::MaxPerOrder => policy.max_per_order = None,
                 Field::Launch => policy.launch = None,
+                Field::Autonomy => policy.autonomy = None,
             }
         }
         if let Some(name) = &self.name {
@@ -277,6 +306,11 @@ impl SetArgs {
         policy.max_per_order = self.max_per_order.or(policy.max_per_order);
         if let Some(rebalance) = self.rebalance {
             policy.rebalance = Some(if rebalance == Rebalance::Auto { "auto" } else { "manual" }.to_owned());
+        }
+        match self.autonomy {
+            None => {}
+            Some(Dial::Default) => policy.autonomy = None,
+            Some(Dial::Own(autonomy)) => policy.autonomy = Some(autonomy.into()),
         }
         if self.launch_until.is_some() || !self.expect.is_empty() {
             policy.launch = Some(self.launch(policy.launch.take().unwrap_or_default())?);
@@ -360,7 +394,7 @@ fn differences(sku: &Sku, before: Option<&Policy>, after: &Policy) -> anyhow::Re
     let old = serde_json::to_value(before.cloned().unwrap_or_default())?;
     let new = serde_json::to_value(after)?;
     let text = |value: Option<&Value>| value.map_or_else(|| "not set".to_owned(), Value::to_string);
-    for field in ["name", "low_stock", "max_per_order", "rebalance"] {
+    for field in ["name", "low_stock", "max_per_order", "rebalance", "autonomy"] {
         if old.get(field) != new.get(field) {
             effects.add(field, text(old.get(field)), text(new.get(field)));
         }

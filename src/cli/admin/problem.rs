@@ -2,7 +2,7 @@
 
 use serde::Deserialize;
 
-use super::books::Shortfall;
+use super::books::{Capped, Shortfall};
 use crate::cli::client::Answer;
 
 /// A node said no. The exit status is 1, not 2: it was reached, and it understood.
@@ -19,6 +19,7 @@ pub struct Problem {
     detail: Option<String>,
     errors: Vec<FieldError>,
     pub shortfalls: Vec<Shortfall>,
+    pub capped: Vec<Capped>,
     unreachable: Vec<String>,
     reasons: Vec<String>,
     current_version: Option<u64>,
@@ -58,6 +59,8 @@ pub fn story_of(node: &str, path: &str, answer: &Answer, remedy: Option<String>)
     lines.extend(problem.detail.filter(|detail| !repeated.contains(detail)));
     lines.extend(repeated);
     lines.extend(problem.shortfalls.iter().map(Shortfall::sentence));
+    // The detail tells the first.
+    lines.extend(problem.capped.iter().skip(usize::from(is_said)).map(Capped::sentence));
     if problem.shortfalls.is_empty() && !problem.unreachable.is_empty() {
         lines.push(format!("not reached: {}", problem.unreachable.join(", ")));
     }
@@ -130,6 +133,10 @@ fn advice(code: &str) -> Option<&'static str> {
         "memory_full" => "try again later, or raise remember_max_bytes in the configuration",
         "owner_unreachable" => "try again when the silent node is back; nothing was done",
         "node_unreachable" => "try again when `stockade node list` shows its link as up; nothing was done",
+        "autonomy_spent" => {
+            "try again, with a --wait-ms above 0; `stockade explain SKU` tells what it may sell, and \
+             `stockade node list` whether it is linked"
+        }
         "rolled_back" => "use another node, and read this one's log: its disk is too old",
         "outcome_unknown" => "send the same again, with the same id or key: that is safe",
         _ => return None,
@@ -192,6 +199,11 @@ mod tests {
         assert!(story_of("us-1", "/v1/reservations/A/cancel", &sold, None).contains("stock return"));
         let text = story("us-1", &answer(409, &json!({"code": "not_free_here", "free": 3})));
         assert!(text.contains("free there now: 3"), "{text}");
+        let line = |sku: &str| json!({"sku": sku, "requested": 3, "available_here": 95, "sellable": 1});
+        let capped = json!({"code": "autonomy_spent", "detail": "3 of A wanted", "capped": [line("A"), line("B")]});
+        let text = story("us-1", &answer(503, &capped));
+        assert!(text.contains("  B: 3 wanted, 95 free there, 1 may be sold now\n"), "{text}");
+        assert!(!text.contains("  A: 3 wanted") && text.contains("What to do: try again, with a"), "{text}");
         let text = story("us-1", &answer(503, &json!({"code": "node_unreachable", "unreachable": ["eu-1"]})));
         assert!(text.contains("not reached: eu-1"), "{text}");
     }

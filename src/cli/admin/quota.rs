@@ -284,6 +284,9 @@ fn closing(books: &Books) -> Vec<String> {
         let over = if books.is_past(&launch.until) { ", which is over: it counts for nothing" } else { "" };
         format!("launch {}{over}", launch.words())
     }));
+    lines.extend(policy.autonomy.as_ref().map(|autonomy| {
+        format!("autonomy {}: so much a node may take before others know of it", autonomy.words())
+    }));
     if policy.rebalance() == "manual" {
         let sku = &books.sku;
         lines.push(format!(

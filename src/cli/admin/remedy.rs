@@ -1,5 +1,5 @@
 //! What helps against a refusal, when more is known of the cluster than the refusal says: who
-//! keeps the units that were missing, or which nodes there are.
+//! keeps the units that were missing, which nodes there are, or that the node is cut off.
 //!
 //! The refusal stands whatever comes of it: a node that does not tell in time leaves the usual
 //! advice.
@@ -9,7 +9,7 @@ use std::time::Duration;
 use super::books::{Books, NodeBooks, Shortfall};
 use super::desk::Node;
 use super::item;
-use super::node::{Members, listed, own_name};
+use super::node::{Member, Members, listed, own_name};
 use super::problem::Problem;
 use crate::cli::client::Answer;
 use crate::types::Sku;
@@ -28,12 +28,27 @@ async fn found(node: &Node, problem: &Problem) -> Option<String> {
         let members = Members::read(node).await.ok()?.all().ok()?;
         return Some(format!("name one of the nodes: {}", listed(&members)));
     }
+    if let Some(capped) = problem.capped.first() {
+        return cut_off(&Members::read(node).await.ok()?.all().ok()?, capped.sellable);
+    }
     let shorts = &problem.shortfalls;
     // Proof that nothing is left anywhere needs no further look.
     let short = shorts.iter().find(|short| short.verdict != "sold_out")?;
     let books = item::books(node, &Sku::new(&short.sku).ok()?).await.ok()??;
     let who = own_name(node).await.ok()?;
     kept(&books, &who, short)
+}
+
+/// For an order above the limit of a node that no other can confirm more to. `None`: one can.
+fn cut_off(members: &[Member], sellable: u64) -> Option<String> {
+    let who = &members.iter().find(|member| member.is_self)?.name;
+    if members.iter().any(|member| !member.is_self && member.link == "up") {
+        return None;
+    }
+    let less = if sellable > 0 { format!("take {sellable} at most; or ") } else { String::new() };
+    Some(format!(
+        "{less}use another node: {who} is linked to none, and sells more once it is (`stockade node list`)"
+    ))
 }
 
 /// Who keeps the units that `who` lacked, and what an admin can do; `None`: nobody does so by a setting.
@@ -110,6 +125,18 @@ mod tests {
         ] {
             assert!(text.contains(wanted), "{wanted}: {text}");
         }
+    }
+
+    #[test]
+    fn a_node_that_is_cut_off_says_so_and_what_it_can_still_sell() {
+        let members = |link: &str| -> Vec<Member> {
+            let list = crate::cli::admin::script::members(&[("eu-1", "active", "up"), ("us-1", "active", link)]);
+            serde_json::from_value::<Members>(list).unwrap().all().unwrap()
+        };
+        assert_eq!(cut_off(&members("up"), 3), None);
+        let text = cut_off(&members("down"), 3).unwrap();
+        assert!(text.starts_with("take 3 at most; or use another node: eu-1 is linked to none"), "{text}");
+        assert!(cut_off(&members("down"), 0).unwrap().starts_with("use another node"));
     }
 
     #[test]

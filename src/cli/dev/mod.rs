@@ -25,7 +25,7 @@ use super::cluster::{Cluster, ClusterFile, Maker};
 use super::prepare::prepare_cluster;
 use super::terminal::note;
 use super::{Ending, Output};
-use crate::types::{NodeName, Region};
+use crate::types::{Autonomy, NodeName, Region};
 use processes::Processes;
 use relay::{Relays, Way};
 use round_trips::{RoundTrips, Source};
@@ -36,6 +36,7 @@ Examples:
   stockade dev --regions uk,ie,dach,fr --port 8300 --data ./four
   stockade dev --prepare --json
   stockade dev --regions uk,de,sg --round-trips aws:ireland,frankfurt,singapore
+  stockade dev --autonomy 1%
 
 Node k, from 0, listens on port+10k (storefront), port+10k+1 (admin) and
 port+10k+2 (QUIC, UDP). Its files are in DIR/NODE: stockade.toml, tls, data,
@@ -49,7 +50,10 @@ singapore, sydney, sao-paulo: in this order, or where --regions says if it uses
 these names only, or where `aws:` says. A FILE holds default_ms = 0 and, for
 two nodes, [[link]] between = [\"us-1\", \"eu-1\"] ms = 80. It is kept as
 DIR/round-trips.toml; the next start goes by that one, or by another that is
-given.";
+given.
+
+--autonomy is written into each node's stockade.toml: how many units of an item
+a node may take that no other node has been told of.";
 
 /// How long all nodes together may take to become ready.
 const READY_WITHIN: Duration = Duration::from_secs(120);
@@ -76,6 +80,9 @@ pub struct DevArgs {
     /// How long packets take between nodes: aws, aws:PLACE,.. or a file
     #[arg(long, value_name = "aws|FILE", value_parser = round_trips::source, conflicts_with = "prepare")]
     round_trips: Option<Source>,
+    /// The cluster's autonomy: N units, N% of an item, or all [default: all]
+    #[arg(long, value_name = "DIAL", allow_negative_numbers = true)]
+    autonomy: Option<Autonomy>,
     /// Throw away what a cluster started earlier here has left, and begin anew
     #[arg(long)]
     fresh: bool,
@@ -128,17 +135,32 @@ fn files(args: &DevArgs, dir: &Path) -> anyhow::Result<Cluster> {
             let known: Vec<_> = nodes.iter().map(|node| (node.name.clone(), node.region.clone())).collect();
             extra.push((round_trips::FILE, round_trips::text(source, &known)?));
         }
-        let out = dir.to_path_buf();
-        prepare_cluster(&super::prepare::ClusterPlan { out, maker: Maker::Dev, nodes, extra })?;
+        let (out, autonomy) = (dir.to_path_buf(), args.autonomy);
+        prepare_cluster(&super::prepare::ClusterPlan { out, maker: Maker::Dev, nodes, autonomy, extra })?;
         return Cluster::open(dir);
     }
     let cluster = Cluster::open(dir)?;
     plan::ensure_same(&cluster.file, regions.as_deref(), args.port)
+        .and_then(|()| args.autonomy.map_or(Ok(()), |asked| ensure_autonomy(&cluster, asked)))
         .with_context(|| format!("{} holds another cluster", dir.display()))?;
     if let Some(source) = &args.round_trips {
         keep_round_trips(source, &cluster, dir)?;
     }
     Ok(cluster)
+}
+
+/// # Errors
+/// When a node's configuration has another one.
+fn ensure_autonomy(cluster: &Cluster, asked: Autonomy) -> anyhow::Result<()> {
+    for node in &cluster.nodes {
+        let (name, there) = (&node.config.node.name, node.config.cluster.autonomy);
+        ensure!(
+            there == asked,
+            "the autonomy of {name} is {there}, not {asked}; change [cluster] in each stockade.toml, leave the \
+             option out, use --fresh to begin anew, or name another --data"
+        );
+    }
+    Ok(())
 }
 
 /// Takes other round trips for a cluster that is there, whose nodes must dial relays already.

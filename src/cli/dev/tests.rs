@@ -72,6 +72,20 @@ fn another_cluster_than_the_one_asked_for_is_refused() {
 }
 
 #[test]
+fn an_autonomy_is_written_for_every_node_and_not_changed_later() {
+    let dir = tempfile::tempdir().unwrap();
+    let dir = dir.path().join("data");
+    let cluster = files(&args(&dir, &["--nodes", "2", "--autonomy", "1%"]), &dir).unwrap();
+    for node in &cluster.nodes {
+        assert_eq!(node.config.cluster.autonomy, Autonomy::Percent(1));
+    }
+    files(&args(&dir, &["--autonomy", "1%"]), &dir).unwrap();
+    files(&args(&dir, &[]), &dir).unwrap();
+    let text = format!("{:#}", files(&args(&dir, &["--autonomy", "5"]), &dir).unwrap_err());
+    assert!(text.contains("the autonomy of us-1 is 1%, not 5") && text.contains("[cluster]"), "{text}");
+}
+
+#[test]
 fn fresh_leaves_alone_what_dev_did_not_make() {
     let dir = tempfile::tempdir().unwrap();
     std::fs::write(dir.path().join("precious"), "x").unwrap();

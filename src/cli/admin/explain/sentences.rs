@@ -159,6 +159,8 @@ fn limits(facts: &Facts) -> Vec<String> {
     }
     sentences.extend(policy.quotas.iter().flat_map(|(node, quota)| quota_sentences(node, quota)));
     sentences.extend(policy.launch.as_ref().map(|launch| launch_sentence(launch, facts)));
+    sentences.extend(autonomy_sentence(facts));
+    sentences.extend(facts.books.nodes.iter().filter_map(|at| limit_sentence(at, facts)));
     let kept = kept(facts);
     if kept > 0 {
         sentences.push(format!("Of the {free} free units {kept} are kept where they are by quotas."));
@@ -186,6 +188,39 @@ fn quota_sentences(node: &str, quota: &Quota) -> Vec<String> {
         format!("The demand at {node} counts {weight} times when units are shared ahead (quota weight).")
     }));
     sentences
+}
+
+/// What the dial says, if one bounds anything.
+fn autonomy_sentence(facts: &Facts) -> Option<String> {
+    let is_bounded = facts.books.nodes.iter().any(|at| at.mark.is_some());
+    let (dial, whose) = match &facts.books.policy.autonomy {
+        Some(autonomy) => (autonomy.words(), "autonomy"),
+        None if is_bounded => ("so many units".to_owned(), "autonomy, as is set for the cluster"),
+        None => return None,
+    };
+    let dial = if dial.ends_with('%') { format!("{dial} of it") } else { dial };
+    Some(match dial.as_str() {
+        "all" => format!("A node may sell all that it has, also while it is cut off ({whose})."),
+        dial => format!("A node may take at most {dial} that no other has been told of ({whose})."),
+    })
+}
+
+/// That not all that is free at a node may be sold at once, and why.
+fn limit_sentence(at: &NodeBooks, facts: &Facts) -> Option<String> {
+    let left = at.within_limit()?;
+    let NodeBooks { node, available, taken, .. } = at;
+    let limit = at.limit?;
+    // Of others only what they wrote last is known: they may have had their marks confirmed since.
+    let heard = if *node == facts.teller { "" } else { ", as it last said" };
+    let why = match at.mark {
+        Some(mark) if mark > limit => format!("its mark, {mark}, is not confirmed by enough other nodes yet"),
+        Some(_) => "an order for more has to wait until others confirm a higher mark".to_owned(),
+        None => "others have not confirmed yet that nothing bounds it".to_owned(),
+    };
+    let may = if left == 0 { "none".to_owned() } else { left.to_string() };
+    Some(format!(
+        "{node} may sell {may} of its {available} free at once: {taken} of its limit of {limit} are taken{heard}; {why}."
+    ))
 }
 
 fn launch_sentence(launch: &Launch, facts: &Facts) -> String {

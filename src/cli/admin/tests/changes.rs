@@ -129,6 +129,9 @@ async fn a_setting_is_read_changed_and_put_back() {
             "launch",
             json!({"until": "2030-11-29T09:00:00.000Z", "expected": {"eu-1": 500, "us-1": 300}}),
         ),
+        ("item set MUG --autonomy 1%", "autonomy", json!("1%")),
+        ("item set MUG --autonomy all", "autonomy", json!("all")),
+        ("item set MUG --autonomy 250", "autonomy", json!(250)),
     ];
     let there = books("MUG", &[at("eu-1", 1, 0, 0, 0, 0)], &policy);
     for (line, field, value) in table {
@@ -146,6 +149,32 @@ async fn a_setting_is_read_changed_and_put_back() {
             wanted.as_object_mut().unwrap().remove(field);
         }
         assert_eq!(serde_json::from_str::<Value>(&seen[1].body).unwrap(), wanted, "{line}");
+    }
+}
+
+#[tokio::test]
+async fn an_autonomy_is_kept_by_other_changes_and_taken_back_in_two_ways() {
+    let there = books("MUG", &[at("eu-1", 1, 0, 0, 0, 0)], &json!({"rebalance": "auto", "autonomy": 5}));
+    for (line, autonomy) in [
+        ("item set MUG --rebalance auto", json!(5)),
+        ("item set MUG --unset autonomy", Value::Null),
+        ("item set MUG --autonomy default", Value::Null),
+    ] {
+        let node = Script::start(vec![
+            reply("GET /v1/items/MUG", 200, &there),
+            reply("PUT /v1/items/MUG", 200, &there),
+        ])
+        .await;
+        let out = node.run(&words(line)).await.good();
+        assert!(out.contains("set: autonomy 5"), "{out}");
+        let put: Value = serde_json::from_str(&node.seen()[1].body).unwrap();
+        assert_eq!(put["autonomy"], autonomy, "{line}");
+    }
+    use clap::Parser;
+    for wrong in ["0", "0%", "101%", "some", "-1"] {
+        let line = ["stockade", "item", "set", "MUG", "--autonomy", wrong];
+        let text = crate::cli::Cli::try_parse_from(line).unwrap_err().to_string();
+        assert!(text.contains("a percentage from 1% to 100%, or default"), "{text}");
     }
 }
 

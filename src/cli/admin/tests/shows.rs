@@ -88,6 +88,20 @@ async fn books_are_shown_node_by_node() {
 }
 
 #[tokio::test]
+async fn what_a_node_may_sell_within_its_limit_is_shown_when_that_is_not_all() {
+    let mut rows = [at("eu-1", 100, 0, 0, 15, 0), at("us-1", 10, 0, 0, 0, 0)];
+    for (row, taken, limit) in [(0, 15, 20), (1, 0, 10)] {
+        (rows[row]["taken"], rows[row]["limit"], rows[row]["mark"]) = (json!(taken), json!(limit), json!(limit));
+    }
+    let mug = books("MUG", &rows, &json!({"autonomy": "1%"}));
+    let node = Script::start(vec![reply("GET /v1/items/MUG", 200, &mug)]).await;
+    let out = node.run(&["item", "show", "MUG"]).await.good();
+    assert!(out.ends_with("free within the limit (autonomy): eu-1 5 of 85\nset: autonomy 1%\n"), "{out}");
+    let out = node.run(&["quota", "show", "MUG"]).await.good();
+    assert!(out.contains("autonomy 1%: so much"), "{out}");
+}
+
+#[tokio::test]
 async fn everything_for_people_fits_80_columns() {
     let (sku, item) = (long_sku(), wide_books());
     let reservation = json!({"id": "R".repeat(128), "state": "confirmed", "version": 12, "node": "n".repeat(63),

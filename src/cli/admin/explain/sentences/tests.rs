@@ -62,6 +62,37 @@ fn every_limit_is_told() {
 }
 
 #[test]
+fn a_limit_that_binds_is_told_with_taken_limit_and_mark() {
+    let bounded = |node: &str, taken: u64, limit: Option<u64>, mark: Option<u64>| {
+        let mut row = at(node, 95 + taken, 0, 0, taken, 0);
+        (row["taken"], row["limit"], row["mark"]) = (json!(taken), json!(limit), json!(mark));
+        row
+    };
+    let rows = [
+        bounded("ap-1", 15, None, None),
+        bounded("eu-1", 15, Some(20), Some(25)),
+        bounded("us-1", 15, Some(15), Some(15)),
+    ];
+    let told = |policy: Value| {
+        let cluster = members(&[("eu-1", "active", "up"), ("us-1", "active", "up"), ("ap-1", "active", "up")]);
+        limits(&facts(&books("A", &rows, &policy), &cluster, Vec::new()))
+    };
+    assert_eq!(
+        told(json!({"autonomy": "1%"})),
+        [
+            "A node may take at most 1% of it that no other has been told of (autonomy).",
+            "eu-1 may sell 5 of its 95 free at once: 15 of its limit of 20 are taken; its mark, 25, is not confirmed \
+             by enough other nodes yet.",
+            "us-1 may sell none of its 95 free at once: 15 of its limit of 15 are taken, as it last said; an order \
+             for more has to wait until others confirm a higher mark.",
+        ]
+    );
+    assert!(told(json!({}))[0].contains("as is set for the cluster"));
+    assert!(told(json!({"autonomy": 7}))[0].contains("at most 7 that"));
+    assert!(told(json!({"autonomy": "all"}))[0].contains("all that it has"));
+}
+
+#[test]
 fn the_age_of_a_silent_nodes_numbers_is_told() {
     let mut silent = at("us-1", 3, 0, 0, 0, 0);
     silent["as_of"] = json!("2026-05-03T09:59:00.000Z");
