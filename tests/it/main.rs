@@ -10,6 +10,7 @@
 
 #![allow(clippy::disallowed_methods, clippy::disallowed_types)] // the bans are for the pure modules
 
+mod autonomy;
 mod chaos;
 mod client;
 mod cluster;
