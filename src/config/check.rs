@@ -9,10 +9,12 @@ use std::time::Duration;
 use toml::Spanned;
 
 use super::problem::{ConfigError, Problem, line_of};
-use super::raw::{RawAutonomy, RawCluster, RawConfig, RawHttp, RawLimits, RawLog, RawNode, RawPeer, RawPeers};
+use super::raw::{
+    RawAutonomy, RawCluster, RawConfig, RawHttp, RawLimits, RawLog, RawNode, RawPeer, RawPeers,
+};
 use super::{
-    ClusterConfig, Config, HttpConfig, Limits, LogConfig, LogFormat, MAX_PEERS, NodeConfig, OnUnprovenStart, PeerConfig,
-    PeersConfig,
+    ClusterConfig, Config, HttpConfig, Limits, LogConfig, LogFormat, MAX_PEERS, NodeConfig, OnUnprovenStart,
+    PeerConfig, PeersConfig,
 };
 use crate::types::{Autonomy, InvalidName, NodeName, Region};
 

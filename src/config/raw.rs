@@ -67,7 +67,10 @@ pub(super) struct RawCluster {
 }
 
 #[derive(Debug, Deserialize, Serialize)]
-#[serde(untagged, expecting = "cluster.autonomy: write \"all\", a number of units, or a percentage such as \"1%\"")]
+#[serde(
+    untagged,
+    expecting = "cluster.autonomy: write \"all\", a number of units, or a percentage such as \"1%\""
+)]
 pub(super) enum RawAutonomy {
     Units(u64),
     Text(String),

@@ -194,11 +194,10 @@ fn every_key_that_changes_is_noticed_and_taken_up_or_not() {
     assert_eq!(old.changes(&old), []);
     let raw: RawConfig = toml::from_str(EXAMPLE).unwrap();
     let form = serde_json::to_value(&raw).unwrap();
-    let keys: usize =
-        ["node", "http", "peers", "cluster", "limits", "log"]
-            .map(|t| form[t].as_object().unwrap().len())
-            .iter()
-            .sum();
+    let keys: usize = ["node", "http", "peers", "cluster", "limits", "log"]
+        .map(|t| form[t].as_object().unwrap().len())
+        .iter()
+        .sum();
     // `peers.node` is a table of its own; of a peer, region and address can change.
     assert_eq!(OTHER_VALUES.len(), keys - 1 + 2, "a key without a row");
     for (key, from, to) in OTHER_VALUES {

@@ -14,8 +14,8 @@ use super::openapi::{described, shape, views};
 use super::time;
 use crate::node::Availability;
 use crate::types::{
-    Autonomy, Books, Capped, CheckReport, Claimed, LastRefusal, Launch, Line, NodeBooks, NodeName, NodeStatus,
-    Policy, Quota, Region, Reservation, Shortfall, Timestamp, Totals, Violation,
+    Autonomy, Books, Capped, CheckReport, Claimed, LastRefusal, Launch, Line, NodeBooks, NodeName,
+    NodeStatus, Policy, Quota, Region, Reservation, Shortfall, Timestamp, Totals, Violation,
 };
 
 /// A JSON response.

@@ -316,9 +316,9 @@ impl Problem {
             )
         });
         let detail = first.unwrap_or_default()
-            + "Nothing was done. Try again, or let the buyer wait (wait_ms): nodes that are linked confirm more \
-               within one round trip. A node that is cut off goes on once it is linked. If it comes often while \
-               linked, raise the item's autonomy.";
+            + "Nothing was done. Try again, or let the buyer wait (wait_ms): linked nodes confirm more within one \
+               round trip; one that is cut off, when it is linked again. If it comes often while all are linked, \
+               raise the item's autonomy.";
         let views = capped.iter().map(CappedView::new).collect();
         Problem::new(Code::AutonomySpent).detail(detail).more(More { capped: Some(views), ..More::default() })
     }

@@ -114,7 +114,11 @@ fn gauges(n: &Numbers) -> [Row; 22] {
         ("stockade_records_written", "Records made durable since the start", n.records),
         ("stockade_commit_microseconds", "Time spent in commits since the start", n.commit_micros),
         ("stockade_items", "Items known", r.items),
-        ("stockade_marks_unconfirmed", "Items whose newest mark no peers have confirmed", r.marks_unconfirmed),
+        (
+            "stockade_marks_unconfirmed",
+            "Items whose newest mark no peers have confirmed",
+            r.marks_unconfirmed,
+        ),
         ("stockade_reservations_held", "Reservations held", r.reservations_held),
         ("stockade_reservations_remembered", "Reservations held or remembered", r.reservations_remembered),
         ("stockade_keys_remembered", "Idempotency keys remembered", r.requests_remembered),

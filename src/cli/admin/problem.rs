@@ -200,7 +200,8 @@ mod tests {
         let text = story("us-1", &answer(409, &json!({"code": "not_free_here", "free": 3})));
         assert!(text.contains("free there now: 3"), "{text}");
         let line = |sku: &str| json!({"sku": sku, "requested": 3, "available_here": 95, "sellable": 1});
-        let capped = json!({"code": "autonomy_spent", "detail": "3 of A wanted", "capped": [line("A"), line("B")]});
+        let capped =
+            json!({"code": "autonomy_spent", "detail": "3 of A wanted", "capped": [line("A"), line("B")]});
         let text = story("us-1", &answer(503, &capped));
         assert!(text.contains("  B: 3 wanted, 95 free there, 1 may be sold now\n"), "{text}");
         assert!(!text.contains("  A: 3 wanted") && text.contains("What to do: try again, with a"), "{text}");

@@ -130,7 +130,8 @@ mod tests {
     #[test]
     fn a_node_that_is_cut_off_says_so_and_what_it_can_still_sell() {
         let members = |link: &str| -> Vec<Member> {
-            let list = crate::cli::admin::script::members(&[("eu-1", "active", "up"), ("us-1", "active", link)]);
+            let list =
+                crate::cli::admin::script::members(&[("eu-1", "active", "up"), ("us-1", "active", link)]);
             serde_json::from_value::<Members>(list).unwrap().all().unwrap()
         };
         assert_eq!(cut_off(&members("up"), 3), None);

@@ -18,10 +18,10 @@ use crate::http::health::{Live, Ready, Version};
 use crate::http::model::{AvailabilityView, BooksView, CheckView, NodesView, ReservationView, ReturnView};
 use crate::http::problem::Code;
 use crate::http::problem::Code::{
-    AlreadyCancelled, AlreadyConfirmed, AutonomySpent, BodyTooLarge, Draining, Expired, IdempotencyKeyRequired,
-    InsufficientStock, InvalidRequest, KeyReused, MaxPerOrder, MemoryFull, NodeUnreachable, NotFreeHere,
-    NotReady, OutcomeUnknown, Overloaded, OwnerUnreachable, RequestTimeout, ReservationNotFound, RolledBack,
-    UnknownNode, UnknownSku, UnsupportedMediaType, VersionMismatch,
+    AlreadyCancelled, AlreadyConfirmed, AutonomySpent, BodyTooLarge, Draining, Expired,
+    IdempotencyKeyRequired, InsufficientStock, InvalidRequest, KeyReused, MaxPerOrder, MemoryFull,
+    NodeUnreachable, NotFreeHere, NotReady, OutcomeUnknown, Overloaded, OwnerUnreachable, RequestTimeout,
+    ReservationNotFound, RolledBack, UnknownNode, UnknownSku, UnsupportedMediaType, VersionMismatch,
 };
 use crate::http::rebalance::MovesView;
 

@@ -5,8 +5,8 @@ use serde_json::{Value, json};
 use super::Listener::{Admin, Storefront};
 use super::*;
 use crate::types::{
-    Autonomy, Capped, CheckReport, Command, Heard, ItemView, Movement, NodeState, NodeStatus, Operation, Put, Quota, Rebalance,
-    Sell, Seq, Transfer, Violation,
+    Autonomy, Capped, CheckReport, Command, Heard, ItemView, Movement, NodeState, NodeStatus, Operation, Put,
+    Quota, Rebalance, Sell, Seq, Transfer, Violation,
 };
 
 const KEY: &str = "Idempotency-Key: k-1\r\n";

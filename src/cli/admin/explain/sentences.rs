@@ -287,7 +287,7 @@ fn refusal_sentence(told: &Told, facts: &Facts) -> String {
     let node = &told.node;
     let refusal = match &told.last {
         Last::Refusal(refusal) => refusal,
-        Last::None => return format!("{node} has refused none since it started."),
+        Last::None => return format!("{node} has refused none for want of stock since it started."),
         Last::Untold => return format!("{node} does not tell what it refused."),
         Last::Silent => return format!("{node} did not answer."),
     };

@@ -102,6 +102,9 @@ async fn with_a_directory_every_node_is_asked_for_its_last_refusal() {
     let told: Vec<&str> = out.lines().skip_while(|line| *line != "The last refusal").skip(1).collect();
     let told = told.join(" ");
     let eu_at = told.find("eu-1 refused 6 at 2026-05-03 09:00:00").unwrap();
-    assert!(told.find("us-1 has refused none since it started.").unwrap() > eu_at, "{told}");
+    assert!(
+        told.find("us-1 has refused none for want of stock since it started.").unwrap() > eu_at,
+        "{told}"
+    );
     assert!(told.contains("eu-2 did not answer."), "{told}");
 }

@@ -91,7 +91,8 @@ async fn books_are_shown_node_by_node() {
 async fn what_a_node_may_sell_within_its_limit_is_shown_when_that_is_not_all() {
     let mut rows = [at("eu-1", 100, 0, 0, 15, 0), at("us-1", 10, 0, 0, 0, 0)];
     for (row, taken, limit) in [(0, 15, 20), (1, 0, 10)] {
-        (rows[row]["taken"], rows[row]["limit"], rows[row]["mark"]) = (json!(taken), json!(limit), json!(limit));
+        (rows[row]["taken"], rows[row]["limit"], rows[row]["mark"]) =
+            (json!(taken), json!(limit), json!(limit));
     }
     let mug = books("MUG", &rows, &json!({"autonomy": "1%"}));
     let node = Script::start(vec![reply("GET /v1/items/MUG", 200, &mug)]).await;

@@ -35,7 +35,7 @@ fn without_limits_it_says_so() {
     let text = explain(&facts);
     assert!(text[0].sentences.contains(&"us-1 has had none.".to_owned()));
     assert!(text[1].sentences[0].starts_with("Nothing:"));
-    assert_eq!(text[2].sentences, ["eu-1 has refused none since it started."]);
+    assert_eq!(text[2].sentences, ["eu-1 has refused none for want of stock since it started."]);
 }
 
 #[test]
@@ -74,7 +74,8 @@ fn a_limit_that_binds_is_told_with_taken_limit_and_mark() {
         bounded("us-1", 15, Some(15), Some(15)),
     ];
     let told = |policy: Value| {
-        let cluster = members(&[("eu-1", "active", "up"), ("us-1", "active", "up"), ("ap-1", "active", "up")]);
+        let cluster =
+            members(&[("eu-1", "active", "up"), ("us-1", "active", "up"), ("ap-1", "active", "up")]);
         limits(&facts(&books("A", &rows, &policy), &cluster, Vec::new()))
     };
     assert_eq!(
