@@ -53,18 +53,33 @@ pub fn run(args: &ConfigArgs) -> anyhow::Result<Ending> {
 fn summary(config: &Config) -> String {
     let mut text = format!(
         "{} is good\n  node        {} in {}\n  data        {}\n  storefront  http://{}\n  admin       http://{}\n  \
-         peers       {} (UDP)\n  autonomy    {}\n",
+         autonomy    {}\n  peers       {} (UDP)\n",
         config.file.display(),
         config.node.name,
         config.node.region,
         config.node.data_dir.display(),
         config.http.storefront,
         config.http.admin,
-        config.peers.listen,
         config.cluster.autonomy,
+        config.peers.listen,
     );
     for peer in &config.peers.nodes {
         text += &format!("    {} in {} at {}\n", peer.name, peer.region, peer.address);
     }
     text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_summary_ends_with_the_peers() {
+        let file = "/etc/stockade/stockade.toml".as_ref();
+        let config = Config::parse(include_str!("../../examples/config/stockade.toml"), file).unwrap();
+        let text = summary(&config);
+        let end = "\n  autonomy    all\n  peers       0.0.0.0:7302 (UDP)\n    us-1 in us at us-1.example.net:7302\n    \
+                   ap-1 in ap at ap-1.example.net:7302\n";
+        assert!(text.ends_with(end), "{text}");
+    }
 }
