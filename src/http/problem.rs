@@ -132,9 +132,7 @@ impl Code {
                 later(1, "owner_unreachable", "A node that may have the reservation cannot be reached")
             }
             Code::NodeUnreachable => later(1, "node_unreachable", "A node cannot be reached"),
-            Code::RolledBack => {
-                later(30, "rolled_back", "The node's disk is an old one")
-            }
+            Code::RolledBack => later(30, "rolled_back", "The node's disk is an old one"),
             Code::AutonomySpent => {
                 later(1, "autonomy_spent", "Other nodes must hear of it before this one sells more")
             }
