@@ -10,6 +10,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::Replica;
 use super::effects::Effects;
 use super::jobs::{Asker, Job, JobId, Stage};
+use super::placing::made_by;
 use crate::limits::{FIND_TIMEOUT, FORWARD_TIMEOUT, MAX_DOUBLY_SOLD, MAX_JOBS};
 use crate::planted::{self, Bug};
 use crate::types::reservation::MAX_LINES;
@@ -133,6 +134,9 @@ impl Replica {
         out: &mut Effects,
     ) -> (Stage, Timestamp) {
         let number = self.number();
+        if let Some((id, _)) = made_by(&command) {
+            self.placing.sent(id, number);
+        }
         // The owner decides; it must not go looking again.
         let command = match command {
             Command::Put(put) => Command::Put(Put { retry: false, ..put }),

@@ -71,7 +71,7 @@ pub struct Sizes {
     pub twins_of_one: usize,
     /// Numbers of what was sent to other nodes and not answered.
     pub numbers: usize,
-    /// Of those, reservations that one member alone was sent: each has a waiting job.
+    /// Reservations that other members were asked to make: each has a waiting job.
     pub placing: usize,
     /// Items for which rights are being fetched: each has a waiting job.
     pub shortages: usize,
