@@ -163,7 +163,8 @@ impl Replica {
         out: &mut Effects,
     ) {
         let asker = Asker::Peer(from, forward.id);
-        let is_once = forward.placing || matches!(forward.request.command, Command::Transfer(_));
+        // A late repeat would undo what was decided since.
+        let is_once = forward.placing || !matches!(forward.request.command, Command::Read { .. });
         match check_forwarded(&forward.request.command) {
             // As if it had been lost.
             Ok(()) if is_once && !self.takes_in_order(from, forward.id) => {}

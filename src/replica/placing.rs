@@ -7,7 +7,8 @@
 //! 1. A yes is the client's answer. The note stays: a retry, a confirm or a cancel goes straight
 //!    to that member.
 //! 2. A refusal of the only attempt that was ever sent proves that nothing was done. The note is
-//!    taken back, and the request goes on here as if it had not been placed.
+//!    taken back, and the request goes on here as if it had not been placed. The same is true of a
+//!    member that drains, if no attempt was sent after the one that it refused.
 //! 3. Anything else (an answer that is lost, a link that is lost, a crash of either side) leaves
 //!    it open whether it was done. The note stays for as long as the reservation would be
 //!    remembered, and whatever is asked about the id is asked of that member.
@@ -46,7 +47,7 @@ pub struct Placing {
     newest: BTreeMap<ReservationId, Attempt>,
     /// What the sole ones want of each member: its row does not say so yet.
     wanted: BTreeMap<(ReplicaId, Sku), Units>,
-    /// The highest number that each member placed something here under, and its session then.
+    /// The highest number that each member sent something to be done here under, and its session then.
     heard: BTreeMap<ReplicaId, (u64, u64)>,
     /// What was let go here while draining, and nobody else has asked for since: whose sender did not
     /// hear that is told again.
@@ -397,8 +398,7 @@ impl Replica {
         self.resume(now, id, job, Err(refusal), out);
     }
 
-    /// Whether what a peer sent to be done here, and would be done again, is no repeat and was not
-    /// overtaken.
+    /// Whether what a peer sent to be done here is no repeat and was not overtaken.
     pub(super) fn takes_in_order(&mut self, from: ReplicaId, number: u64) -> bool {
         let session = self.links.session(from);
         self.placing.is_next(from, session, number)
