@@ -320,8 +320,7 @@ impl Replica {
         }
         let decision = self.state.decide_transfer(now, transfer).map(|draft| self.seal(draft));
         if decision.is_ok() {
-            self.stats.transfers += 1;
-            self.stats.transferred_units += transfer.quantity.0;
+            self.stats.note_transfers(1, transfer.quantity);
         }
         self.moved(now, job, &transfer.sku, decision, out)
     }

@@ -1,5 +1,7 @@
 //! Plain counters of what a replica did since it started.
 
+use crate::types::Units;
+
 /// For metrics. All but the last group only grow; none is durable.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Stats {
@@ -57,6 +59,14 @@ pub struct Stats {
     pub sync_lag: u64,
     /// 1 while this replica hands its rights over.
     pub draining: u64,
+}
+
+impl Stats {
+    /// The same units may move any number of times.
+    pub fn note_transfers(&mut self, moves: u64, units: Units) {
+        self.transfers += moves;
+        self.transferred_units = self.transferred_units.saturating_add(units.0);
+    }
 }
 
 /// How large the volatile tables are, each to be held against its bound in

@@ -226,6 +226,21 @@ fn a_late_repeat_of_what_was_forwarded_undoes_nothing_that_was_decided_since() {
 }
 
 #[test]
+fn units_that_moved_more_often_than_can_be_counted_move_on() {
+    let mut bed = Bed::new(2);
+    bed.item(0, "TEE", 10);
+    for n in 0..2 {
+        bed.hosts[n].replica.stats.transferred_units = u64::MAX;
+    }
+    // By an admin, and by itself.
+    bed.transfer(0, 1, "TEE", 5);
+    bed.call(1, Command::SetDraining { node: bed.name(1), draining: true }).unwrap();
+    bed.run(500);
+    assert_eq!(bed.available(0, "TEE"), 10);
+    assert!(bed.hosts.iter().all(|host| host.replica.stats().transferred_units == u64::MAX));
+}
+
+#[test]
 fn an_answer_lost_on_the_way_is_unknown_and_repeating_is_safe() {
     let mut bed = Bed::new(2);
     bed.item(0, "TEE", 10);
