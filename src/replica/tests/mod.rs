@@ -6,6 +6,7 @@ mod draining;
 mod importing;
 mod moving;
 mod placing;
+mod quieting;
 mod regressions;
 mod selling;
 mod syncing;
