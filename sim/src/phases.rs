@@ -156,10 +156,11 @@ impl World {
     }
 
     fn converge(&mut self) -> Checked {
+        // What came last may wait still, and hold units then.
+        self.wait(answered::LIMIT, |world| world.oldest_open().is_none())?;
         self.wait(HOLDS, |world| world.oracle.held() == 0)?;
         self.wait(CONVERGE, |world| world.check_converged().is_ok())?;
         self.check_converged()?;
-        self.wait(answered::LIMIT, |world| world.oldest_open().is_none())?;
         match self.oldest_open() {
             Some((host, arrived)) => answered::check(host, arrived, self.now),
             None => Ok(()),
