@@ -36,9 +36,9 @@ pub const PULL_PAUSE: Millis = Millis(500);
 /// What a quota or a launch wants more of than there is, is looked at again after [`PULL_PAUSE`],
 /// doubled each time up to this. With a million such items that is 17,000 looks a second.
 pub const LOOK_PAUSE_MAX: Millis = Millis(60_000);
-/// What is lacking since an admin changed what is wanted, is looked at again until this pause is
-/// over: longer than any member that is linked takes to hear of the change.
-pub const SETTLE_PAUSE_MAX: Millis = Millis(4_000);
+/// So long after an admin changed what is wanted it is looked at again, in the same way, and all is
+/// asked for that lacks: longer than any member that is linked takes to hear of the change.
+pub const SETTLE_FOR: Millis = Millis(8_000);
 
 /// How long all members are asked for the owner of a reservation.
 pub const FIND_TIMEOUT: Millis = Millis(2_000);

@@ -4,7 +4,7 @@
 
 use std::rc::Rc;
 
-use stockade::limits::{LOOK_PAUSE_MAX, SETTLE_PAUSE_MAX};
+use stockade::limits::{LOOK_PAUSE_MAX, SETTLE_FOR};
 use stockade::types::{
     Caller, Command, IdempotencyKey, Line, Millis, Movement, Outcome, Policy, Rebalance, Request,
     ReservationId, Sell, Sku, Units,
@@ -25,7 +25,7 @@ const CONVERGE: Span = Span::seconds(10);
 /// whether it can be had, and time for the moves.
 const FLOORS: Span = Span::millis(LOOK_PAUSE_MAX.0 + 5_000);
 /// So long after a start, a link or a change of what is wanted a node looks again for what it lacks.
-const SETTLE: Span = Span::millis(2 * SETTLE_PAUSE_MAX.0);
+const SETTLE: Span = Span::millis(SETTLE_FOR.0);
 /// Longer than a world lasts.
 const FOREVER: Span = Span::seconds(100_000);
 /// How often a request is tried while faults rage. None of them lasts so long.
@@ -156,10 +156,11 @@ impl World {
     }
 
     fn converge(&mut self) -> Checked {
+        // What came last may wait still, and hold units then.
+        self.wait(answered::LIMIT, |world| world.oldest_open().is_none())?;
         self.wait(HOLDS, |world| world.oracle.held() == 0)?;
         self.wait(CONVERGE, |world| world.check_converged().is_ok())?;
         self.check_converged()?;
-        self.wait(answered::LIMIT, |world| world.oldest_open().is_none())?;
         match self.oldest_open() {
             Some((host, arrived)) => answered::check(host, arrived, self.now),
             None => Ok(()),

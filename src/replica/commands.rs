@@ -9,7 +9,6 @@ use super::escrow::Row;
 use super::jobs::{Asker, Job};
 use super::planning::Scope;
 use super::requests::{fingerprint, request_id};
-use super::waiting::Stir;
 use crate::limits::{LINES_AT_ONCE, MAX_TWINS};
 use crate::planted::{self, Bug};
 use crate::types::{
@@ -112,7 +111,7 @@ impl Replica {
             if self.could_be_served(line) {
                 let known = self.state.own_row(&line.sku).map_or(Gauge::default(), |row| row.demand);
                 self.demand.asked(now, &line.sku, line.quantity, patience, known);
-                self.shortages.stir(now, &line.sku, Stir::ASKED);
+                self.shortages.stir(now, &line.sku);
             }
         }
     }
@@ -267,9 +266,7 @@ impl Replica {
     ) -> Attempt {
         let decision = self.state.decide_arrival(now, movement, cause).map(|draft| self.seal(draft));
         if decision.is_ok() {
-            // A launch is supplied before its buyers come, whether or not anybody is low.
-            let set = self.state.policy(&movement.sku).is_some_and(|policy| policy.is_launched(now));
-            self.shortages.stir(now, &movement.sku, Stir { set, ..Stir::SUPPLIED });
+            self.note_arrival(now, &movement.sku);
         }
         if cause != Cause::Return {
             return self.moved(now, job, &movement.sku, decision, out);
@@ -323,8 +320,7 @@ impl Replica {
         }
         let decision = self.state.decide_transfer(now, transfer).map(|draft| self.seal(draft));
         if decision.is_ok() {
-            self.stats.transfers += 1;
-            self.stats.transferred_units += transfer.quantity.0;
+            self.stats.note_transfers(1, transfer.quantity);
         }
         self.moved(now, job, &transfer.sku, decision, out)
     }
@@ -363,8 +359,17 @@ impl Replica {
     pub(super) fn note_policy(&mut self, now: Timestamp, sku: &Sku, before: Option<&Policy>) {
         let now_set = self.state.policy(sku);
         if now_set.is_some_and(|policy| !policy.moves_like(before.unwrap_or(&Policy::default()))) {
-            self.shortages.stir(now, sku, Stir::SET);
+            self.shortages.begin_settling(now, sku);
         }
+    }
+
+    /// Units came in from outside. A launch is supplied before its buyers come, whether or not
+    /// anybody is low.
+    pub(super) fn note_arrival(&mut self, now: Timestamp, sku: &Sku) {
+        if self.state.policy(sku).is_some_and(|policy| policy.is_launched(now)) {
+            self.shortages.begin_settling(now, sku);
+        }
+        self.shortages.supplied(now, sku);
     }
 
     /// What is free again here may be what a quota or a launch wants elsewhere; and with any other
@@ -375,9 +380,10 @@ impl Replica {
                 continue;
             };
             let has_floor = policy.quotas.get(self.name()).is_some_and(|quota| !quota.floor().is_zero());
-            let supplied = raise.cells.iter().any(|cell| cell.new.cell == Cell::Released);
-            if supplied || has_floor {
-                self.shortages.stir(now, &raise.sku, Stir { supplied, ..Stir::ASKED });
+            if raise.cells.iter().any(|cell| cell.new.cell == Cell::Released) {
+                self.shortages.supplied(now, &raise.sku);
+            } else if has_floor {
+                self.shortages.stir(now, &raise.sku);
             }
         }
     }

@@ -10,6 +10,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::Replica;
 use super::effects::Effects;
 use super::jobs::{Asker, Job, JobId, Stage};
+use super::placing::made_by;
 use crate::limits::{FIND_TIMEOUT, FORWARD_TIMEOUT, MAX_DOUBLY_SOLD, MAX_JOBS};
 use crate::planted::{self, Bug};
 use crate::types::reservation::MAX_LINES;
@@ -133,6 +134,9 @@ impl Replica {
         out: &mut Effects,
     ) -> (Stage, Timestamp) {
         let number = self.number();
+        if let Some((id, _)) = made_by(&command) {
+            self.placing.sent(id, number);
+        }
         // The owner decides; it must not go looking again.
         let command = match command {
             Command::Put(put) => Command::Put(Put { retry: false, ..put }),
@@ -159,7 +163,8 @@ impl Replica {
         out: &mut Effects,
     ) {
         let asker = Asker::Peer(from, forward.id);
-        let is_once = forward.placing || matches!(forward.request.command, Command::Transfer(_));
+        // A late repeat would undo what was decided since.
+        let is_once = forward.placing || !matches!(forward.request.command, Command::Read { .. });
         match check_forwarded(&forward.request.command) {
             // As if it had been lost.
             Ok(()) if is_once && !self.takes_in_order(from, forward.id) => {}

@@ -13,7 +13,6 @@ use super::effects::Effects;
 use super::jobs::Job;
 use super::requests::{import_id, line_fingerprint};
 use super::state::State;
-use super::waiting::Stir;
 use crate::planted::{self, Bug};
 use crate::types::{Answer, Applied, Cell, ImportLine, Policy, Refusal, Sku, Timestamp};
 use crate::wire::{Body, Cause, Key, Remembered, Setting};
@@ -97,7 +96,9 @@ impl Replica {
         }
         if !change.rows.is_empty() || !change.entries.is_empty() || change.request.is_some() {
             self.commit(now, change, out);
-            self.shortages.stir(now, &line.sku, Stir::SUPPLIED);
+            if line.quantity.is_some() {
+                self.note_arrival(now, &line.sku);
+            }
         }
         self.stats.imported_lines += 1;
         Ok(Applied::Now)

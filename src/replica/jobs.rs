@@ -211,12 +211,6 @@ impl Jobs {
         if *time <= now { Some(*id) } else { None }
     }
 
-    /// Whether a job of such a kind was sent to `owner` and is not answered.
-    pub fn any_sent(&self, owner: ReplicaId, kind: impl Fn(&Job) -> bool) -> bool {
-        let sent = |job: &Job| matches!(job.stage, Stage::Forwarded { owner: to, .. } if to == owner);
-        self.parked.values().any(|job| sent(job) && kind(job))
-    }
-
     /// Jobs of such a kind that peers placed here.
     pub fn placed_here(&self, kind: impl Fn(&Job) -> bool) -> Vec<JobId> {
         let placed = self.parked.iter().filter(|(_, job)| job.placed_here && kind(job));

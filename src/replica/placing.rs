@@ -7,7 +7,8 @@
 //! 1. A yes is the client's answer. The note stays: a retry, a confirm or a cancel goes straight
 //!    to that member.
 //! 2. A refusal of the only attempt that was ever sent proves that nothing was done. The note is
-//!    taken back, and the request goes on here as if it had not been placed.
+//!    taken back, and the request goes on here as if it had not been placed. The same is true of a
+//!    member that drains, if no attempt was sent after the one that it refused.
 //! 3. Anything else (an answer that is lost, a link that is lost, a crash of either side) leaves
 //!    it open whether it was done. The note stays for as long as the reservation would be
 //!    remembered, and whatever is asked about the id is asked of that member.
@@ -42,11 +43,11 @@ use crate::wire::{Cause, Change, Placed};
 /// What is under way; lost at a restart, after which every note is one whose outcome is unknown.
 #[derive(Debug, Default)]
 pub struct Placing {
-    /// Reservations of which one attempt in all was sent, and is not answered.
-    sole: BTreeMap<ReservationId, Attempt>,
-    /// What those want of each member: its row does not say so yet.
+    /// The newest attempt at each reservation, until it is answered or lost.
+    newest: BTreeMap<ReservationId, Attempt>,
+    /// What the sole ones want of each member: its row does not say so yet.
     wanted: BTreeMap<(ReplicaId, Sku), Units>,
-    /// The highest number that each member placed something here under, and its session then.
+    /// The highest number that each member sent something to be done here under, and its session then.
     heard: BTreeMap<ReplicaId, (u64, u64)>,
     /// What was let go here while draining, and nobody else has asked for since: whose sender did not
     /// hear that is told again.
@@ -56,25 +57,39 @@ pub struct Placing {
 /// One attempt under way.
 #[derive(Debug)]
 struct Attempt {
-    at: ReplicaId,
     number: u64,
-    lines: Vec<Line>,
+    /// Where it was sent, and what it wants there, if it is the only one in all.
+    sole: Option<(ReplicaId, Vec<Line>)>,
 }
 
 impl Placing {
-    fn begin(&mut self, id: ReservationId, attempt: Attempt) {
-        for line in &attempt.lines {
-            let wanted = self.wanted.entry((attempt.at, line.sku.clone())).or_default();
-            *wanted = Units(wanted.0.saturating_add(line.quantity.0));
-        }
-        self.sole.insert(id, attempt);
+    /// An attempt is sent: from here on the refusal of an earlier one proves nothing.
+    pub fn sent(&mut self, id: &ReservationId, number: u64) {
+        self.take(id);
+        self.newest.insert(id.clone(), Attempt { number, sole: None });
     }
 
-    /// The attempt is answered, lost, or no longer the only one.
-    fn end(&mut self, id: &ReservationId) {
-        let Some(attempt) = self.sole.remove(id) else { return };
-        for line in attempt.lines {
-            let key = (attempt.at, line.sku);
+    /// The attempt that was just sent is the only one in all.
+    fn note_sole(&mut self, id: &ReservationId, at: ReplicaId, lines: Vec<Line>) {
+        let Some(attempt) = self.newest.get_mut(id) else { return };
+        for line in &lines {
+            let wanted = self.wanted.entry((at, line.sku.clone())).or_default();
+            *wanted = Units(wanted.0.saturating_add(line.quantity.0));
+        }
+        attempt.sole = Some((at, lines));
+    }
+
+    /// An attempt is answered or lost: gives it, if none was sent after it.
+    fn over(&mut self, id: &ReservationId, number: u64) -> Option<Attempt> {
+        let is_newest = self.newest.get(id).is_some_and(|attempt| attempt.number == number);
+        if is_newest { self.take(id) } else { None }
+    }
+
+    fn take(&mut self, id: &ReservationId) -> Option<Attempt> {
+        let attempt = self.newest.remove(id)?;
+        let Some((at, lines)) = &attempt.sole else { return Some(attempt) };
+        for line in lines {
+            let key = (*at, line.sku.clone());
             let left = self.wanted.get(&key).copied().unwrap_or_default().excess_over(line.quantity);
             if left.is_zero() {
                 self.wanted.remove(&key);
@@ -82,10 +97,7 @@ impl Placing {
                 self.wanted.insert(key, left);
             }
         }
-    }
-
-    fn is_sole(&self, id: &ReservationId, number: u64) -> bool {
-        self.sole.get(id).is_some_and(|attempt| attempt.number == number)
+        Some(attempt)
     }
 
     fn wanted_of(&self, member: ReplicaId, sku: &Sku) -> Units {
@@ -105,9 +117,9 @@ impl Placing {
         }
     }
 
-    /// Attempts under way that are the only ones of their reservations.
+    /// Reservations that attempts under way are about.
     pub fn len(&self) -> usize {
-        self.sole.len()
+        self.newest.len()
     }
 }
 
@@ -122,7 +134,7 @@ fn makes(job: &Job, id: &ReservationId) -> bool {
 }
 
 /// The reservation that a command would make, and its lines.
-fn made_by(command: &Command) -> Option<(&ReservationId, &[Line])> {
+pub fn made_by(command: &Command) -> Option<(&ReservationId, &[Line])> {
     match command {
         Command::Put(put) => Some((&put.id, &put.lines)),
         Command::Sell(sell) => Some((&sell.id, &sell.lines)),
@@ -221,9 +233,7 @@ impl Replica {
             other => other,
         };
         let (stage, deadline) = self.forward(now, member, &job, command, true, out);
-        if let Stage::Forwarded { number, .. } = stage {
-            self.placing.begin(reservation, Attempt { at: member, number, lines });
-        }
+        self.placing.note_sole(&reservation, member, lines);
         job.stage = stage;
         self.jobs.park(id, job, deadline);
     }
@@ -245,12 +255,8 @@ impl Replica {
         command: Command,
         out: &mut Effects,
     ) -> (Stage, Timestamp) {
-        let made = made_by(&command).map(|(id, _)| id.clone());
-        if let Some(id) = &made {
-            // From here on the refusal of one attempt says nothing about the other.
-            self.placing.end(id);
-        }
-        self.forward(now, member, job, command, made.is_some(), out)
+        let placing = made_by(&command).is_some();
+        self.forward(now, member, job, command, placing, out)
     }
 
     /// Where the job must be decided, by its note; `None`: no note, or everybody must be asked.
@@ -282,7 +288,8 @@ impl Replica {
         let Some(at) = note.map(|note| note.at).filter(|_| !job.astray) else {
             return Err(Refusal::ReservationNotFound);
         };
-        let is_sole = reservation_of(&command).is_some_and(|id| self.placing.sole.contains_key(id));
+        let attempt = reservation_of(&command).and_then(|id| self.placing.newest.get(id));
+        let is_sole = attempt.is_some_and(|attempt| attempt.sole.is_some());
         let may_ask = !is_sole && !job.placed_here && self.jobs.len() < MAX_JOBS && self.links.is_up(at);
         match command {
             Command::Read { .. } if may_ask => Ok(self.forward(now, at, job, command, true, out)),
@@ -309,6 +316,7 @@ impl Replica {
         out: &mut Effects,
     ) -> bool {
         let command = job.current();
+        let newest = made_by(&command).and_then(|(id, _)| self.placing.over(id, answer.id));
         let Some(note) = reservation_of(&command).and_then(|id| self.state.notes.find(id)).cloned() else {
             return false;
         };
@@ -317,14 +325,14 @@ impl Replica {
             job.astray |= is_astray;
             return is_astray;
         }
+        let Some(attempt) = newest else { return false };
         // A member that drains makes nothing of this id, drops what was sent before this, and has let
-        // go what waited or had expired: of earlier attempts nothing is left.
-        let drains = note.at == from && answer.outcome == Err(Refusal::Draining);
-        let has_given_up = drains && !self.jobs.any_sent(from, |job| makes(job, &note.id));
-        if !self.placing.is_sole(&note.id, answer.id) && !has_given_up {
+        // go what waited or had expired: of earlier attempts nothing is left. (A later one it may meet
+        // when it drains no longer.)
+        let has_given_up = note.at == from && answer.outcome == Err(Refusal::Draining);
+        if attempt.sole.is_none() && !has_given_up {
             return false;
         }
-        self.placing.end(&note.id);
         if !answer.outcome.as_ref().is_err_and(made_nothing) {
             return false;
         }
@@ -369,9 +377,9 @@ impl Replica {
     ) {
         let command = job.current();
         if let Some((reservation, _)) = made_by(&command)
-            && self.placing.is_sole(reservation, number)
+            && let Some(attempt) = self.placing.over(reservation, number)
+            && attempt.sole.is_some()
         {
-            self.placing.end(reservation);
             self.stats.placed_unknown += 1;
             if planted::is_on(Bug::PlaceAgainElsewhere)
                 && let Some(note) = self.state.notes.find(reservation).cloned()
@@ -390,8 +398,7 @@ impl Replica {
         self.resume(now, id, job, Err(refusal), out);
     }
 
-    /// Whether what a peer sent to be done here, and would be done again, is no repeat and was not
-    /// overtaken.
+    /// Whether what a peer sent to be done here is no repeat and was not overtaken.
     pub(super) fn takes_in_order(&mut self, from: ReplicaId, number: u64) -> bool {
         let session = self.links.session(from);
         self.placing.is_next(from, session, number)

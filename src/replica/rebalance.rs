@@ -7,9 +7,9 @@
 //! - **Share.** Each member's part of what buyers will ask for: measured by its [`Gauge`], and
 //!   while little is measured, its part of all items' demand, or what an admin expects of a launch.
 //! - **Target.** Its share of all rights that are known, so that all run dry together, within its
-//!   quota; what quotas take from one or leave to it, the others share. It gives what lies above,
-//!   and wishes for what is below; but for no more than it can be expected to sell soon: what
-//!   nobody wishes for stays where it is.
+//!   quota; what quotas take from one or leave to it, the others share, each up to a thousand times
+//!   its share ([`HIGHEST_LEVEL`]). It gives what lies above, and wishes for what is below; but for
+//!   no more than it can be expected to sell soon: what nobody wishes for stays where it is.
 //! - **Low.** Under a quarter of the target, or under what buyers ask for in a round trip: then it asks
 //!   for what its target lacks, before a buyer must wait.
 //! - **Worth.** A transfer pays when it brings units for several orders. Towards the end, when

@@ -1,5 +1,7 @@
 //! Plain counters of what a replica did since it started.
 
+use crate::types::Units;
+
 /// For metrics. All but the last group only grow; none is durable.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Stats {
@@ -65,6 +67,14 @@ pub struct Stats {
     pub draining: u64,
 }
 
+impl Stats {
+    /// The same units may move any number of times.
+    pub fn note_transfers(&mut self, moves: u64, units: Units) {
+        self.transfers += moves;
+        self.transferred_units = self.transferred_units.saturating_add(units.0);
+    }
+}
+
 /// How large the volatile tables are, each to be held against its bound in
 /// [`limits`](crate::limits). Reckoned by going through them: not for every step.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -77,7 +87,7 @@ pub struct Sizes {
     pub twins_of_one: usize,
     /// Numbers of what was sent to other nodes and not answered.
     pub numbers: usize,
-    /// Of those, reservations that one member alone was sent: each has a waiting job.
+    /// Reservations that other members were asked to make: each has a waiting job.
     pub placing: usize,
     /// Items for which rights are being fetched: each has a waiting job.
     pub shortages: usize,

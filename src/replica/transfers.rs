@@ -89,7 +89,8 @@ impl Replica {
     pub(super) fn send_rights(&mut self, now: Timestamp, change: Change, out: &mut Effects) {
         let sent = change.rows.iter().flat_map(|raise| &raise.cells);
         let sent = sent.filter(|cell| matches!(cell.new.cell, Cell::Sent(_)));
-        let (moves, units) = sent.fold((0, 0), |(moves, units), cell| (moves + 1, units + cell.by.0));
+        let (moves, units) =
+            sent.fold((0, 0u64), |(moves, units), cell| (moves + 1, units.saturating_add(cell.by.0)));
         if moves == 0 {
             return;
         }
@@ -97,8 +98,7 @@ impl Replica {
             self.foresee_credit(&change);
         }
         self.commit(now, change, out);
-        self.stats.transfers += moves;
-        self.stats.transferred_units += units;
+        self.stats.note_transfers(moves, Units(units));
     }
 
     /// Gives to members that are low and have not asked.

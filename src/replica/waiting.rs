@@ -15,7 +15,7 @@ use super::rebalance::{Holder, Owed, Situation};
 use super::verdict::Prospect;
 use crate::limits::{
     ASK_PAUSE, ASK_PAUSE_MAX, ASK_TIMEOUT, BALANCE_AT_ONCE, BALANCE_INTERVAL, LOOK_PAUSE_MAX, MAX_JOBS,
-    MAX_WAITING_FOR_ITEM, PULL_PAUSE, SETTLE_PAUSE_MAX,
+    MAX_WAITING_FOR_ITEM, PULL_PAUSE, SETTLE_FOR,
 };
 use crate::planted::{self, Bug};
 use crate::types::{Gauge, Line, Millis, NodeName, Policy, Rebalance, ReplicaId, Sku, Timestamp, Units};
@@ -33,13 +33,18 @@ pub struct Shortages {
     /// Items to ask for again at a time.
     timers: BTreeSet<(Timestamp, Sku)>,
     /// Items whose balance is to be looked at.
-    stirred: BTreeMap<Sku, Stir>,
+    stirred: BTreeSet<Sku>,
+    /// Those of them of which units came in here that are no peer's answer: others may need some.
+    supplied: BTreeSet<Sku>,
     balance_at: Option<Timestamp>,
     /// Items with a pull ahead of need under way, or one that was in vain: none before this.
     pulls: BTreeMap<Sku, Timestamp>,
+    /// Items of which an admin changed what is wanted: until then all is asked for that lacks, not
+    /// only when little is left. What could not be had, or asked for, is when a link comes up.
+    settling: BTreeMap<Sku, Timestamp>,
     /// Items of which a quota or a launch wants more here than there is. They are looked at again
-    /// when a link comes up, and floors besides: no buyer's order may ever be the occasion, and an
-    /// ask may be lost, or have come when nobody had any to spare.
+    /// when a link comes up, and most of them besides: no buyer's order may ever be the occasion,
+    /// and an ask may be lost, or have come when nobody had any to spare.
     owed: BTreeMap<Sku, Look>,
     looks: BTreeSet<(Timestamp, Sku)>,
 }
@@ -49,23 +54,6 @@ pub struct Shortages {
 struct Look {
     at: Timestamp,
     pause: Millis,
-    /// An admin changed what is wanted.
-    set: bool,
-}
-
-/// What makes an item's balance worth a look, beyond that buyers ask for it.
-#[derive(Clone, Copy, Debug, Default)]
-pub struct Stir {
-    /// Units came in here that are not a peer's answer: others may need some.
-    pub supplied: bool,
-    /// An admin changed what is wanted.
-    pub set: bool,
-}
-
-impl Stir {
-    pub const ASKED: Stir = Stir { supplied: false, set: false };
-    pub const SUPPLIED: Stir = Stir { supplied: true, set: false };
-    pub const SET: Stir = Stir { supplied: false, set: true };
 }
 
 #[derive(Debug, Default)]
@@ -109,51 +97,72 @@ impl Shortages {
     }
 
     /// The balance of this item is worth a look soon.
-    pub fn stir(&mut self, now: Timestamp, sku: &Sku, stir: Stir) {
-        match self.stirred.get_mut(sku) {
-            Some(known) => {
-                known.supplied |= stir.supplied;
-                known.set |= stir.set;
-            }
-            None => {
-                self.stirred.insert(sku.clone(), stir);
-            }
+    pub fn stir(&mut self, now: Timestamp, sku: &Sku) {
+        if !self.stirred.contains(sku) {
+            self.stirred.insert(sku.clone());
         }
         self.balance_at.get_or_insert(now.after(BALANCE_INTERVAL));
     }
 
+    /// It is, because units came in here.
+    pub fn supplied(&mut self, now: Timestamp, sku: &Sku) {
+        self.supplied.insert(sku.clone());
+        self.stir(now, sku);
+    }
+
+    /// It is, because an admin changed what is wanted: whatever was tried before is begun anew.
+    pub fn begin_settling(&mut self, now: Timestamp, sku: &Sku) {
+        self.forget_owed(sku);
+        self.pulls.remove(sku);
+        self.settling.insert(sku.clone(), now.after(SETTLE_FOR));
+        self.stir(now, sku);
+    }
+
+    fn is_settling(&self, now: Timestamp, sku: &Sku) -> bool {
+        self.settling.get(sku).is_some_and(|until| now < *until)
+    }
+
+    fn forget_owed(&mut self, sku: &Sku) {
+        if let Some(look) = self.owed.remove(sku) {
+            self.looks.remove(&(look.at, sku.clone()));
+        }
+    }
+
     /// A floor is looked at until it is filled, with a growing pause; what an admin changed for a
     /// while, for others may hear of it after the ask. For a launch, which only guesses at what
-    /// buyers will do, the next look is theirs.
-    fn note_owed(&mut self, now: Timestamp, sku: &Sku, owed: Owed) {
-        let longest = match owed {
-            Owed::Floor => LOOK_PAUSE_MAX,
-            Owed::Setting => SETTLE_PAUSE_MAX,
+    /// buyers will do, the next look is theirs. `all_linked`: everybody could be asked.
+    fn note_owed(&mut self, now: Timestamp, sku: &Sku, owed: Owed, all_linked: bool) {
+        let until = match owed {
+            Owed::Floor => Timestamp(u64::MAX),
+            Owed::Setting => self.settling.get(sku).copied().unwrap_or_default(),
             Owed::Launch | Owed::Nothing => {
-                if let Some(look) = self.owed.remove(sku) {
-                    self.looks.remove(&(look.at, sku.clone()));
+                self.forget_owed(sku);
+                if all_linked {
+                    self.settling.remove(sku);
                 }
-                if owed == Owed::Launch {
-                    self.owed.insert(sku.clone(), Look::default());
-                }
-                return;
+                Timestamp::ZERO
             }
         };
+        if owed == Owed::Nothing {
+            return;
+        }
         let look = self.owed.entry(sku.clone()).or_default();
-        look.set |= owed == Owed::Setting;
-        if look.at <= now && (owed == Owed::Floor || look.pause < longest) {
-            look.pause = Millis((look.pause.0 * 2).clamp(PULL_PAUSE.0, longest.0));
-            look.at = now.after(look.pause);
+        let pause = Millis((look.pause.0 * 2).clamp(PULL_PAUSE.0, LOOK_PAUSE_MAX.0));
+        if look.at <= now && now.after(pause) < until {
+            *look = Look { at: now.after(pause), pause };
             self.looks.insert((look.at, sku.clone()));
         }
     }
 
     /// A member can be asked again: it may have what is owed.
     pub fn linked(&mut self, now: Timestamp) {
-        for (sku, look) in std::mem::take(&mut self.owed) {
-            self.stir(now, &sku, Stir { set: look.set, ..Stir::ASKED });
-        }
         self.looks.clear();
+        for sku in std::mem::take(&mut self.owed).into_keys() {
+            self.stir(now, &sku);
+        }
+        for sku in std::mem::take(&mut self.settling).into_keys() {
+            self.begin_settling(now, &sku);
+        }
     }
 
     pub fn next_deadline(&self) -> Option<Timestamp> {
@@ -469,8 +478,10 @@ impl Replica {
         }
         while self.shortages.looks.first().is_some_and(|(time, _)| *time <= now) {
             let Some((_, sku)) = self.shortages.looks.pop_first() else { break };
-            let set = self.shortages.owed.get(&sku).is_some_and(|look| look.set);
-            self.shortages.stir(now, &sku, Stir { set, ..Stir::ASKED });
+            if self.shortages.is_settling(now, &sku) {
+                self.shortages.pulls.remove(&sku);
+            }
+            self.shortages.stir(now, &sku);
         }
         if self.shortages.balance_at.is_some_and(|time| time <= now) {
             self.shortages.balance_at = None;
@@ -483,7 +494,7 @@ impl Replica {
         let items = self.state.items.iter();
         let items = items.filter(|(_, item)| item.policy().is_some_and(Policy::names_nodes));
         let skus: Vec<Sku> = items.map(|(sku, _)| sku.clone()).collect();
-        skus.iter().for_each(|sku| self.shortages.stir(now, sku, Stir::SET));
+        skus.iter().for_each(|sku| self.shortages.begin_settling(now, sku));
     }
 
     /// Looks at items that were stirred: pulls rights that are low here, and gives unasked to members
@@ -491,17 +502,18 @@ impl Replica {
     fn balance(&mut self, now: Timestamp, out: &mut Effects) {
         let mut asks: BTreeMap<ReplicaId, Vec<AskLine>> = BTreeMap::new();
         self.shortages.pulls.retain(|_, not_before| now < *not_before);
+        let all_linked = self.links.count_up() == self.state.others().count();
         for _ in 0..BALANCE_AT_ONCE {
-            let Some((sku, stir)) = self.shortages.stirred.pop_first() else { break };
+            let Some(sku) = self.shortages.stirred.pop_first() else { break };
             let mut situation = self.situation(now, &sku);
-            situation.settling = stir.set;
+            situation.settling = self.shortages.is_settling(now, &sku);
             // All who lack anything by a new quota ask for it themselves: given unasked as well, it
             // could come from two sides.
-            if stir.supplied {
+            if self.shortages.supplied.remove(&sku) {
                 self.give_unasked(now, &sku, &situation, out);
             }
-            self.shortages.note_owed(now, &sku, situation.owed());
-            if self.shortages.pulls.contains_key(&sku) && !stir.set || self.jobs.is_waited_for(&sku) {
+            self.shortages.note_owed(now, &sku, situation.owed(), all_linked);
+            if self.shortages.pulls.contains_key(&sku) || self.jobs.is_waited_for(&sku) {
                 continue;
             }
             for pull in situation.pull() {

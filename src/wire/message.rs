@@ -165,7 +165,7 @@ pub struct Ask {
 pub struct AskLine {
     #[n(0)]
     pub sku: Sku,
-    /// Units that waiting buyers need.
+    /// Units that waiting buyers need, or that a quota reserves for the asker.
     #[n(1)]
     pub need: Units,
     /// Units that would be welcome beyond those.
@@ -199,13 +199,13 @@ pub struct Given {
 /// A request for the node that owns what it is about. It is decided there and never forwarded on.
 #[derive(Clone, Debug, PartialEq, Eq, Encode, Decode)]
 pub struct Forward {
+    /// On one link the sender's numbers rise; what was overtaken counts as lost, reads aside.
     #[n(0)]
     pub id: u64,
     #[n(1)]
     pub request: Request,
     /// A reservation or sale for which the sender lacks units: to be decided on what no quota
-    /// reserves for the receiver, if the receiver does not know the id. Of these, and of transfers,
-    /// on one link the sender's numbers rise; one that was overtaken counts as lost.
+    /// reserves for the receiver, if the receiver does not know the id.
     #[n(2)]
     #[cbor(default)]
     pub placing: bool,

@@ -20,10 +20,31 @@ fn quota(bed: &mut Bed, n: usize, quota: Quota) {
     set(bed, Policy { quotas, ..Policy::default() });
 }
 
-fn launch(bed: &mut Bed, expected: &[u64]) {
+fn launched(bed: &Bed, expected: &[u64]) -> Policy {
     let expected = expected.iter().enumerate().map(|(n, units)| (bed.name(n), Units(*units))).collect();
     let until = bed.now.after(Millis::from_secs(3_600));
-    set(bed, Policy { launch: Some(Launch { until, expected }), ..Policy::default() });
+    Policy { launch: Some(Launch { until, expected }), ..Policy::default() }
+}
+
+fn launch(bed: &mut Bed, expected: &[u64]) {
+    let policy = launched(bed, expected);
+    set(bed, policy);
+}
+
+/// Node 1 corrects the launch.
+fn correct(bed: &mut Bed, expected: &[u64]) {
+    let policy = launched(bed, expected);
+    bed.call(1, Command::SetItem { sku: sku("TEE"), policy }).unwrap();
+}
+
+/// Four hundred units, divided as they are expected.
+fn supplied(expected: &[u64]) -> Bed {
+    let mut bed = Bed::new(expected.len());
+    launch(&mut bed, expected);
+    bed.call(0, Command::Receive(movement("TEE", 400))).unwrap();
+    bed.run(1_000);
+    assert_eq!(all(&bed), expected);
+    bed
 }
 
 fn drain(bed: &mut Bed, n: usize, draining: bool) {
@@ -189,22 +210,113 @@ fn a_launch_is_divided_as_it_was_said_and_again_when_it_is_corrected() {
 
 #[test]
 fn a_dial_that_the_giver_hears_of_after_the_ask_is_followed() {
-    let mut bed = Bed::new(3);
-    launch(&mut bed, &[300, 100, 0]);
-    bed.call(0, Command::Receive(movement("TEE", 400))).unwrap();
-    bed.run(1_000);
-    assert_eq!(all(&bed), [300, 100, 0]);
+    let mut bed = supplied(&[300, 100, 0]);
     // Set at the node that lacks, whose ask overtakes the setting.
     bed.cut_bulk.extend([(1, 0), (1, 2)]);
-    let expected = [(bed.name(0), Units(100)), (bed.name(1), Units(300))].into();
-    let until = bed.now.after(Millis::from_secs(3_600));
-    let policy = Policy { launch: Some(Launch { until, expected }), ..Policy::default() };
-    bed.call(1, Command::SetItem { sku: sku("TEE"), policy }).unwrap();
+    correct(&mut bed, &[100, 300, 0]);
     bed.run(300);
     assert_eq!(all(&bed), [300, 100, 0]);
     bed.cut_bulk.clear();
     bed.run(8_000);
     assert_eq!(all(&bed), [100, 300, 0]);
+}
+
+#[test]
+fn a_buyer_who_comes_between_does_not_end_what_a_dial_began() {
+    let mut bed = supplied(&[300, 100, 0]);
+    bed.cut_bulk.extend([(1, 0), (1, 2)]);
+    correct(&mut bed, &[100, 300, 0]);
+    bed.run(100);
+    bed.call(1, put("A", &[("TEE", 1)])).unwrap();
+    bed.run(200);
+    bed.cut_bulk.clear();
+    bed.run(8_000);
+    assert_eq!(all(&bed), [100, 299, 0]);
+}
+
+#[test]
+fn a_second_change_is_followed_as_soon_as_the_first_though_that_could_not_be_followed() {
+    let mut bed = supplied(&[300, 100]);
+    bed.cut_bulk.insert((1, 0));
+    correct(&mut bed, &[200, 200]);
+    bed.run(12_000);
+    correct(&mut bed, &[100, 300]);
+    bed.run(150);
+    assert_eq!(all(&bed), [300, 100]);
+    bed.cut_bulk.clear();
+    bed.run(8_000);
+    assert_eq!(all(&bed), [100, 300]);
+}
+
+#[test]
+fn a_floor_that_was_looked_at_rarely_is_filled_soon_after_a_change() {
+    let mut bed = Bed::new(2);
+    bed.item(0, "TEE", 100);
+    let reserve = |bed: &mut Bed, n: usize, units: u64| {
+        let quotas = [(bed.name(0), floor(units)), (bed.name(1), floor(20))].into();
+        let policy = Policy { quotas, ..Policy::default() };
+        bed.call(n, Command::SetItem { sku: sku("TEE"), policy }).unwrap();
+    };
+    reserve(&mut bed, 0, 100);
+    bed.run(200_000);
+    assert_eq!(all(&bed), [100, 0]);
+    // The ask overtakes the setting.
+    bed.cut_bulk.insert((1, 0));
+    reserve(&mut bed, 1, 80);
+    bed.run(30);
+    bed.cut_bulk.clear();
+    bed.run(4_000);
+    assert_eq!(all(&bed), [80, 20]);
+}
+
+#[test]
+fn a_floor_does_not_hide_what_a_launch_wants_beyond_it() {
+    for (here, reserved) in [(0, 100), (120, 250)] {
+        let mut bed = Bed::new(4);
+        for (n, units) in [100, 100, 100, here].into_iter().enumerate() {
+            bed.item(n, "TEE", units);
+        }
+        let quotas = [(bed.name(3), floor(reserved))].into();
+        let policy = launched(&bed, &[0, 0, 0, 300]);
+        set(&mut bed, Policy { quotas, ..policy });
+        bed.run(8_000);
+        assert_eq!(bed.available(3, "TEE"), 300, "of which {reserved} are reserved: {:?}", all(&bed));
+    }
+}
+
+#[test]
+fn what_is_set_at_a_node_that_is_cut_off_is_followed_once_it_is_back_though_buyers_came_meanwhile() {
+    let mut bed = supplied(&[300, 100]);
+    bed.isolate(1);
+    correct(&mut bed, &[100, 300]);
+    bed.run(2_000);
+    bed.call(1, put("A", &[("TEE", 1)])).unwrap();
+    bed.run(60_000);
+    bed.call(1, put("B", &[("TEE", 1)])).unwrap();
+    bed.run(1_000);
+    bed.rejoin(1);
+    bed.run(8_000);
+    // Two buyers were heard, and they count a little more than was expected.
+    let after = all(&bed);
+    assert!((95..=100).contains(&after[0]) && after[0] + after[1] == 398, "{after:?}");
+    // It is done with: another link is no occasion to move anything.
+    bed.call(1, put("C", &[("TEE", 100)])).unwrap();
+    bed.unlink(0, 1);
+    bed.link(0, 1);
+    bed.run(8_000);
+    assert_eq!(all(&bed), [after[0], after[1] - 100]);
+}
+
+#[test]
+fn what_is_imported_goes_to_its_places_in_a_launch_too() {
+    let mut bed = Bed::new(3);
+    launch(&mut bed, &[0, 50, 50]);
+    bed.call(0, Command::Receive(movement("TEE", 50))).unwrap();
+    bed.run(1_000);
+    let line = ImportLine { sku: sku("TEE"), name: None, quantity: Some(Units(50)), repeat: 0 };
+    bed.call(0, Command::Import { key: None, lines: vec![line] }).unwrap();
+    bed.run(1_000);
+    assert_eq!(all(&bed), [0, 50, 50]);
 }
 
 #[test]

@@ -1,6 +1,7 @@
 //! A node that drains gives away what it has, finishes what it began, and takes no more.
 
 use super::bed::*;
+use crate::replica::Input;
 use crate::types::*;
 
 fn drain(bed: &Bed, n: usize) -> Command {
@@ -20,8 +21,11 @@ fn state(bed: &mut Bed, at: usize, of: usize) -> NodeState {
 }
 
 fn sell(name: &str) -> Command {
-    let lines = vec![line("TEE", 1)];
-    Command::Sell(Sell { id: id(name), lines, wait: Millis(0), reference: None, minted: false })
+    Command::Sell(patient_sale(name, 0))
+}
+
+fn patient_sale(name: &str, wait: u64) -> Sell {
+    Sell { id: id(name), lines: vec![line("TEE", 1)], wait: Millis(wait), reference: None, minted: false }
 }
 
 #[test]
@@ -185,4 +189,56 @@ fn an_id_that_was_let_go_is_made_elsewhere_also_when_that_was_not_heard() {
             assert!(held_at_2(&again), "{again:?}");
         }
     }
+}
+
+/// Node 0 sent a sale to node 1, which has drained since, and does not know what came of it.
+fn unknown_at_a_node_that_drains() -> Bed {
+    let mut bed = Bed::new(2);
+    bed.item(1, "TEE", 1);
+    bed.run(1_000);
+    bed.cut.insert((0, 1));
+    assert_eq!(bed.call(0, Command::Sell(patient_sale("A", 500))), Err(Refusal::OutcomeUnknown));
+    bed.cut.clear();
+    let command = drain(&bed, 1);
+    bed.call(1, command).unwrap();
+    bed.run(3_000);
+    assert_eq!((bed.available(0, "TEE"), bed.available(1, "TEE")), (1, 0));
+    bed
+}
+
+/// Node 1 takes work again, and has units; then all that is on its way comes. Who has it then?
+fn made_at(bed: &mut Bed) -> [bool; 2] {
+    let command = resume(bed, 1);
+    bed.send(1, Request::plain(command));
+    bed.send(1, Request::plain(Command::Receive(movement("TEE", 5))));
+    bed.run(5_000);
+    [0, 1].map(|n| bed.hosts[n].replica.reservations().any(|reservation| reservation.id == id("A")))
+}
+
+#[test]
+fn a_refusal_of_a_node_that_drained_is_not_believed_while_a_later_attempt_may_come() {
+    let mut bed = unknown_at_a_node_that_drains();
+    let first = bed.send(0, Request::plain(Command::Sell(patient_sale("A", 10_000))));
+    let second = bed.send(0, Request::plain(sell("A")));
+    // The second one is slow, and nobody waits for its answer any more.
+    bed.now = bed.now.after(Millis(3_100));
+    bed.step(0, Input::Tick);
+    assert_eq!(bed.replies[&second].outcome, Err(Refusal::OutcomeUnknown));
+    bed.deliver_between(0, 1);
+    assert_eq!(made_at(&mut bed), [false, true]);
+    assert_eq!(bed.replies[&first].outcome, Err(Refusal::Draining));
+    assert!(bed.call(0, sell("A")).is_ok(), "it is found where it was made");
+}
+
+#[test]
+fn an_operation_of_a_batch_is_such_a_later_attempt_too() {
+    let mut bed = unknown_at_a_node_that_drains();
+    bed.send(0, Request::plain(Command::Sell(patient_sale("A", 1_000))));
+    let batch = Command::Batch(vec![Operation::Sell(patient_sale("A", 0))]);
+    let batch = bed.send(0, Request::plain(batch));
+    bed.deliver_between(0, 1);
+    bed.deliver_between(1, 0);
+    assert_eq!(made_at(&mut bed), [false, true]);
+    let Ok(Answer::Batch(done)) = &bed.replies[&batch].outcome else { panic!() };
+    assert!(matches!(&done[..], [Ok(claimed)] if claimed.node.as_str() == "n-1"), "{done:?}");
 }

@@ -7,6 +7,7 @@ mod importing;
 mod marking;
 mod moving;
 mod placing;
+mod quieting;
 mod regressions;
 mod selling;
 mod syncing;

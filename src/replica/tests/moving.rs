@@ -186,6 +186,60 @@ fn the_owner_is_found_and_decides() {
     assert_eq!((claimed.node, claimed.created), (bed.name(2), true));
 }
 
+/// What node 0 has sent to node 1 to be done there, as soon as it has.
+fn forwarded(bed: &mut Bed, command: Command) -> Message {
+    bed.send(0, Request::plain(command));
+    let is_write =
+        |m: &Message| matches!(m, Message::Forward(f) if !matches!(f.request.command, Command::Read { .. }));
+    loop {
+        let found = bed.wire.iter().find(|(from, to, m)| (*from, *to) == (0, 1) && is_write(m));
+        if let Some((_, _, message)) = found {
+            return message.clone();
+        }
+        assert!(bed.deliver(), "it is forwarded");
+    }
+}
+
+#[test]
+fn a_late_repeat_of_what_was_forwarded_undoes_nothing_that_was_decided_since() {
+    let mut bed = Bed::new(2);
+    bed.item(1, "TEE", 10);
+    bed.call(1, put("A", &[("TEE", 1)])).unwrap();
+    let drain = |draining| Command::SetDraining { node: NodeName::new("n-1").unwrap(), draining };
+    let extend = |seconds| Command::Extend { id: id("A"), ttl: Millis::from_secs(seconds) };
+    let old = [(drain(true), drain(false)), (extend(60), extend(3_600))].map(|(first, second)| {
+        let message = forwarded(&mut bed, first);
+        bed.run(100);
+        bed.call(0, second).unwrap();
+        message
+    });
+    let decided = |bed: &Bed| {
+        let held = bed.hosts[1].replica.reservations().next().unwrap();
+        (bed.hosts[1].replica.own_state(), held.deadline, held.version)
+    };
+    let before = decided(&bed);
+    for message in old {
+        let node = bed.name(0);
+        bed.step(1, Input::Message { node, message });
+    }
+    assert_eq!(decided(&bed), before);
+}
+
+#[test]
+fn units_that_moved_more_often_than_can_be_counted_move_on() {
+    let mut bed = Bed::new(2);
+    bed.item(0, "TEE", 10);
+    for n in 0..2 {
+        bed.hosts[n].replica.stats.transferred_units = u64::MAX;
+    }
+    // By an admin, and by itself.
+    bed.transfer(0, 1, "TEE", 5);
+    bed.call(1, Command::SetDraining { node: bed.name(1), draining: true }).unwrap();
+    bed.run(500);
+    assert_eq!(bed.available(0, "TEE"), 10);
+    assert!(bed.hosts.iter().all(|host| host.replica.stats().transferred_units == u64::MAX));
+}
+
 #[test]
 fn an_answer_lost_on_the_way_is_unknown_and_repeating_is_safe() {
     let mut bed = Bed::new(2);
