@@ -169,7 +169,7 @@ impl Oracle {
         bytes: usize,
     ) {
         let checked = sizes::check_message(from, message, bytes);
-        let checked = checked.and_then(|()| self.check_asks(now, from, to, message));
+        let checked = checked.and_then(|()| self.check_asks(from, to, message));
         if let Err(violation) = checked.and_then(|()| self.check_placing(from, to, message)) {
             self.found.get_or_insert(violation);
         }
@@ -205,7 +205,7 @@ impl Oracle {
         Ok(())
     }
 
-    fn check_asks(&mut self, now: Time, from: usize, to: usize, message: &Message) -> Checked {
+    fn check_asks(&mut self, from: usize, to: usize, message: &Message) -> Checked {
         match message {
             Message::Hello(_) => {
                 self.asks.gave_reason(from);
@@ -215,8 +215,10 @@ impl Oracle {
             // A buyer who was placed there and refused comes back.
             Message::Forwarded(_) => self.asks.gave_reason(to),
             Message::Ask(ask) => {
+                // When it was decided: many may leave at once when a full disk has room again.
+                let decided = Time(ask.stamp.0.saturating_mul(1_000));
                 let needed = || ask.lines.iter().filter(|line| !line.need.is_zero());
-                needed().try_for_each(|line| self.asks.asked(now, from, to, &line.sku))?;
+                needed().try_for_each(|line| self.asks.asked(decided, from, to, &line.sku))?;
                 return needed()
                     .try_for_each(|line| self.check_donor((from, to), ask.stamp, (&line.sku, line.need)));
             }
