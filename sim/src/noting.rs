@@ -160,14 +160,7 @@ impl Oracle {
     }
 
     /// A message leaves over a link.
-    pub(crate) fn message_sent(
-        &mut self,
-        now: Time,
-        from: usize,
-        to: usize,
-        message: &Message,
-        bytes: usize,
-    ) {
+    pub(crate) fn message_sent(&mut self, from: usize, to: usize, message: &Message, bytes: usize) {
         let checked = sizes::check_message(from, message, bytes);
         let checked = checked.and_then(|()| self.check_asks(from, to, message));
         if let Err(violation) = checked.and_then(|()| self.check_placing(from, to, message)) {

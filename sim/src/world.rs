@@ -561,7 +561,7 @@ impl World {
         if let Some(actor) = &mut self.actor {
             actor.sent(self.now, from, to, message, bytes.len());
         }
-        self.oracle.message_sent(self.now, from, to, message, bytes.len());
+        self.oracle.message_sent(from, to, message, bytes.len());
         let copies = self.network.send(self.now, from, to, bytes, Kind::of(message));
         self.note_copies(from, to, copies.len());
         for (time, parcel) in copies {

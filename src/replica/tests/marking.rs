@@ -179,3 +179,22 @@ fn a_cluster_of_one_needs_nobody() {
     let mut bed = dialled(1, units(1), 20);
     assert_eq!(sells(&mut bed, 0, 20).0, 20);
 }
+
+#[test]
+fn a_node_that_may_run_on_an_old_disk_confirms_nothing() {
+    let mut bed = Bed::with_limits(3, Limits { start_wait: None, ..Limits::default() });
+    turn(&mut bed, units(5));
+    bed.call(0, Command::Receive(movement("TEE", 100))).unwrap();
+    bed.run(500);
+    bed.isolate(2);
+    // It waits for all others, and one is silent.
+    bed.restart(1);
+    bed.link(0, 1);
+    bed.run(2_000);
+    assert!(!bed.hosts[1].ready);
+    assert!(sells(&mut bed, 0, 100).0 <= 5);
+    bed.link(1, 2);
+    bed.run(2_000);
+    assert!(bed.hosts[1].ready);
+    assert!(sells(&mut bed, 0, 100).0 >= 4);
+}
