@@ -232,6 +232,8 @@ impl World {
     }
 
     fn sell_out(&mut self) -> Checked {
+        // A repeat that came late may have made one; its units would come back amid the sale.
+        self.wait(HOLDS, |world| world.oracle.held() == 0)?;
         for n in 0..self.plan.hosts {
             self.must(n, Command::SetDraining { node: crate::workload::node(n), draining: false })?;
         }

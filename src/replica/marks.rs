@@ -145,6 +145,12 @@ impl State {
         Some(Allowance { mark, limit, q })
     }
 
+    /// How much more a member may take before it writes another mark, by its row as it is known here.
+    pub fn room_at(&self, member: ReplicaId, sku: &Sku) -> Units {
+        let row = self.items.get(sku).and_then(|item| item.rows.get(&member));
+        row.map_or(Units(u64::MAX), |row| Units(row.mark).excess_over(row.count(Cell::Taken)))
+    }
+
     /// Whether the own row's mark is not what its dial says.
     fn is_off_dial(&self, sku: &Sku) -> bool {
         let Some(row) = self.own_row(sku) else { return false };

@@ -174,7 +174,9 @@ impl Replica {
         let spare_of = |member: ReplicaId| {
             let of_line = |(line, situation): &(&Line, super::rebalance::Situation)| {
                 let holder = situation.others.iter().find(|h| h.replica == member)?;
-                let usable = holder.linked && !holder.draining;
+                // It decides at once, so an order that its mark leaves no room for would come back.
+                let has_room = self.state.room_at(member, &line.sku) >= line.quantity;
+                let usable = holder.linked && !holder.draining && has_room;
                 let spare = spare(holder).excess_over(self.placing.wanted_of(member, &line.sku));
                 (usable && spare >= line.quantity).then_some(spare)
             };

@@ -198,3 +198,15 @@ fn a_node_that_may_run_on_an_old_disk_confirms_nothing() {
     assert!(bed.hosts[1].ready);
     assert!(sells(&mut bed, 0, 100).0 >= 4);
 }
+
+#[test]
+fn an_order_is_not_sent_to_a_node_whose_mark_has_no_room_for_it() {
+    let mut bed = Bed::new(2);
+    let policy = Policy { autonomy: Some(units(2)), ..Policy::default() };
+    bed.call(0, Command::SetItem { sku: sku("TEE"), policy }).unwrap();
+    bed.run(200);
+    bed.call(1, Command::Receive(movement("TEE", 3))).unwrap();
+    bed.run(2_000);
+    sell(&mut bed, 0, 3, Millis(2_000)).unwrap();
+    assert_eq!(bed.hosts[0].replica.stats().placed, 0, "it would have been refused there");
+}
