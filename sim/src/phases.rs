@@ -25,7 +25,7 @@ const CONVERGE: Span = Span::seconds(10);
 /// whether it can be had, and time for the moves.
 const FLOORS: Span = Span::millis(LOOK_PAUSE_MAX.0 + 5_000);
 /// So long after a start, a link or a change of what is wanted a node looks again for what it lacks.
-const SETTLE: Span = Span::millis(SETTLE_FOR.0);
+const SETTLE: Span = Span::millis(SETTLE_FOR.0 + 1_000);
 /// Longer than a world lasts.
 const FOREVER: Span = Span::seconds(100_000);
 /// How often a request is tried while faults rage. None of them lasts so long.
@@ -242,7 +242,8 @@ impl World {
         for sku in &skus {
             self.must(seller, Command::SetItem { sku: sku.clone(), policy: Policy::default() })?;
         }
-        self.run_until(self.now.after(Span::seconds(3)))?;
+        // Units that the new setting wants elsewhere have moved by then.
+        self.run_until(self.now.after(SETTLE))?;
         self.cross_baskets()?;
         let hosts = 0..self.plan.hosts;
         let pairs = hosts.clone().flat_map(|a| hosts.clone().map(move |b| (a, b)));
