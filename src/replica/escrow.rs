@@ -33,7 +33,7 @@ pub struct Row {
     /// The nonce of the owner's session that wrote this version.
     pub session: u64,
     cells: VClock<Cell>,
-    /// Bounds `taken`; see [`super::marks`].
+    /// Bounds `taken`; see `src/replica/marks.rs`.
     pub mark: u64,
     /// What of the mark was confirmed when this version was written.
     pub limit: u64,
