@@ -64,9 +64,11 @@ pub async fn run(
     // From now on, so that one that comes early ends nothing.
     let hangup = signal(SignalKind::hangup())?;
     let Loaded { store, history, recovered, opening } = recover(&config).await?;
-    if let (Evidence::Unproven(why), Some(witness)) = (&opening.evidence, &opening.witness) {
+    if let Evidence::Unproven(why) = &opening.evidence {
         let then = config.node.on_unproven_start.explained();
-        warn!(witness = %witness.path().display(), "nothing proves that this disk is the newest: {why}. {then}");
+        let witness = opening.witness.as_ref().map(|witness| witness.path().display());
+        let witness = witness.map_or_else(|| "none".to_owned(), |path| path.to_string());
+        warn!(witness, "nothing proves that this disk is the newest: {why}. {then}");
     }
     let identity = recovered.identity();
     check_identity(&config, &recovered)?;
@@ -149,6 +151,10 @@ struct Loaded {
     opening: Opening,
 }
 
+/// Why a start is unproven where a witness can be kept nowhere.
+const NO_WITNESS: &str =
+    "this machine has no tmpfs that this user may write, so there is no witness; set node.witness_dir";
+
 /// Opens the store and replays it, off the runtime's threads.
 async fn recover(config: &Config) -> anyhow::Result<Loaded> {
     let dir = config.node.data_dir.clone();
@@ -158,9 +164,10 @@ async fn recover(config: &Config) -> anyhow::Result<Loaded> {
     let (limits, keep) = (tuning(config).limits, history_options(&config.limits));
     let loading = tokio::task::spawn_blocking(move || -> anyhow::Result<Loaded> {
         let mut store = RedbStore::open(&dir, options)?;
-        let witness_dir = witness_dir.map_or_else(witness::default_dir, Ok)?;
+        let witness_dir = witness_dir.map_or_else(witness::default_dir, |dir| Ok(Some(dir)))?;
         // Before the long replay: a second copy of a running node is refused at once.
-        let mut witness = Witness::open(&witness_dir, store.head(), &journal_path(&dir))?;
+        let witness = witness_dir.map(|place| Witness::open(&place, store.head(), &journal_path(&dir)));
+        let mut witness = witness.transpose()?;
         let mut recovery = Recovery::new(limits);
         let mut history = History::open(&dir, store.head().replica, store.size().last, keep);
         store.load(&mut |loaded| {
@@ -174,8 +181,12 @@ async fn recover(config: &Config) -> anyhow::Result<Loaded> {
             recovery.finish(store.head()).map_err(|what| StoreError::Damaged { path: dir, what })?;
         let (batch, replica) = (store.size().last, &recovered.replica);
         let sequence = replica.watermark(replica.replica_id());
-        let evidence = witness.confront(Durable { batch, sequence, session: replica.session() })?;
-        let opening = Opening { evidence, witness: Some(witness) };
+        let found = Durable { batch, sequence, session: replica.session() };
+        let evidence = match &mut witness {
+            Some(witness) => witness.confront(found)?,
+            None => Evidence::Unproven(NO_WITNESS.to_owned()),
+        };
+        let opening = Opening { evidence, witness };
         Ok(Loaded { store: Box::new(store), history, recovered, opening })
     });
     let start = std::time::Instant::now();

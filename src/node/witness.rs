@@ -43,11 +43,6 @@ pub enum WitnessError {
          set node.witness_dir to another, or to a new one inside it"
     )]
     Foreign { path: PathBuf },
-    #[error(
-        "neither /run nor /dev/shm is on tmpfs; set node.witness_dir to a directory of this node's user, \
-         not on the disk of node.data_dir"
-    )]
-    NoTmpfs,
 }
 
 /// How far a journal is durable: a batch, and what its witness notes of it.
@@ -203,20 +198,25 @@ impl Witness {
 /// environment decides, or one node would have several witnesses, of which one knows less than the
 /// other; and what belongs to a login goes with it.
 ///
+/// `None`: there is no such place, and no start can be proven.
+///
 /// # Errors
-/// When there is none.
-pub fn default_dir() -> Result<PathBuf, WitnessError> {
+/// When somebody else has made the directory.
+pub fn default_dir() -> Result<Option<PathBuf>, WitnessError> {
     let usual = PathBuf::from("/run/stockade");
     let may_write = || rustix::fs::access(&usual, rustix::fs::Access::WRITE_OK).is_ok();
     if is_on_tmpfs(&usual) && make_private(&usual).is_ok() && may_write() {
-        return Ok(usual);
+        return Ok(Some(usual));
     }
     let of_user = PathBuf::from(format!("/dev/shm/stockade-{}", rustix::process::geteuid().as_raw()));
     if !is_on_tmpfs(&of_user) {
-        return Err(WitnessError::NoTmpfs);
+        return Ok(None);
     }
-    make_private(&of_user)?;
-    Ok(of_user)
+    match make_private(&of_user) {
+        Ok(()) => Ok(Some(of_user)),
+        Err(WitnessError::Io { .. }) => Ok(None),
+        Err(foreign) => Err(foreign),
+    }
 }
 
 /// Whether a directory, which need not be there yet, is gone when the machine starts anew.
