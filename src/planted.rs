@@ -57,7 +57,6 @@ bugs! {
     // Spend marks.
     MarkBeforeDurable "mark-before-durable" "a mark counts before any peer holds it";
     OneConfirmationTooFew "one-confirmation-too-few" "one peer's word is enough where two are needed";
-    UnprovenConfirms "unproven-confirms" "what may be an old disk confirms marks";
     LimitForgotten "limit-forgotten" "after a restart all of a mark counts as confirmed";
 
     // Idempotency.

@@ -378,8 +378,7 @@ impl Replica {
         }
         link.theirs.clone_from(&theirs);
         // What one that may run on an old disk holds may be gone with that disk tomorrow.
-        let is_proven = digest.echo.is_some() || planted::is_on(Bug::UnprovenConfirms);
-        let held = if is_proven { of(state.me()) } else { Seq::ZERO };
+        let held = if digest.echo.is_some() { of(state.me()) } else { Seq::ZERO };
         self.links.demands.extend(digest.demand.map(|gauge| (from, gauge)));
         // What it lacked by the digest before is not on its way: send it.
         for (origin, log) in &state.logs {
@@ -558,7 +557,7 @@ impl Replica {
         let claim = pass.upto.filter(|upto| fits && *upto > watermark);
         let entries = pass.entries.into_iter().filter(|entry| entry.origin == origin).collect();
         let all_good = self.merge(now, from, entries, claim.map(|upto| Claim { origin, upto }), out);
-        let may_confirm = self.standing.is_proven() || planted::is_on(Bug::UnprovenConfirms);
+        let may_confirm = self.standing.is_proven();
         if let Some(upto) = claim.filter(|_| all_good && is_awaited && may_confirm) {
             self.send(from, Message::Holds(Holds { upto }), out);
         }

@@ -331,12 +331,13 @@ impl World {
     }
 }
 
-/// Whether a message bears rows of `me`, or an answer.
+/// Whether a message bears rows of `me`, or an answer, or confirms what may be gone with the disk.
 fn tells_of(message: &Message, me: ReplicaId) -> bool {
     match message {
         Message::Pass(pass) => pass.entries.iter().any(|entry| entry.origin == me),
         Message::Given(given) => given.entries.iter().any(|entry| entry.origin == me),
         Message::Forwarded(answer) => answer.outcome.is_ok(),
+        Message::Holds(_) => true,
         _ => false,
     }
 }
